@@ -1,0 +1,2 @@
+//! Spore.
+fn main() {}
