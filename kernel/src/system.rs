@@ -1,0 +1,63 @@
+//! What a task may ask of the platform it runs on.
+//!
+//! A task's `run` function takes `&impl System`, or `&impl Networked` when it needs the network. The platform
+//! (crate `xen-pv` in a guest, crate `host` on the developer's machine) implements both; a platform built without a
+//! network driver implements only [`System`], so a task that forgot to ask for its driver does not compile.
+
+use core::time::Duration;
+
+/// How much memory there is and how it is used, in bytes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Memory {
+    /// All memory of the guest (of the process's limit on a host).
+    pub total_bytes: usize,
+    /// Code, constants and static data of the image, and its stack.
+    pub image_bytes: usize,
+    /// What the heap may grow to: everything that is neither image, nor page table, nor shared with a driver.
+    pub heap_bytes: usize,
+    /// Allocated by the task and the kernel at this moment.
+    pub heap_used_bytes: usize,
+    /// The most that was ever allocated at once: the high-water mark.
+    pub heap_peak_bytes: usize,
+}
+
+/// Why a task is asked to end.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Stop {
+    /// The domain is to be shut down.
+    PowerOff,
+    /// The domain is to be started again.
+    Reboot,
+}
+
+/// The services that every platform has.
+// The futures need not be `Send`: a guest has one thread, and so has a task's executor on a host.
+#[allow(async_fn_in_trait)]
+pub trait System {
+    /// The memory figures of this moment.
+    fn memory(&self) -> Memory;
+
+    /// Fills `destination` with cryptographically strong random bytes, never the same in two runs.
+    fn random(&self, destination: &mut [u8]);
+
+    /// The wall clock: time since 1970-01-01 00:00 UTC.
+    fn unix_time(&self) -> Duration;
+
+    /// Resolves when the task is asked to end (`xl shutdown`, `xl reboot`; Ctrl-C on a host), and at once on later
+    /// calls. A task that never asks is dropped a short while after the request.
+    async fn stop_requested(&self) -> Stop;
+}
+
+/// A platform with a network.
+#[cfg(feature = "net")]
+#[diagnostic::on_unimplemented(
+    message = "this task uses the network, but its image has no network driver",
+    note = "name the driver in the task's Cargo.toml: xen-pv = {{ workspace = true, features = [\"netfront\"] }}"
+)]
+pub trait Networked: System {
+    /// The network's type.
+    type Network: crate::net::Network;
+
+    /// The network; it may still be waiting for its address.
+    fn network(&self) -> &Self::Network;
+}
