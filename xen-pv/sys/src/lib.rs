@@ -1,2 +1,11 @@
+//! Raw ABI of the Xen hypervisor: types, constants and the hypercall instruction. No policy.
+//!
+//! Each type is laid out as in Xen's public C headers (release 4.17, `xen/include/public`), which every item names and a
+//! test compares with the compiler's view of them.
+
 #![no_std]
-#![doc = "Spore."]
+
+pub mod arch;
+pub mod elf_note;
+pub mod sched;
+pub mod shared_info;

@@ -1,0 +1,217 @@
+//! x86_64 paravirtualised guests.
+//!
+//! Source: `xen/include/public/arch-x86/xen.h`, `xen/include/public/arch-x86/xen-x86_64.h`, `xen/include/public/xen.h`.
+
+use core::mem::{offset_of, size_of};
+
+/// Virtual CPUs whose `vcpu_info` lies in the shared info page. Source: `XEN_LEGACY_MAX_VCPUS`.
+pub const LEGACY_MAX_VCPUS: usize = 32;
+
+/// Code segment of a guest kernel. Source: `FLAT_KERNEL_CS`.
+pub const FLAT_KERNEL_CS: u16 = 0xe033;
+
+/// Where the hypervisor's machine-to-physical table starts in every guest's address space. Source: `HYPERVISOR_VIRT_START`.
+pub const MACHINE_TO_PHYS: usize = 0xffff_8000_0000_0000;
+
+/// The architecture's part of `vcpu_info`. Source: `arch_vcpu_info_t`.
+#[repr(C)]
+#[derive(Debug, Clone, Copy)]
+pub struct ArchVcpuInfo {
+    /// The address of the last page fault.
+    pub cr2: u64,
+    /// Unused.
+    pub pad: u64,
+}
+
+/// The architecture's part of the shared info page. Source: `arch_shared_info_t`.
+#[repr(C)]
+#[derive(Debug, Clone, Copy)]
+pub struct ArchSharedInfo {
+    /// Number of valid entries of the physical-to-machine table.
+    pub max_pfn: u64,
+    /// Root of that table, for the toolstack.
+    pub pfn_to_mfn_frame_list_list: u64,
+    /// Why a non-maskable interrupt came.
+    pub nmi_reason: u64,
+    /// Page table root that maps the table at `p2m_vaddr`.
+    pub p2m_cr3: u64,
+    /// Virtual address of the linear physical-to-machine table.
+    pub p2m_vaddr: u64,
+    /// Odd while the guest changes the table.
+    pub p2m_generation: u64,
+}
+
+/// One console or store description in [`StartInfo`]. Source: `start_info_t.console.domU`.
+#[repr(C)]
+#[derive(Debug, Clone, Copy)]
+pub struct StartInfoConsole {
+    /// Machine frame of the console page.
+    pub mfn: u64,
+    /// Event channel of the console.
+    pub evtchn: u32,
+}
+
+/// What the domain builder tells the guest; its address is in `rsi` at entry. Source: `start_info_t`.
+#[repr(C)]
+#[derive(Debug, Clone, Copy)]
+pub struct StartInfo {
+    /// `xen-<version>-<platform>`.
+    pub magic: [u8; 32],
+    /// Pages of memory that the domain has.
+    pub nr_pages: u64,
+    /// Machine address of the shared info page.
+    pub shared_info: u64,
+    /// `SIF_*` flags.
+    pub flags: u32,
+    /// Machine frame of the xenstore page.
+    pub store_mfn: u64,
+    /// Event channel of xenstore.
+    pub store_evtchn: u32,
+    /// The console.
+    pub console: StartInfoConsole,
+    /// Virtual address of the page table root.
+    pub pt_base: u64,
+    /// Number of boot page table pages, which lie at `pt_base`.
+    pub nr_pt_frames: u64,
+    /// Virtual address of the physical-to-machine table: one u64 a page.
+    pub mfn_list: u64,
+    /// Virtual address of a module, or 0.
+    pub mod_start: u64,
+    /// Size of that module in bytes.
+    pub mod_len: u64,
+    /// The command line (`extra` of xl), zero-terminated unless it fills the array.
+    pub cmd_line: [u8; 1024],
+    /// First page frame of the table, if it is not mapped.
+    pub first_p2m_pfn: u64,
+    /// Number of page frames of the table, if it is not mapped.
+    pub nr_p2m_frames: u64,
+}
+
+const _: () = assert!(size_of::<StartInfo>() == 1168);
+const _: () = assert!(offset_of!(StartInfo, cmd_line) == 128);
+
+/// One trap handler. Source: `trap_info_t`.
+#[repr(C)]
+#[derive(Debug, Clone, Copy)]
+pub struct TrapInfo {
+    /// Exception vector.
+    pub vector: u8,
+    /// Bits 0-1: least privileged ring that may raise it; bit 2: mask events on entry.
+    pub flags: u8,
+    /// Code selector of the handler.
+    pub cs: u16,
+    /// Address of the handler; 0 ends the table.
+    pub address: u64,
+}
+
+const _: () = assert!(size_of::<TrapInfo>() == 16);
+
+/// One page table update. Source: `mmu_update_t`.
+#[repr(C)]
+#[derive(Debug, Clone, Copy)]
+pub struct MmuUpdate {
+    /// Machine address of the entry; bits 0-1 hold the command.
+    pub ptr: u64,
+    /// New value of the entry.
+    pub val: u64,
+}
+
+/// Checked update of a page table entry. Source: `MMU_NORMAL_PT_UPDATE`.
+pub const MMU_NORMAL_PT_UPDATE: u64 = 0;
+/// Invalidate the translation of the one address on this CPU. Source: `UVMF_INVLPG`.
+pub const UVMF_INVLPG: usize = 2;
+/// The calling domain. Source: `DOMID_SELF`.
+const DOMID_SELF: usize = 0x7ff0;
+
+/// Hypercall numbers. Source: `__HYPERVISOR_*` of `xen.h`.
+pub mod number {
+    /// Registers exception handlers.
+    pub const SET_TRAP_TABLE: usize = 0;
+    /// Updates page table entries.
+    pub const MMU_UPDATE: usize = 1;
+    /// Memory reservations and physical mappings.
+    pub const MEMORY_OP: usize = 12;
+    /// Updates the entry that maps one virtual address.
+    pub const UPDATE_VA_MAPPING: usize = 14;
+    /// Version and features.
+    pub const XEN_VERSION: usize = 17;
+    /// Grant tables.
+    pub const GRANT_TABLE_OP: usize = 20;
+    /// Scheduling, shutdown, polling.
+    pub const SCHED_OP: usize = 29;
+    /// Event channels.
+    pub const EVENT_CHANNEL_OP: usize = 32;
+}
+
+/// Calls the hypervisor with two arguments; the result is negative for an error (a negated errno of Xen).
+///
+/// # Safety
+/// The arguments must be what the hypercall `number` asks for; what they point to must be valid for its access.
+#[inline]
+pub unsafe fn hypercall2(number: usize, first: usize, second: usize) -> isize {
+    let result;
+    // SAFETY: a guest's kernel-mode `syscall` enters Xen, which preserves all registers but rax, rcx and r11; the
+    // caller vouches for the arguments. Memory is not marked untouched, as Xen may write through the arguments.
+    unsafe {
+        core::arch::asm!("syscall", inlateout("rax") number => result, in("rdi") first, in("rsi") second,
+            lateout("rcx") _, lateout("r11") _, options(nostack));
+    }
+    result
+}
+
+/// Calls the hypervisor with three arguments.
+///
+/// # Safety
+/// As for [`hypercall2`].
+#[inline]
+pub unsafe fn hypercall3(number: usize, first: usize, second: usize, third: usize) -> isize {
+    let result;
+    // SAFETY: as in `hypercall2`.
+    unsafe {
+        core::arch::asm!("syscall", inlateout("rax") number => result, in("rdi") first, in("rsi") second,
+            in("rdx") third, lateout("rcx") _, lateout("r11") _, options(nostack));
+    }
+    result
+}
+
+/// Calls the hypervisor with four arguments.
+///
+/// # Safety
+/// As for [`hypercall2`].
+#[inline]
+pub unsafe fn hypercall4(number: usize, first: usize, second: usize, third: usize, fourth: usize) -> isize {
+    let result;
+    // SAFETY: as in `hypercall2`; the fourth argument goes into r10, since `syscall` overwrites rcx.
+    unsafe {
+        core::arch::asm!("syscall", inlateout("rax") number => result, in("rdi") first, in("rsi") second,
+            in("rdx") third, in("r10") fourth, lateout("rcx") _, lateout("r11") _, options(nostack));
+    }
+    result
+}
+
+/// Registers exception handlers.
+///
+/// # Safety
+/// `table` must end with an entry of address 0, and each handler must be able to run where its exception strikes.
+pub unsafe fn set_trap_table(table: &[TrapInfo]) -> isize {
+    // SAFETY: the caller vouches for the table; the second argument is ignored by Xen.
+    unsafe { hypercall2(number::SET_TRAP_TABLE, table.as_ptr() as usize, 0) }
+}
+
+/// Changes the entry that maps the page at `address`.
+///
+/// # Safety
+/// Nothing may rely on the old mapping of `address`, and the new one must not alias memory that Rust owns.
+pub unsafe fn update_va_mapping(address: usize, entry: u64) -> isize {
+    // SAFETY: plain values; the caller vouches for the effect.
+    unsafe { hypercall3(number::UPDATE_VA_MAPPING, address, entry as usize, UVMF_INVLPG) }
+}
+
+/// Applies page table updates in order.
+///
+/// # Safety
+/// As for [`update_va_mapping`], for each address that the changed entries translate.
+pub unsafe fn mmu_update(updates: &[MmuUpdate]) -> isize {
+    // SAFETY: the slice outlives the call; Xen only reads it. A null "done" count is allowed.
+    unsafe { hypercall4(number::MMU_UPDATE, updates.as_ptr() as usize, updates.len(), 0, DOMID_SELF) }
+}
