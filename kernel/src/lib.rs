@@ -6,13 +6,27 @@
 //! Read [`system`] first.
 
 #![no_std]
+#![deny(unsafe_code)]
 
 extern crate alloc;
 
+pub mod console;
+pub mod entropy;
+#[allow(
+    unsafe_code,
+    reason = "embassy-executor's raw executor, and the symbol that it calls"
+)]
+pub mod executor;
+#[allow(unsafe_code, reason = "a global allocator")]
+pub mod heap;
 #[cfg(feature = "net")]
 pub mod net;
+pub mod parameters;
+pub mod report;
+pub mod schema;
 pub mod system;
+pub mod time;
 
-pub use system::{Memory, Stop, System};
 #[cfg(feature = "net")]
 pub use system::Networked;
+pub use system::{Memory, Stop, System};

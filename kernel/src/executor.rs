@@ -1,0 +1,40 @@
+//! The executor's main loop: run what is ready, then let the platform wait.
+//!
+//! Everything in a guest runs on one thread and is never interrupted, so a wake-up can only come from a task that runs
+//! or from the platform's `wait`, which turns events and timers into wake-ups.
+
+use core::sync::atomic::{AtomicBool, Ordering};
+
+use embassy_executor::{Spawner, raw};
+use static_cell::StaticCell;
+
+/// Set when a task has become ready since the last look.
+static READY: AtomicBool = AtomicBool::new(false);
+
+/// What embassy-executor calls when a task becomes ready.
+// SAFETY: this is the one definition of the symbol that embassy-executor asks for, with its signature.
+#[unsafe(export_name = "__pender")]
+fn pender(_context: *mut ()) {
+    READY.store(true, Ordering::Relaxed);
+}
+
+/// Runs tasks for ever. `spawn` starts the first ones.
+///
+/// `dispatch` turns events and due timers into wake-ups; `sleep` waits until there may be some. `sleep` is only called
+/// when no task is ready, after a `dispatch` that made none ready.
+///
+/// # Panics
+/// When called twice.
+pub fn run(spawn: impl FnOnce(Spawner), mut dispatch: impl FnMut(), mut sleep: impl FnMut()) -> ! {
+    static EXECUTOR: StaticCell<raw::Executor> = StaticCell::new();
+    let executor: &'static raw::Executor = EXECUTOR.init(raw::Executor::new(core::ptr::null_mut()));
+    spawn(executor.spawner());
+    loop {
+        // SAFETY: the executor lives for ever, and this loop, on the guest's only thread, is the only caller.
+        unsafe { executor.poll() };
+        dispatch();
+        if !READY.swap(false, Ordering::Relaxed) {
+            sleep();
+        }
+    }
+}

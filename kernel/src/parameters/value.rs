@@ -1,0 +1,157 @@
+//! One value of a `key=value` pair as a serde deserializer.
+
+use alloc::string::String;
+
+use serde::de::value::StrDeserializer;
+use serde::de::{DeserializeSeed, EnumAccess, IntoDeserializer, SeqAccess, VariantAccess, Visitor};
+
+use super::Error;
+
+/// The text of a value (or of a key).
+pub(super) struct Value<'a>(pub(super) &'a str);
+
+fn expected(what: &str) -> Error {
+    Error::Malformed {
+        key: String::new(),
+        value: String::new(),
+        expected: String::from(what),
+    }
+}
+
+macro_rules! numbers {
+    ($($method:ident $visit:ident $type:ty,)*) => {
+        $(fn $method<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Error> {
+            let number = self.0.parse::<$type>();
+            visitor.$visit(number.map_err(|_| whole_number(<$type>::MIN as i64, <$type>::MAX as u64))?)
+        })*
+    };
+}
+
+/// The error for a text that is no whole number in a range.
+fn whole_number(least: i64, most: u64) -> Error {
+    expected(&alloc::format!("a whole number from {least} to {most}"))
+}
+
+impl<'de> serde::Deserializer<'de> for Value<'_> {
+    type Error = Error;
+
+    numbers! {
+        deserialize_i8 visit_i8 i8,
+        deserialize_i16 visit_i16 i16,
+        deserialize_i32 visit_i32 i32,
+        deserialize_i64 visit_i64 i64,
+        deserialize_u8 visit_u8 u8,
+        deserialize_u16 visit_u16 u16,
+        deserialize_u32 visit_u32 u32,
+        deserialize_u64 visit_u64 u64,
+    }
+
+    fn deserialize_f64<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Error> {
+        visitor.visit_f64(self.0.parse().map_err(|_| expected("a number"))?)
+    }
+
+    fn deserialize_f32<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Error> {
+        visitor.visit_f32(self.0.parse().map_err(|_| expected("a number"))?)
+    }
+
+    fn deserialize_bool<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Error> {
+        visitor.visit_bool(self.0.parse().map_err(|_| expected("true or false"))?)
+    }
+
+    fn deserialize_option<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Error> {
+        visitor.visit_some(self)
+    }
+
+    fn deserialize_newtype_struct<V: Visitor<'de>>(
+        self,
+        _name: &'static str,
+        visitor: V,
+    ) -> Result<V::Value, Error> {
+        visitor.visit_newtype_struct(self)
+    }
+
+    fn deserialize_seq<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Error> {
+        visitor.visit_seq(Items(self.0))
+    }
+
+    fn deserialize_enum<V: Visitor<'de>>(
+        self,
+        _name: &'static str,
+        variants: &'static [&'static str],
+        visitor: V,
+    ) -> Result<V::Value, Error> {
+        if variants.contains(&self.0) {
+            visitor.visit_enum(Variant(self.0))
+        } else {
+            Err(expected(&alloc::format!("one of {}", variants.join(", "))))
+        }
+    }
+
+    fn deserialize_any<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Error> {
+        visitor.visit_str(self.0)
+    }
+
+    serde::forward_to_deserialize_any! {
+        i128 u128 char str string bytes byte_buf unit unit_struct tuple tuple_struct map struct identifier ignored_any
+    }
+}
+
+/// The items of a comma-separated list.
+struct Items<'a>(&'a str);
+
+impl<'de> SeqAccess<'de> for Items<'_> {
+    type Error = Error;
+
+    fn next_element_seed<T: DeserializeSeed<'de>>(
+        &mut self,
+        seed: T,
+    ) -> Result<Option<T::Value>, Error> {
+        if self.0.is_empty() {
+            return Ok(None);
+        }
+        let (item, rest) = self.0.split_once(',').unwrap_or((self.0, ""));
+        self.0 = rest;
+        seed.deserialize(Value(item)).map(Some)
+    }
+}
+
+/// A variant without data, by its name.
+struct Variant<'a>(&'a str);
+
+impl<'de> EnumAccess<'de> for Variant<'_> {
+    type Error = Error;
+    type Variant = Self;
+
+    fn variant_seed<V: DeserializeSeed<'de>>(self, seed: V) -> Result<(V::Value, Self), Error> {
+        let name: StrDeserializer<'_, Error> = self.0.into_deserializer();
+        Ok((seed.deserialize(name)?, self))
+    }
+}
+
+impl<'de> VariantAccess<'de> for Variant<'_> {
+    type Error = Error;
+
+    fn unit_variant(self) -> Result<(), Error> {
+        Ok(())
+    }
+
+    fn newtype_variant_seed<T: DeserializeSeed<'de>>(self, _seed: T) -> Result<T::Value, Error> {
+        Err(expected("a variant that a word can name"))
+    }
+
+    fn tuple_variant<V: Visitor<'de>>(
+        self,
+        _length: usize,
+        _visitor: V,
+    ) -> Result<V::Value, Error> {
+        Err(expected("a variant that a word can name"))
+    }
+
+    fn struct_variant<V: Visitor<'de>>(
+        self,
+        _fields: &'static [&'static str],
+        _visitor: V,
+    ) -> Result<V::Value, Error> {
+        Err(expected("a variant that a word can name"))
+    }
+}
