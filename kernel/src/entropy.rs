@@ -68,13 +68,7 @@ mod tests {
 
     #[test]
     fn every_seed_changes_the_numbers() {
-        let all = [
-            seeded(&[]),
-            seeded(&[b"a"]),
-            seeded(&[b"b"]),
-            seeded(&[b"a", b"b"]),
-            seeded(&[b"b", b"a"]),
-        ];
+        let all = [seeded(&[]), seeded(&[b"a"]), seeded(&[b"b"]), seeded(&[b"a", b"b"]), seeded(&[b"b", b"a"])];
         for (i, one) in all.iter().enumerate() {
             assert!(all[i + 1..].iter().all(|other| other != one));
         }

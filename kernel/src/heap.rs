@@ -45,26 +45,18 @@ impl<R> fmt::Debug for Growth<R> {
 // SAFETY: `acquire` uses nothing but the talc it is given, and the page runs, which do not allocate from the heap.
 unsafe impl<R: PageRuns> Source for Growth<R> {
     fn acquire<B: Binning>(talc: &mut Talc<Self, B>, layout: Layout) -> Result<(), ()> {
-        let least = layout
-            .size()
-            .checked_add(layout.align() + OVERHEAD_BYTES)
-            .ok_or(())?;
+        let least = layout.size().checked_add(layout.align() + OVERHEAD_BYTES).ok_or(())?;
         let runs = talc.source.runs;
         // Where no run is long enough, shorter ones that follow the last may still join it: talc asks again until none
         // is left.
         let lengths = [least.max(GROWTH_BYTES), least, GROWTH_BYTES, OVERHEAD_BYTES];
-        let run = lengths
-            .into_iter()
-            .find_map(|length| runs.acquire(length))
-            .ok_or(())?;
+        let run = lengths.into_iter().find_map(|length| runs.acquire(length)).ok_or(())?;
         let base = run.cast::<u8>();
         // SAFETY: the run's end is one past its last byte, in the same allocation.
         let end = unsafe { base.add(run.len()) };
         let heap_end = match talc.source.last {
             // SAFETY: the run begins where the last one ends, and `PageRuns` gives it to us alone.
-            Some((run_end, heap_end)) if run_end == base => {
-                Some(unsafe { talc.extend(heap_end, end.as_ptr()) })
-            }
+            Some((run_end, heap_end)) if run_end == base => Some(unsafe { talc.extend(heap_end, end.as_ptr()) }),
             // SAFETY: `PageRuns` gives the run to us alone, for ever.
             _ => unsafe { talc.claim(base.as_ptr(), run.len()) },
         };
@@ -184,21 +176,14 @@ mod tests {
             }
             self.taken.store(start + size_bytes, Ordering::Relaxed);
             // SAFETY: `start` is within the block.
-            Some(NonNull::slice_from_raw_parts(
-                unsafe { self.base.add(start) },
-                size_bytes,
-            ))
+            Some(NonNull::slice_from_raw_parts(unsafe { self.base.add(start) }, size_bytes))
         }
     }
 
     fn heap(size_bytes: usize) -> Heap<Block> {
         let block = Box::leak(alloc::vec![0u128; size_bytes / 16].into_boxed_slice());
         let base = NonNull::from(block).cast();
-        Heap::new(Box::leak(Box::new(Block {
-            base,
-            size_bytes,
-            taken: AtomicUsize::new(0),
-        })))
+        Heap::new(Box::leak(Box::new(Block { base, size_bytes, taken: AtomicUsize::new(0) })))
     }
 
     fn layout(size_bytes: usize) -> Layout {
@@ -227,10 +212,7 @@ mod tests {
             let pointer = heap.alloc(layout(5000));
             heap.dealloc(pointer, layout(5000));
         }
-        assert_eq!(
-            (heap.used_bytes(), heap.peak_bytes(), heap.refused_bytes()),
-            (0, 5000, 0)
-        );
+        assert_eq!((heap.used_bytes(), heap.peak_bytes(), heap.refused_bytes()), (0, 5000, 0));
     }
 
     #[test]

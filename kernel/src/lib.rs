@@ -12,10 +12,7 @@ extern crate alloc;
 
 pub mod console;
 pub mod entropy;
-#[allow(
-    unsafe_code,
-    reason = "embassy-executor's raw executor, and the symbol that it calls"
-)]
+#[allow(unsafe_code, reason = "embassy-executor's raw executor, and the symbol that it calls")]
 pub mod executor;
 #[allow(unsafe_code, reason = "a global allocator")]
 pub mod heap;

@@ -63,11 +63,7 @@ impl fmt::Display for Error {
             }
             Error::Repeated { key } => write!(f, "parameter \"{key}\" is given twice"),
             Error::Missing { key } => write!(f, "parameter \"{key}\" is missing: add {key}=..."),
-            Error::Malformed {
-                key,
-                value,
-                expected,
-            } => {
+            Error::Malformed { key, value, expected } => {
                 write!(f, "parameter \"{key}\": \"{value}\" is not {expected}")
             }
             Error::NotAStruct => f.write_str("the parameters are not a struct"),
@@ -79,11 +75,7 @@ impl core::error::Error for Error {}
 
 impl serde::de::Error for Error {
     fn custom<T: fmt::Display>(message: T) -> Self {
-        Error::Malformed {
-            key: String::new(),
-            value: String::new(),
-            expected: alloc::format!("{message}"),
-        }
+        Error::Malformed { key: String::new(), value: String::new(), expected: alloc::format!("{message}") }
     }
 
     fn missing_field(key: &'static str) -> Self {
@@ -106,21 +98,14 @@ impl<'a> Parameters<'a> {
         let mut pairs: Vec<(&str, &str)> = Vec::new();
         for word in command_line.split_ascii_whitespace() {
             let Some((key, value)) = word.split_once('=').filter(|(key, _)| !key.is_empty()) else {
-                return Err(Error::NotAPair {
-                    word: word.to_owned(),
-                });
+                return Err(Error::NotAPair { word: word.to_owned() });
             };
             if pairs.iter().any(|(earlier, _)| *earlier == key) {
-                return Err(Error::Repeated {
-                    key: key.to_owned(),
-                });
+                return Err(Error::Repeated { key: key.to_owned() });
             }
             pairs.push((key, value));
         }
-        Ok(Self {
-            pairs,
-            known: Vec::new(),
-        })
+        Ok(Self { pairs, known: Vec::new() })
     }
 
     /// Reads the fields of the struct `T`, and leaves other keys to other readers.
@@ -128,10 +113,7 @@ impl<'a> Parameters<'a> {
     /// # Errors
     /// [`Error::Missing`] and [`Error::Malformed`].
     pub fn read<T: DeserializeOwned>(&mut self) -> Result<T, Error> {
-        T::deserialize(Reader {
-            pairs: &self.pairs,
-            known: &mut self.known,
-        })
+        T::deserialize(Reader { pairs: &self.pairs, known: &mut self.known })
     }
 
     /// Ends the reading.
@@ -140,10 +122,7 @@ impl<'a> Parameters<'a> {
     /// [`Error::Unknown`] when a key is left that no reader knew.
     pub fn finish(self) -> Result<(), Error> {
         match self.pairs.iter().find(|(key, _)| !self.known.contains(key)) {
-            Some((key, _)) => Err(Error::Unknown {
-                key: (*key).to_owned(),
-                known: self.known,
-            }),
+            Some((key, _)) => Err(Error::Unknown { key: (*key).to_owned(), known: self.known }),
             None => Ok(()),
         }
     }
@@ -165,18 +144,10 @@ impl<'de> serde::Deserializer<'de> for Reader<'_, '_> {
         visitor: V,
     ) -> Result<V::Value, Error> {
         self.known.extend_from_slice(fields);
-        visitor.visit_map(Fields {
-            pairs: self.pairs,
-            fields,
-            value: None,
-        })
+        visitor.visit_map(Fields { pairs: self.pairs, fields, value: None })
     }
 
-    fn deserialize_unit_struct<V: Visitor<'de>>(
-        self,
-        _name: &'static str,
-        visitor: V,
-    ) -> Result<V::Value, Error> {
+    fn deserialize_unit_struct<V: Visitor<'de>>(self, _name: &'static str, visitor: V) -> Result<V::Value, Error> {
         visitor.visit_unit()
     }
 
@@ -200,10 +171,7 @@ struct Fields<'p, 'a> {
 impl<'de> MapAccess<'de> for Fields<'_, '_> {
     type Error = Error;
 
-    fn next_key_seed<K: serde::de::DeserializeSeed<'de>>(
-        &mut self,
-        seed: K,
-    ) -> Result<Option<K::Value>, Error> {
+    fn next_key_seed<K: serde::de::DeserializeSeed<'de>>(&mut self, seed: K) -> Result<Option<K::Value>, Error> {
         while let Some((first, rest)) = self.pairs.split_first() {
             self.pairs = rest;
             if self.fields.contains(&first.0) {
@@ -214,21 +182,15 @@ impl<'de> MapAccess<'de> for Fields<'_, '_> {
         Ok(None)
     }
 
-    fn next_value_seed<S: serde::de::DeserializeSeed<'de>>(
-        &mut self,
-        seed: S,
-    ) -> Result<S::Value, Error> {
+    fn next_value_seed<S: serde::de::DeserializeSeed<'de>>(&mut self, seed: S) -> Result<S::Value, Error> {
         // serde asks for a value only after a key.
         let (key, text) = self.value.take().unwrap_or_default();
-        seed.deserialize(value::Value(text))
-            .map_err(|error| match error {
-                Error::Malformed { expected, .. } => Error::Malformed {
-                    key: key.to_owned(),
-                    value: text.to_owned(),
-                    expected,
-                },
-                other => other,
-            })
+        seed.deserialize(value::Value(text)).map_err(|error| match error {
+            Error::Malformed { expected, .. } => {
+                Error::Malformed { key: key.to_owned(), value: text.to_owned(), expected }
+            }
+            other => other,
+        })
     }
 }
 

@@ -8,8 +8,8 @@ use core::fmt::{self, Display, Write};
 
 use serde::Serialize;
 use serde::ser::{
-    SerializeMap, SerializeSeq, SerializeStruct, SerializeStructVariant, SerializeTuple,
-    SerializeTupleStruct, SerializeTupleVariant,
+    SerializeMap, SerializeSeq, SerializeStruct, SerializeStructVariant, SerializeTuple, SerializeTupleStruct,
+    SerializeTupleVariant,
 };
 
 /// Writes `report` to `out`.
@@ -17,11 +17,7 @@ use serde::ser::{
 /// # Errors
 /// Those of `out`, and of a `Serialize` of the report's that fails.
 pub fn write<T: Serialize>(report: &T, out: &mut impl Write) -> fmt::Result {
-    report.serialize(&mut Line {
-        out,
-        path: String::new(),
-        first: true,
-    })
+    report.serialize(&mut Line { out, path: String::new(), first: true })
 }
 
 /// The line so far and where in the report the writer stands.
@@ -104,20 +100,11 @@ impl<'l, 'w, W: Write> serde::Serializer for &'l mut Line<'w, W> {
         Ok(())
     }
 
-    fn serialize_unit_variant(
-        self,
-        _name: &'static str,
-        _index: u32,
-        variant: &'static str,
-    ) -> fmt::Result {
+    fn serialize_unit_variant(self, _name: &'static str, _index: u32, variant: &'static str) -> fmt::Result {
         self.value(variant)
     }
 
-    fn serialize_newtype_struct<T: Serialize + ?Sized>(
-        self,
-        _name: &'static str,
-        value: &T,
-    ) -> fmt::Result {
+    fn serialize_newtype_struct<T: Serialize + ?Sized>(self, _name: &'static str, value: &T) -> fmt::Result {
         value.serialize(self)
     }
 
@@ -132,28 +119,15 @@ impl<'l, 'w, W: Write> serde::Serializer for &'l mut Line<'w, W> {
     }
 
     fn serialize_seq(self, _length: Option<usize>) -> Result<Self::SerializeSeq, fmt::Error> {
-        Ok(Parts {
-            line: self,
-            next: 0,
-        })
+        Ok(Parts { line: self, next: 0 })
     }
 
     fn serialize_tuple(self, _length: usize) -> Result<Self::SerializeTuple, fmt::Error> {
-        Ok(Parts {
-            line: self,
-            next: 0,
-        })
+        Ok(Parts { line: self, next: 0 })
     }
 
-    fn serialize_tuple_struct(
-        self,
-        _name: &'static str,
-        _length: usize,
-    ) -> Result<Parts<'l, 'w, W>, fmt::Error> {
-        Ok(Parts {
-            line: self,
-            next: 0,
-        })
+    fn serialize_tuple_struct(self, _name: &'static str, _length: usize) -> Result<Parts<'l, 'w, W>, fmt::Error> {
+        Ok(Parts { line: self, next: 0 })
     }
 
     fn serialize_tuple_variant(
@@ -163,28 +137,15 @@ impl<'l, 'w, W: Write> serde::Serializer for &'l mut Line<'w, W> {
         _variant: &'static str,
         _length: usize,
     ) -> Result<Parts<'l, 'w, W>, fmt::Error> {
-        Ok(Parts {
-            line: self,
-            next: 0,
-        })
+        Ok(Parts { line: self, next: 0 })
     }
 
     fn serialize_map(self, _length: Option<usize>) -> Result<Parts<'l, 'w, W>, fmt::Error> {
-        Ok(Parts {
-            line: self,
-            next: 0,
-        })
+        Ok(Parts { line: self, next: 0 })
     }
 
-    fn serialize_struct(
-        self,
-        _name: &'static str,
-        _length: usize,
-    ) -> Result<Parts<'l, 'w, W>, fmt::Error> {
-        Ok(Parts {
-            line: self,
-            next: 0,
-        })
+    fn serialize_struct(self, _name: &'static str, _length: usize) -> Result<Parts<'l, 'w, W>, fmt::Error> {
+        Ok(Parts { line: self, next: 0 })
     }
 
     fn serialize_struct_variant(
@@ -194,10 +155,7 @@ impl<'l, 'w, W: Write> serde::Serializer for &'l mut Line<'w, W> {
         _variant: &'static str,
         _length: usize,
     ) -> Result<Parts<'l, 'w, W>, fmt::Error> {
-        Ok(Parts {
-            line: self,
-            next: 0,
-        })
+        Ok(Parts { line: self, next: 0 })
     }
 }
 
@@ -299,16 +257,7 @@ mod tests {
         let report = Report {
             readings: 3,
             note: None,
-            sensors: [
-                Sensor {
-                    name: "t",
-                    mean: 1.5,
-                },
-                Sensor {
-                    name: "p",
-                    mean: -2.0,
-                },
-            ],
+            sensors: [Sensor { name: "t", mean: 1.5 }, Sensor { name: "p", mean: -2.0 }],
             ended: Ended::Asked,
         };
         let mut line = String::new();

@@ -8,19 +8,14 @@
 //! A parameter that may be left out has the type `Option`; every other one must be given.
 
 use postcard_schema::Schema;
-use postcard_schema::schema::{
-    DataModelType, DataModelVariant, NamedType, NamedValue, NamedVariant,
-};
+use postcard_schema::schema::{DataModelType, DataModelVariant, NamedType, NamedValue, NamedVariant};
 
 /// Version of the section's layout, its first byte.
 pub const FORMAT: u8 = 1;
 
 /// Number of bytes that [`encode`] writes for the same arguments.
 pub const fn encoded_length<P: Schema, R: Schema>(task: &str, version: &str) -> usize {
-    let mut nowhere = Output {
-        bytes: &mut [],
-        length: 0,
-    };
+    let mut nowhere = Output { bytes: &mut [], length: 0 };
     nowhere.description::<P, R>(task, version);
     nowhere.length
 }
@@ -29,15 +24,9 @@ pub const fn encoded_length<P: Schema, R: Schema>(task: &str, version: &str) -> 
 ///
 /// # Panics
 /// At compile time, when `LENGTH` is not [`encoded_length`].
-pub const fn encode<P: Schema, R: Schema, const LENGTH: usize>(
-    task: &str,
-    version: &str,
-) -> [u8; LENGTH] {
+pub const fn encode<P: Schema, R: Schema, const LENGTH: usize>(task: &str, version: &str) -> [u8; LENGTH] {
     let mut bytes = [0; LENGTH];
-    let mut output = Output {
-        bytes: &mut bytes,
-        length: 0,
-    };
+    let mut output = Output { bytes: &mut bytes, length: 0 };
     output.description::<P, R>(task, version);
     assert!(output.length == LENGTH);
     bytes
@@ -89,9 +78,7 @@ impl Output<'_> {
         self.string(named.name);
         self.byte(variant_number(named.ty));
         match named.ty {
-            DataModelType::Option(inner)
-            | DataModelType::NewtypeStruct(inner)
-            | DataModelType::Seq(inner) => {
+            DataModelType::Option(inner) | DataModelType::NewtypeStruct(inner) | DataModelType::Seq(inner) => {
                 self.named_type(inner);
             }
             DataModelType::Tuple(inner) | DataModelType::TupleStruct(inner) => self.types(inner),
@@ -221,8 +208,7 @@ mod tests {
     fn the_section_decodes_to_the_schema_that_postcard_schema_knows() {
         const LENGTH: usize = encoded_length::<Parameters, Wrapped>("task", "1.2.3");
         static SECTION: [u8; LENGTH] = encode::<Parameters, Wrapped, LENGTH>("task", "1.2.3");
-        let decoded: (u8, String, String, OwnedNamedType, OwnedNamedType) =
-            postcard::from_bytes(&SECTION).unwrap();
+        let decoded: (u8, String, String, OwnedNamedType, OwnedNamedType) = postcard::from_bytes(&SECTION).unwrap();
         assert_eq!(decoded.0, FORMAT);
         assert_eq!((decoded.1.as_str(), decoded.2.as_str()), ("task", "1.2.3"));
         assert_eq!(decoded.3, OwnedNamedType::from(Parameters::SCHEMA));

@@ -21,17 +21,13 @@ pub struct Driver {
 impl Driver {
     /// A driver without timers, over the clock `now_ns`.
     pub const fn new(now_ns: fn() -> u64) -> Self {
-        Self {
-            now_ns,
-            queue: Mutex::new(RefCell::new(Queue::new())),
-        }
+        Self { now_ns, queue: Mutex::new(RefCell::new(Queue::new())) }
     }
 
     /// Wakes every timer that is due and says when the next one will be, in the clock's nanoseconds.
     pub fn next_wake_ns(&self) -> Option<u64> {
         let now = embassy_time_driver::Driver::now(self);
-        let next =
-            critical_section::with(|cs| self.queue.borrow(cs).borrow_mut().next_expiration(now));
+        let next = critical_section::with(|cs| self.queue.borrow(cs).borrow_mut().next_expiration(now));
         (next != u64::MAX).then(|| next.saturating_mul(TICK_NS))
     }
 }

@@ -11,10 +11,7 @@ use core::net::{Ipv4Addr, SocketAddr};
 
 /// A network with TCP both ways, UDP and name resolution.
 pub trait Network:
-    embedded_nal_async::TcpConnect
-    + embedded_nal_async::UdpStack
-    + embedded_nal_async::Dns
-    + TcpListen
+    embedded_nal_async::TcpConnect + embedded_nal_async::UdpStack + embedded_nal_async::Dns + TcpListen
 {
     /// Resolves when the interface has an IPv4 address, and returns it.
     async fn configured(&self) -> Ipv4Addr;
@@ -47,8 +44,7 @@ pub trait TcpAccept {
     type Error: embedded_io_async::Error;
 
     /// An established connection. Dropping it sends what was written, then closes.
-    type Connection<'a>: embedded_io_async::Read<Error = Self::Error>
-        + embedded_io_async::Write<Error = Self::Error>
+    type Connection<'a>: embedded_io_async::Read<Error = Self::Error> + embedded_io_async::Write<Error = Self::Error>
     where
         Self: 'a;
 

@@ -11,11 +11,7 @@ use super::Error;
 pub(super) struct Value<'a>(pub(super) &'a str);
 
 fn expected(what: &str) -> Error {
-    Error::Malformed {
-        key: String::new(),
-        value: String::new(),
-        expected: String::from(what),
-    }
+    Error::Malformed { key: String::new(), value: String::new(), expected: String::from(what) }
 }
 
 macro_rules! numbers {
@@ -62,11 +58,7 @@ impl<'de> serde::Deserializer<'de> for Value<'_> {
         visitor.visit_some(self)
     }
 
-    fn deserialize_newtype_struct<V: Visitor<'de>>(
-        self,
-        _name: &'static str,
-        visitor: V,
-    ) -> Result<V::Value, Error> {
+    fn deserialize_newtype_struct<V: Visitor<'de>>(self, _name: &'static str, visitor: V) -> Result<V::Value, Error> {
         visitor.visit_newtype_struct(self)
     }
 
@@ -102,10 +94,7 @@ struct Items<'a>(&'a str);
 impl<'de> SeqAccess<'de> for Items<'_> {
     type Error = Error;
 
-    fn next_element_seed<T: DeserializeSeed<'de>>(
-        &mut self,
-        seed: T,
-    ) -> Result<Option<T::Value>, Error> {
+    fn next_element_seed<T: DeserializeSeed<'de>>(&mut self, seed: T) -> Result<Option<T::Value>, Error> {
         if self.0.is_empty() {
             return Ok(None);
         }
@@ -139,19 +128,11 @@ impl<'de> VariantAccess<'de> for Variant<'_> {
         Err(expected("a variant that a word can name"))
     }
 
-    fn tuple_variant<V: Visitor<'de>>(
-        self,
-        _length: usize,
-        _visitor: V,
-    ) -> Result<V::Value, Error> {
+    fn tuple_variant<V: Visitor<'de>>(self, _length: usize, _visitor: V) -> Result<V::Value, Error> {
         Err(expected("a variant that a word can name"))
     }
 
-    fn struct_variant<V: Visitor<'de>>(
-        self,
-        _fields: &'static [&'static str],
-        _visitor: V,
-    ) -> Result<V::Value, Error> {
+    fn struct_variant<V: Visitor<'de>>(self, _fields: &'static [&'static str], _visitor: V) -> Result<V::Value, Error> {
         Err(expected("a variant that a word can name"))
     }
 }

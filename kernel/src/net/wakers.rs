@@ -1,0 +1,22 @@
+//! Everybody who waits for the same event.
+
+use alloc::vec::Vec;
+use core::task::Waker;
+
+/// A set of wakers that are woken together.
+#[derive(Default)]
+pub(super) struct Wakers(Vec<Waker>);
+
+impl Wakers {
+    /// Adds `waker`, once.
+    pub(super) fn register(&mut self, waker: &Waker) {
+        if !self.0.iter().any(|known| known.will_wake(waker)) {
+            self.0.push(waker.clone());
+        }
+    }
+
+    /// Wakes and forgets all.
+    pub(super) fn wake(&mut self) {
+        self.0.drain(..).for_each(Waker::wake);
+    }
+}
