@@ -1,2 +1,10 @@
+//! Spore's Xen platform: everything that knows Xen.
+
 #![no_std]
-#![doc = "Spore."]
+
+extern crate alloc;
+#[cfg(test)]
+extern crate std;
+
+pub mod hypervisor;
+pub mod memory;

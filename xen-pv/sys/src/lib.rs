@@ -9,3 +9,4 @@ pub mod arch;
 pub mod elf_note;
 pub mod sched;
 pub mod shared_info;
+pub mod types;

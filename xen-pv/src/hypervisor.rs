@@ -1,0 +1,142 @@
+//! The seam to the hypervisor: one method per hypercall that a driver needs.
+//!
+//! Drivers are written against [`Hypervisor`], so that the same code runs on Xen and, on the developer's machine, on the
+//! fake of crate `xen-fake`.
+
+use xen_sys::types::{Domid, Gfn, Port};
+
+use crate::memory::Page;
+
+/// What drivers ask of the hypervisor.
+///
+/// A value is a handle: cloning it names the same hypervisor.
+pub trait Hypervisor: Clone + 'static {
+    /// Sends an event to the other end of `port`.
+    ///
+    /// # Errors
+    /// [`Error::Invalid`] when `port` is not open.
+    fn notify(&self, port: Port) -> Result<(), Error>;
+
+    /// Opens a port to which only domain `remote` may bind.
+    ///
+    /// # Errors
+    /// [`Error::NoSpace`] when the domain has as many ports as it may have.
+    fn allocate_unbound(&self, remote: Domid) -> Result<Port, Error>;
+
+    /// Closes `port`; no further event arrives on it.
+    ///
+    /// # Errors
+    /// [`Error::Invalid`] when `port` is not open.
+    fn close(&self, port: Port) -> Result<(), Error>;
+
+    /// The guest frame number by which a grant entry must name `page`.
+    fn gfn(&self, page: &Page) -> Gfn;
+
+    /// Clears the port's pending bit and says whether it was set, in one atomic step that is ordered before every later
+    /// read of the shared memory which the event announces.
+    fn take_pending(&self, port: Port) -> bool;
+}
+
+/// An error of the hypervisor, by its name there. Source: `xen/include/public/errno.h`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[cfg_attr(target_os = "none", derive(defmt::Format))]
+pub enum Error {
+    /// `EPERM`: the domain may not do this.
+    NotPermitted,
+    /// `ENOENT`: there is no such thing.
+    NotFound,
+    /// `ESRCH`: there is no such domain.
+    NoSuchDomain,
+    /// `ENOMEM`: the hypervisor or the domain has no memory left.
+    NoMemory,
+    /// `EACCES`: access is denied.
+    Denied,
+    /// `EFAULT`: an argument's address is not readable or writable.
+    Fault,
+    /// `EBUSY`: in use.
+    Busy,
+    /// `EEXIST`: it exists already.
+    Exists,
+    /// `EINVAL`: an argument is wrong.
+    Invalid,
+    /// `ENOSPC`: no room left.
+    NoSpace,
+    /// `ENOSYS`: this hypervisor does not know the call.
+    NotImplemented,
+    /// `EOPNOTSUPP`: the hypervisor knows the call but does not support it here.
+    NotSupported,
+    /// Any other number.
+    Unknown(i32),
+}
+
+impl Error {
+    /// Reads a hypercall's result: zero or more is a value, less is a negated error number.
+    ///
+    /// # Errors
+    /// The error that the number names.
+    pub fn check(result: isize) -> Result<usize, Self> {
+        usize::try_from(result).map_err(|_| Self::from_errno(result.unsigned_abs()))
+    }
+
+    /// The error that a positive error number names.
+    #[must_use]
+    pub fn from_errno(errno: usize) -> Self {
+        match errno {
+            1 => Self::NotPermitted,
+            2 => Self::NotFound,
+            3 => Self::NoSuchDomain,
+            12 => Self::NoMemory,
+            13 => Self::Denied,
+            14 => Self::Fault,
+            16 => Self::Busy,
+            17 => Self::Exists,
+            22 => Self::Invalid,
+            28 => Self::NoSpace,
+            38 => Self::NotImplemented,
+            95 => Self::NotSupported,
+            other => Self::Unknown(i32::try_from(other).unwrap_or(i32::MAX)),
+        }
+    }
+
+    /// The error's name, or `unknown error`.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::NotPermitted => "EPERM",
+            Self::NotFound => "ENOENT",
+            Self::NoSuchDomain => "ESRCH",
+            Self::NoMemory => "ENOMEM",
+            Self::Denied => "EACCES",
+            Self::Fault => "EFAULT",
+            Self::Busy => "EBUSY",
+            Self::Exists => "EEXIST",
+            Self::Invalid => "EINVAL",
+            Self::NoSpace => "ENOSPC",
+            Self::NotImplemented => "ENOSYS",
+            Self::NotSupported => "EOPNOTSUPP",
+            Self::Unknown(_) => "unknown error",
+        }
+    }
+}
+
+impl core::fmt::Display for Error {
+    fn fmt(&self, formatter: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        formatter.write_str(self.name())?;
+        match self {
+            Self::Unknown(number) => write!(formatter, " {number}"),
+            _ => Ok(()),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::Error;
+
+    #[test]
+    fn a_negative_result_is_the_error_of_that_number() {
+        assert_eq!(Error::check(7), Ok(7));
+        assert_eq!(Error::check(-22), Err(Error::Invalid));
+        assert_eq!(Error::check(-1234), Err(Error::Unknown(1234)));
+    }
+}

@@ -1,0 +1,41 @@
+//! The numbers that Xen's interface passes around, each as a type of its own, so that none is taken for another.
+//!
+//! Source: `xen/include/public/xen.h`, `xen/include/public/grant_table.h`, `xen/include/public/event_channel.h`.
+
+/// A domain. Source: `domid_t`.
+#[repr(transparent)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
+pub struct Domid(pub u16);
+
+impl Domid {
+    /// The calling domain. Source: `DOMID_SELF`.
+    pub const SELF: Self = Self(0x7ff0);
+    /// The first number that names no ordinary domain. Source: `DOMID_FIRST_RESERVED`.
+    pub const FIRST_RESERVED: Self = Self(0x7ff0);
+}
+
+/// An entry of a domain's grant table. Source: `grant_ref_t`.
+#[repr(transparent)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
+pub struct GrantRef(pub u32);
+
+/// This domain's end of an event channel. Source: `evtchn_port_t`.
+#[repr(transparent)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
+pub struct Port(pub u32);
+
+/// A page of the guest's linear idea of its memory: physical address divided by 4096.
+#[repr(transparent)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
+pub struct Pfn(pub usize);
+
+/// A page of the machine, as Xen's page tables hold it. Source: `xen_pfn_t`.
+#[repr(transparent)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
+pub struct Mfn(pub u64);
+
+/// A page as the guest's own page tables and the grant table name it: an mfn for a paravirtualised guest, a pfn for one
+/// with hardware-translated memory. Source: `xen_pfn_t`.
+#[repr(transparent)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
+pub struct Gfn(pub u64);
