@@ -7,6 +7,9 @@
 
 pub mod arch;
 pub mod elf_note;
+pub mod event_channel;
+pub mod grant_table;
+pub mod io;
 pub mod sched;
 pub mod shared_info;
 pub mod types;
