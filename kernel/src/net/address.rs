@@ -1,0 +1,256 @@
+//! How the interface gets its address, keeps it, and tells the network about it.
+//!
+//! The first packets after a guest's boot can be lost, because a fast guest may send before the other end of its link is
+//! part of the network. So everything at the start is repeated soon: DHCP asks again after a quarter of a second, then
+//! after ever longer pauses, and a new address is announced several times.
+
+use core::fmt;
+use core::net::Ipv4Addr;
+
+use heapless::Vec;
+use smoltcp::iface::{Interface, SocketHandle};
+use smoltcp::socket::{dhcpv4, dns};
+use smoltcp::time::{Duration, Instant};
+use smoltcp::wire::{IpAddress, IpCidr, Ipv4Cidr};
+
+use super::sockets::Sockets;
+use super::wakers::Wakers;
+use super::{Ip, Parameters};
+
+/// The first pause before DHCP asks again; each is as long as all before it together.
+const FIRST_DISCOVER_PAUSE: Duration = Duration::from_millis(250);
+
+/// The longest such pause.
+const LONGEST_DISCOVER_PAUSE: Duration = Duration::from_secs(16);
+
+/// The first pause before DHCP repeats that it wants the address which it was offered.
+const FIRST_REQUEST_PAUSE: Duration = Duration::from_millis(500);
+
+/// How long after a link came back an address from before it is kept while DHCP is asked anew: connections survive if
+/// it is given to us again.
+const HOLD: Duration = Duration::from_secs(30);
+
+/// When, after an address was set, it is announced.
+const ANNOUNCEMENTS: [Duration; 5] = [
+    Duration::ZERO,
+    Duration::from_millis(100),
+    Duration::from_millis(300),
+    Duration::from_millis(700),
+    Duration::from_millis(1500),
+];
+
+/// The most name servers that are used.
+const NAME_SERVERS: usize = 3;
+
+/// The interface's address and where it comes from.
+pub(super) struct Addressing {
+    parameters: Parameters,
+    /// The DHCP client, unless the address is static.
+    dhcp: Option<SocketHandle>,
+    current: Option<Settings>,
+    /// While DHCP looks for a server: since when.
+    searching_since: Option<Instant>,
+    /// Until when an address from before the link went down is kept.
+    held_until: Option<Instant>,
+    /// When the address was set, and how often it has been announced.
+    announced: (Instant, usize),
+    /// Those who wait for an address.
+    pub(super) waiting: Wakers,
+}
+
+/// What the interface is set to.
+#[derive(Debug, Clone, PartialEq)]
+struct Settings {
+    address: Ipv4Cidr,
+    gateway: Option<Ipv4Addr>,
+    name_servers: Vec<Ipv4Addr, NAME_SERVERS>,
+    origin: &'static str,
+}
+
+impl fmt::Display for Settings {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}/{}", self.address.address(), self.address.prefix_len())?;
+        if let Some(gateway) = self.gateway {
+            write!(f, " gateway {gateway}")?;
+        }
+        write!(f, " ({})", self.origin)
+    }
+}
+
+impl Addressing {
+    pub(super) fn new(parameters: Parameters, sockets: &mut Sockets) -> Self {
+        let dhcp = (parameters.ip == Ip::Dhcp).then(|| sockets.add_own(dhcpv4::Socket::new()));
+        Self {
+            parameters,
+            dhcp,
+            current: None,
+            searching_since: None,
+            held_until: None,
+            announced: (Instant::ZERO, ANNOUNCEMENTS.len()),
+            waiting: Wakers::default(),
+        }
+    }
+
+    /// The interface's address and network.
+    pub(super) fn address(&self) -> Option<Ipv4Cidr> {
+        self.current.as_ref().map(|settings| settings.address)
+    }
+
+    /// True if packets can leave our network.
+    pub(super) fn has_gateway(&self) -> bool {
+        self.current.as_ref().is_some_and(|settings| settings.gateway.is_some())
+    }
+
+    /// How many name servers there are to ask.
+    pub(super) fn name_servers(&self) -> usize {
+        self.current.as_ref().map_or(0, |settings| settings.name_servers.len())
+    }
+
+    /// The link came up, with a new interface: sets the address, or looks for one.
+    pub(super) fn link_up(
+        &mut self,
+        interface: &mut Interface,
+        sockets: &mut Sockets,
+        dns: SocketHandle,
+        now: Instant,
+    ) {
+        if let Some(dhcp) = self.dhcp {
+            sockets.set.get_mut::<dhcpv4::Socket<'_>>(dhcp).reset();
+            self.searching_since = Some(now);
+            self.held_until = self.current.is_some().then_some(now + HOLD);
+            if let Some(settings) = self.current.clone() {
+                self.apply(settings, interface, sockets, dns, now);
+            }
+        } else if let Ip::Static(address) = self.parameters.ip {
+            let settings = Settings {
+                address,
+                gateway: self.parameters.gateway,
+                name_servers: self.parameters.dns.into_iter().collect(),
+                origin: "static",
+            };
+            crate::println!("network: {settings}");
+            self.apply(settings, interface, sockets, dns, now);
+        }
+    }
+
+    /// Follows what DHCP says. Returns whether anything changed.
+    pub(super) fn turn(
+        &mut self,
+        interface: &mut Interface,
+        sockets: &mut Sockets,
+        dns: SocketHandle,
+        now: Instant,
+    ) -> bool {
+        let Some(dhcp) = self.dhcp else { return false };
+        let client = sockets.set.get_mut::<dhcpv4::Socket<'static>>(dhcp);
+        if let Some(since) = self.searching_since {
+            let mut retry = client.get_retry_config();
+            retry.discover_timeout = (now - since).clamp(FIRST_DISCOVER_PAUSE, LONGEST_DISCOVER_PAUSE);
+            retry.initial_request_timeout = FIRST_REQUEST_PAUSE;
+            client.set_retry_config(retry);
+        }
+        let settings = match client.poll() {
+            Some(dhcpv4::Event::Configured(lease)) => Some(self.settings_of(&lease)),
+            Some(dhcpv4::Event::Deconfigured) => None,
+            None if self.held_until.is_some_and(|until| until <= now) => {
+                self.held_until = None;
+                None
+            }
+            None => return false,
+        };
+        match settings {
+            Some(settings) => {
+                self.searching_since = None;
+                self.held_until = None;
+                crate::println!("network: {settings}");
+                self.apply(settings, interface, sockets, dns, now);
+            }
+            None if self.held_until.is_some() => return false,
+            None => {
+                self.searching_since.get_or_insert(now);
+                self.lose(interface, sockets, dns);
+            }
+        }
+        true
+    }
+
+    fn settings_of(&self, lease: &dhcpv4::Config<'_>) -> Settings {
+        Settings {
+            address: lease.address,
+            gateway: self.parameters.gateway.or(lease.router),
+            name_servers: match self.parameters.dns {
+                Some(server) => core::iter::once(server).collect(),
+                None => lease.dns_servers.iter().copied().take(NAME_SERVERS).collect(),
+            },
+            origin: "dhcp",
+        }
+    }
+
+    fn apply(
+        &mut self,
+        settings: Settings,
+        interface: &mut Interface,
+        sockets: &mut Sockets,
+        dns: SocketHandle,
+        now: Instant,
+    ) {
+        set(interface, sockets, dns, Some(&settings));
+        self.current = Some(settings);
+        self.announced = (now, 0);
+        self.waiting.wake();
+    }
+
+    fn lose(&mut self, interface: &mut Interface, sockets: &mut Sockets, dns: SocketHandle) {
+        // The client also says that it has no address before it first had one.
+        if let Some(settings) = self.current.take() {
+            crate::println!("network: {} lost, asking for another", settings.address.address());
+            set(interface, sockets, dns, None);
+        }
+    }
+
+    /// When there is something to do without a packet from outside.
+    pub(super) fn next_deadline(&self) -> Option<Instant> {
+        let announcement = self.current.as_ref().and(self.next_announcement());
+        [announcement, self.held_until].into_iter().flatten().min()
+    }
+
+    fn next_announcement(&self) -> Option<Instant> {
+        let (since, count) = self.announced;
+        ANNOUNCEMENTS.get(count).map(|pause| since + *pause)
+    }
+
+    /// The ARP request to send now, as own address and address asked for, if one is due.
+    ///
+    /// It asks for the gateway, so that the answer is there when the first packet needs it; without a gateway it asks
+    /// for our own address. Everybody who hears it learns where we are.
+    pub(super) fn announcement(&self, now: Instant) -> Option<(Ipv4Addr, Ipv4Addr)> {
+        let settings = self.current.as_ref()?;
+        self.next_announcement().filter(|at| *at <= now)?;
+        let own = settings.address.address();
+        let gateway = settings.gateway.filter(|gateway| settings.address.contains_addr(gateway));
+        Some((own, gateway.unwrap_or(own)))
+    }
+
+    /// The announcement was sent.
+    pub(super) fn announced(&mut self) {
+        self.announced.1 += 1;
+    }
+}
+
+/// Sets, or clears, all that `smoltcp` knows about addresses.
+fn set(interface: &mut Interface, sockets: &mut Sockets, dns: SocketHandle, settings: Option<&Settings>) {
+    interface.update_ip_addrs(|addresses| {
+        addresses.clear();
+        // The list has room for more than this one.
+        let _ = settings.map(|settings| addresses.push(IpCidr::Ipv4(settings.address)));
+    });
+    interface.routes_mut().remove_default_ipv4_route();
+    if let Some(gateway) = settings.and_then(|settings| settings.gateway) {
+        // The table has room for more than this one.
+        let _ = interface.routes_mut().add_default_ipv4_route(gateway);
+    }
+    let servers: Vec<IpAddress, NAME_SERVERS> = settings
+        .map(|settings| settings.name_servers.iter().map(|server| IpAddress::Ipv4(*server)).collect())
+        .unwrap_or_default();
+    sockets.set.get_mut::<dns::Socket<'_>>(dns).update_servers(&servers);
+}

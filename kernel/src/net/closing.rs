@@ -1,0 +1,148 @@
+//! Sockets whose users are gone: what was written still goes out, then they are removed.
+
+use alloc::vec::Vec;
+
+use smoltcp::iface::SocketHandle;
+use smoltcp::socket::tcp;
+use smoltcp::time::{Duration, Instant};
+
+use super::sockets::Sockets;
+use super::wakers::Wakers;
+
+/// How long a connection may take to deliver what was written and to close; then it is reset.
+const CLOSING_TIMEOUT: Duration = Duration::from_secs(60);
+
+/// How long the reset of a connection, or a last datagram, may wait for its destination to be found.
+const LAST_PACKET_TIMEOUT: Duration = Duration::from_secs(2);
+
+/// How long a closed connection stays to repeat its last acknowledgement. RFC 9293 asks for minutes; all that is at risk
+/// here is that a peer which lost the acknowledgement sees a reset after all data was delivered, while the buffers are
+/// worth more.
+const TIME_WAIT: Duration = Duration::from_secs(1);
+
+/// The sockets without users.
+#[derive(Default)]
+pub(super) struct Closing {
+    sockets: Vec<Entry>,
+    /// Those who wait until nothing is left to send.
+    pub(super) settled: Wakers,
+}
+
+struct Entry {
+    socket: SocketHandle,
+    stage: Stage,
+    /// When the stage ends. Only the poll loop knows the time, so its next turn sets this.
+    until: Option<Instant>,
+}
+
+#[derive(Clone, Copy, PartialEq)]
+enum Stage {
+    /// A TCP socket that sends the rest of its data and closes.
+    Delivering,
+    /// A TCP socket that has told its peer to forget the connection.
+    Resetting,
+    /// A TCP socket that is done and may have to repeat its last acknowledgement.
+    TimeWait,
+    /// A UDP socket with datagrams to send.
+    Datagrams,
+}
+
+impl Stage {
+    fn duration(self) -> Duration {
+        match self {
+            Stage::Delivering => CLOSING_TIMEOUT,
+            Stage::Resetting | Stage::Datagrams => LAST_PACKET_TIMEOUT,
+            Stage::TimeWait => TIME_WAIT,
+        }
+    }
+}
+
+impl Closing {
+    /// Closes a connection in order.
+    pub(super) fn close(&mut self, sockets: &mut Sockets, socket: SocketHandle) {
+        sockets.tcp(socket).close();
+        self.push(socket, Stage::Delivering);
+    }
+
+    /// Resets a connection.
+    pub(super) fn abort(&mut self, sockets: &mut Sockets, socket: SocketHandle) {
+        sockets.tcp(socket).abort();
+        self.push(socket, Stage::Resetting);
+    }
+
+    /// Removes a UDP socket when its datagrams are sent.
+    pub(super) fn finish_datagrams(&mut self, socket: SocketHandle) {
+        self.push(socket, Stage::Datagrams);
+    }
+
+    fn push(&mut self, socket: SocketHandle, stage: Stage) {
+        self.sockets.push(Entry { socket, stage, until: None });
+    }
+
+    /// True if nothing is left to send.
+    pub(super) fn is_settled(&self) -> bool {
+        self.sockets.iter().all(|entry| entry.stage == Stage::TimeWait)
+    }
+
+    /// Moves every socket on. Returns whether there is more for the network to do at once.
+    pub(super) fn turn(&mut self, sockets: &mut Sockets, now: Instant) -> bool {
+        let mut changed = false;
+        self.sockets.retain_mut(|entry| {
+            let expired = *entry.until.get_or_insert(now + entry.stage.duration()) <= now;
+            let next = match entry.stage {
+                Stage::Datagrams => (!expired && sockets.udp(entry.socket).send_queue() > 0).then_some(entry.stage),
+                stage => next_stage(sockets.tcp(entry.socket), stage, expired, &mut changed),
+            };
+            match next {
+                Some(stage) if stage == entry.stage => true,
+                Some(stage) => {
+                    changed = true;
+                    entry.stage = stage;
+                    entry.until = Some(now + stage.duration());
+                    true
+                }
+                None => {
+                    sockets.remove(entry.socket);
+                    false
+                }
+            }
+        });
+        if self.is_settled() {
+            self.settled.wake();
+        }
+        changed
+    }
+
+    /// When the next stage ends.
+    pub(super) fn next_deadline(&self) -> Option<Instant> {
+        self.sockets.iter().filter_map(|entry| entry.until).min()
+    }
+}
+
+/// What becomes of a TCP socket; `None` if it is done.
+fn next_stage(socket: &mut tcp::Socket<'_>, stage: Stage, expired: bool, discarded: &mut bool) -> Option<Stage> {
+    match socket.state() {
+        // A closed socket that still knows its peer has a reset to send.
+        tcp::State::Closed if socket.remote_endpoint().is_none() => return None,
+        tcp::State::TimeWait if stage == Stage::Delivering => return Some(Stage::TimeWait),
+        _ => {}
+    }
+    if expired {
+        return (stage == Stage::Delivering).then(|| {
+            socket.abort();
+            Stage::Resetting
+        });
+    }
+    if stage == Stage::Delivering && socket.can_recv() {
+        // Nobody will read this. While our own data is under way it is thrown away, because a reset could overtake our
+        // data at the peer; when all has arrived, the peer is told that it talks to nobody.
+        if socket.state() == tcp::State::FinWait2 {
+            socket.abort();
+            return Some(Stage::Resetting);
+        }
+        // The socket can receive, so this does not fail.
+        let _ = socket.recv(|data| (data.len(), ()));
+        *discarded = true;
+    }
+    Some(stage)
+}

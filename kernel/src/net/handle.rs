@@ -1,0 +1,57 @@
+//! A task's way to the stack.
+
+use alloc::rc::Rc;
+use core::cell::RefCell;
+use core::future::poll_fn;
+use core::net::Ipv4Addr;
+use core::task::Poll;
+
+use super::Network;
+use super::state::State;
+
+/// A task's way to the stack; cheap to clone.
+#[derive(Clone)]
+pub struct Handle(pub(super) Rc<RefCell<State>>);
+
+impl Handle {
+    /// Calls `f` with the stack's state.
+    pub(super) fn with<R>(&self, f: impl FnOnce(&mut State) -> R) -> R {
+        f(&mut self.0.borrow_mut())
+    }
+
+    /// The interface's address, if it has one.
+    pub fn address(&self) -> Option<Ipv4Addr> {
+        self.with(|state| state.addressing.address()).map(|own| own.address())
+    }
+
+    /// Resolves when every connection and socket that was dropped has delivered what was written to it.
+    ///
+    /// A platform awaits this, with a time limit, before it ends the guest: the end of a guest is the end of its packets.
+    pub async fn settled(&self) {
+        poll_fn(|context| {
+            self.with(|state| {
+                if state.closing.is_settled() {
+                    return Poll::Ready(());
+                }
+                state.closing.settled.register(context.waker());
+                Poll::Pending
+            })
+        })
+        .await
+    }
+}
+
+impl Network for Handle {
+    async fn configured(&self) -> Ipv4Addr {
+        poll_fn(|context| {
+            self.with(|state| match state.addressing.address() {
+                Some(own) => Poll::Ready(own.address()),
+                None => {
+                    state.addressing.waiting.register(context.waker());
+                    Poll::Pending
+                }
+            })
+        })
+        .await
+    }
+}

@@ -1,0 +1,215 @@
+//! The sockets and the memory of their buffers.
+//!
+//! Every allocation whose size a peer or a task influences can fail here without ending the guest.
+
+use alloc::vec;
+use alloc::vec::Vec;
+
+use smoltcp::iface::{SocketHandle, SocketSet, SocketStorage};
+use smoltcp::socket::{AnySocket, Socket, tcp, udp};
+use smoltcp::time::Duration;
+
+use super::Error;
+
+/// Buffers of this size let one connection fill a fast link: more in flight needs window scaling beyond what pays off.
+const LARGEST_BUFFER_BYTES: usize = 64 * 1024;
+
+/// Below this size a connection would send less than three full segments before it waits.
+const SMALLEST_BUFFER_BYTES: usize = 4 * 1024;
+
+/// A new connection takes at most this part of what is left of the budget.
+const SHARE: usize = 8;
+
+/// What the buffers of all sockets together should not exceed, unless the platform says otherwise.
+pub(super) const DEFAULT_BUDGET_BYTES: usize = 1024 * 1024;
+
+/// How many datagrams a UDP socket holds in each direction.
+const DATAGRAMS: usize = 32;
+
+/// A UDP socket's buffers are no larger than this: enough for its number of full-size datagrams.
+const LARGEST_UDP_BUFFER_BYTES: usize = 48 * 1024;
+
+/// A connection that hears nothing for this long asks whether the other side is still there.
+const KEEP_ALIVE: Duration = Duration::from_secs(30);
+
+/// A connection whose peer has not answered for this long is given up.
+const PEER_TIMEOUT: Duration = Duration::from_secs(120);
+
+/// A handshake that a peer began and has not finished after this long is given up.
+const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// Slots that the set of sockets has from the start.
+const FIRST_SLOTS: usize = 8;
+
+/// The set of all sockets.
+pub(super) struct Sockets {
+    /// `smoltcp`'s own set.
+    pub(super) set: SocketSet<'static>,
+    used_slots: usize,
+    slots: usize,
+    capacity: usize,
+    budget_bytes: usize,
+    buffer_bytes: usize,
+}
+
+impl Sockets {
+    pub(super) fn new() -> Self {
+        Self {
+            set: SocketSet::new(Vec::with_capacity(FIRST_SLOTS)),
+            used_slots: 0,
+            slots: 0,
+            capacity: FIRST_SLOTS,
+            budget_bytes: DEFAULT_BUDGET_BYTES,
+            buffer_bytes: 0,
+        }
+    }
+
+    pub(super) fn set_budget(&mut self, bytes: usize) {
+        self.budget_bytes = bytes;
+    }
+
+    /// Adds one of the stack's own sockets, of which there are fewer than the first slots.
+    pub(super) fn add_own<T: AnySocket<'static>>(&mut self, socket: T) -> SocketHandle {
+        self.used_slots += 1;
+        self.slots += 1;
+        self.set.add(socket)
+    }
+
+    /// Adds a socket.
+    ///
+    /// The set grows by pushing to a `Vec`, which would end the guest when memory is short, so a trial allocation of the
+    /// size that the growth needs comes first; nothing else runs in between.
+    pub(super) fn add<T: AnySocket<'static>>(&mut self, socket: T) -> Result<SocketHandle, Error> {
+        if self.used_slots == self.slots {
+            if self.slots == self.capacity {
+                let mut trial = Vec::<SocketStorage<'static>>::new();
+                trial.try_reserve_exact(2 * self.capacity).map_err(|_| Error::OutOfMemory)?;
+                self.capacity *= 2;
+            }
+            self.slots += 1;
+        }
+        self.used_slots += 1;
+        Ok(self.set.add(socket))
+    }
+
+    /// Removes a socket and frees its buffers.
+    pub(super) fn remove(&mut self, handle: SocketHandle) {
+        self.used_slots -= 1;
+        match self.set.remove(handle) {
+            Socket::Tcp(socket) => self.buffer_bytes -= socket.recv_capacity() + socket.send_capacity(),
+            Socket::Udp(socket) => self.buffer_bytes -= socket.payload_recv_capacity() + socket.payload_send_capacity(),
+            _ => {}
+        }
+    }
+
+    pub(super) fn tcp(&mut self, handle: SocketHandle) -> &mut tcp::Socket<'static> {
+        self.set.get_mut(handle)
+    }
+
+    pub(super) fn udp(&mut self, handle: SocketHandle) -> &mut udp::Socket<'static> {
+        self.set.get_mut(handle)
+    }
+
+    /// Two buffers of the same size, as large as the budget and the heap allow.
+    fn buffers(&mut self, largest: usize) -> Result<[Vec<u8>; 2], Error> {
+        let share = self.budget_bytes.saturating_sub(self.buffer_bytes) / SHARE;
+        let mut size = largest;
+        while size > share && size > SMALLEST_BUFFER_BYTES {
+            size /= 2;
+        }
+        loop {
+            match (zeroed(size), zeroed(size)) {
+                (Some(receive), Some(transmit)) => {
+                    self.buffer_bytes += 2 * size;
+                    return Ok([receive, transmit]);
+                }
+                _ if size > SMALLEST_BUFFER_BYTES => size /= 2,
+                _ => return Err(Error::OutOfMemory),
+            }
+        }
+    }
+
+    /// Adds a TCP socket without a connection.
+    pub(super) fn add_tcp(&mut self) -> Result<SocketHandle, Error> {
+        let [receive, transmit] = self.buffers(LARGEST_BUFFER_BYTES)?;
+        let bytes = receive.len() + transmit.len();
+        let mut socket = tcp::Socket::new(tcp::SocketBuffer::new(receive), tcp::SocketBuffer::new(transmit));
+        socket.set_congestion_control(tcp::CongestionControl::Reno);
+        // Writes that a task makes in one go leave together anyway, because the poll loop runs after the task; holding
+        // back the last part until the peer's delayed acknowledgement comes would cost 40 ms a message.
+        socket.set_nagle_enabled(false);
+        socket.set_timeout(Some(HANDSHAKE_TIMEOUT));
+        self.add(socket).inspect_err(|_| self.buffer_bytes -= bytes)
+    }
+
+    /// Adds a UDP socket that is not bound.
+    pub(super) fn add_udp(&mut self) -> Result<SocketHandle, Error> {
+        let [receive, transmit] = self.buffers(LARGEST_UDP_BUFFER_BYTES)?;
+        let bytes = receive.len() + transmit.len();
+        let buffer = |bytes| udp::PacketBuffer::new(vec![udp::PacketMetadata::EMPTY; DATAGRAMS], bytes);
+        let socket = udp::Socket::new(buffer(receive), buffer(transmit));
+        self.add(socket).inspect_err(|_| self.buffer_bytes -= bytes)
+    }
+
+    /// True if a TCP socket uses the port.
+    pub(super) fn tcp_port_in_use(&self, port: u16) -> bool {
+        self.set.iter().any(|(_, socket)| match socket {
+            Socket::Tcp(socket) => {
+                socket.listen_endpoint().port == port
+                    || socket.local_endpoint().is_some_and(|endpoint| endpoint.port == port)
+            }
+            _ => false,
+        })
+    }
+
+    /// True if a UDP socket uses the port.
+    pub(super) fn udp_port_in_use(&self, port: u16) -> bool {
+        self.set.iter().any(|(_, socket)| match socket {
+            Socket::Udp(socket) => socket.endpoint().port == port,
+            _ => false,
+        })
+    }
+}
+
+/// Watches a connection whose handshake is done: it lives as long as its peer answers.
+pub(super) fn keep_alive(socket: &mut tcp::Socket<'_>) {
+    if socket.keep_alive().is_none() {
+        socket.set_timeout(Some(PEER_TIMEOUT));
+        socket.set_keep_alive(Some(KEEP_ALIVE));
+    }
+}
+
+fn zeroed(size: usize) -> Option<Vec<u8>> {
+    let mut bytes = Vec::new();
+    bytes.try_reserve_exact(size).ok()?;
+    bytes.resize(size, 0);
+    Some(bytes)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn size(sockets: &mut Sockets) -> usize {
+        let handle = sockets.add_tcp().expect("memory");
+        sockets.tcp(handle).recv_capacity()
+    }
+
+    #[test]
+    fn buffers_shrink_as_the_budget_is_used_up() {
+        let mut sockets = Sockets::new();
+        let sizes: Vec<usize> = (0..64).map(|_| size(&mut sockets)).collect();
+        assert_eq!(sizes[0], LARGEST_BUFFER_BYTES);
+        assert!(sizes.is_sorted_by(|a, b| a >= b));
+        assert_eq!(sizes[63], SMALLEST_BUFFER_BYTES);
+    }
+
+    #[test]
+    fn removed_sockets_give_their_part_back() {
+        let mut sockets = Sockets::new();
+        let handles: Vec<_> = (0..20).map(|_| sockets.add_tcp().expect("memory")).collect();
+        handles.into_iter().for_each(|handle| sockets.remove(handle));
+        assert_eq!(sockets.buffer_bytes, 0);
+        assert_eq!(size(&mut sockets), LARGEST_BUFFER_BYTES);
+    }
+}

@@ -1,0 +1,230 @@
+//! The stack: a device, the protocols, and the loop that moves packets between them and the sockets.
+
+use alloc::rc::Rc;
+use core::cell::RefCell;
+use core::future::{pending, poll_fn};
+use core::net::Ipv4Addr;
+use core::pin::pin;
+use core::task::{Poll, Waker};
+
+use embassy_time::{Instant, Timer};
+use smoltcp::iface::{Config, Interface, PollIngressSingleResult, PollResult};
+use smoltcp::phy::TxToken;
+use smoltcp::time::{Duration as WireDuration, Instant as WireInstant};
+use smoltcp::wire::{
+    ArpOperation, ArpPacket, ArpRepr, EthernetAddress, EthernetFrame, EthernetProtocol, EthernetRepr, HardwareAddress,
+};
+
+use super::filter::Filter;
+use super::state::{Random, State};
+use super::{Handle, NetworkDevice, Parameters};
+
+/// The most frames that one turn takes from the device, and the most rounds in which each socket sends one: other tasks
+/// of the thread get their turn in between.
+const BATCH: usize = 64;
+
+/// A pause for when `smoltcp` wants to send at once and yet sends nothing. Usually the device has no room and will wake
+/// us earlier.
+const STALLED_PAUSE: WireDuration = WireDuration::from_millis(20);
+
+/// The same while there is no link.
+const LINK_DOWN_PAUSE: WireDuration = WireDuration::from_secs(1);
+
+/// The address of an interface whose device has not said its own. It is never sent: there is no link yet.
+const NO_ADDRESS_YET: EthernetAddress = EthernetAddress([0x02, 0, 0, 0, 0, 0]);
+
+/// When the stack wants its next [`Stack::turn`], unless its waker is woken earlier.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Next {
+    /// As soon as others had their turn: there is more to do.
+    Again,
+    /// At this time.
+    At(Instant),
+    /// When something happens.
+    Woken,
+}
+
+/// A TCP/IP stack on one device.
+///
+/// A platform makes one, gives tasks its [`Stack::handle`], and keeps [`Stack::run`] running beside them.
+pub struct Stack<D> {
+    device: RefCell<D>,
+    state: Rc<RefCell<State>>,
+    link: core::cell::Cell<bool>,
+}
+
+impl<D: NetworkDevice> Stack<D> {
+    /// A stack that has done nothing yet.
+    ///
+    /// Port numbers, TCP sequence numbers and the identifiers of DNS and DHCP messages come from `seed`: take it from the
+    /// platform's cryptographic generator.
+    pub fn new(mut device: D, parameters: Parameters, seed: u64) -> Self {
+        let mut random = Random(seed);
+        let interface = interface(&mut device, &mut random, WireInstant::ZERO);
+        let state = State::new(interface, parameters, random);
+        Self { device: RefCell::new(device), state: Rc::new(RefCell::new(state)), link: core::cell::Cell::new(false) }
+    }
+
+    /// What the buffers of all sockets together should stay below, 1 MiB if not set. A new socket gets a fraction of
+    /// what is left, so the first connections are fast ones and the hundredth still gets its few KiB.
+    pub fn with_buffer_budget(self, bytes: usize) -> Self {
+        self.state.borrow_mut().sockets.set_budget(bytes);
+        self
+    }
+
+    /// The way to the stack for tasks.
+    pub fn handle(&self) -> Handle {
+        Handle(self.state.clone())
+    }
+
+    /// The poll loop: moves packets for ever.
+    ///
+    /// It waits for the device, for a timer, or for a task that called a socket, does a bounded amount of work, and lets
+    /// others run.
+    pub async fn run(&self) -> ! {
+        loop {
+            let next = poll_fn(|context| Poll::Ready(self.turn(Instant::now(), context.waker()))).await;
+            let mut timer = pin!(async {
+                match next {
+                    Next::Again => {}
+                    Next::At(time) => Timer::at(time).await,
+                    Next::Woken => pending().await,
+                }
+            });
+            // The second poll, whoever caused it, means that there is something to do.
+            let mut waited = false;
+            poll_fn(|context| {
+                if core::mem::replace(&mut waited, true) {
+                    return Poll::Ready(());
+                }
+                if timer.as_mut().poll(context).is_ready() {
+                    context.waker().wake_by_ref();
+                }
+                Poll::Pending
+            })
+            .await;
+        }
+    }
+
+    /// One turn of the poll loop, at the time `now`; `waker` is woken when another is due before what is returned.
+    ///
+    /// [`Stack::run`] calls this. A test that moves the clock itself calls it too.
+    pub fn turn(&self, now: Instant, waker: &Waker) -> Next {
+        let now = WireInstant::from_micros(now.as_micros() as i64);
+        let device = &mut *self.device.borrow_mut();
+        let state = &mut *self.state.borrow_mut();
+        state.register_poll_loop(waker);
+        device.register_waker(waker);
+
+        self.follow_link(device, state, now);
+        state.deadlines.turn(now);
+        let (received, more_received) = receive(device, state, now);
+        let State { addressing, interface, sockets, dns, .. } = state;
+        let mut progress = received | addressing.turn(interface, sockets, *dns, now);
+        progress |= announce(device, state, now);
+        let (sent, more_sent) = send(device, state, now);
+        progress |= sent;
+        progress |= state.closing.turn(&mut state.sockets, now);
+        device.flush();
+
+        if more_received || more_sent {
+            return Next::Again;
+        }
+        self.next(state, now, progress)
+    }
+
+    /// When the next turn is due.
+    fn next(&self, state: &mut State, now: WireInstant, progress: bool) -> Next {
+        let protocols = state.interface.poll_at(now, &state.sockets.set);
+        let times =
+            [protocols, state.addressing.next_deadline(), state.deadlines.next(), state.closing.next_deadline()];
+        match times.into_iter().flatten().min() {
+            None => Next::Woken,
+            Some(time) if time > now => Next::At(time_of(time)),
+            Some(_) if progress => Next::Again,
+            Some(_) => Next::At(time_of(now + if self.link.get() { STALLED_PAUSE } else { LINK_DOWN_PAUSE })),
+        }
+    }
+
+    /// Notices when the link comes and goes.
+    fn follow_link(&self, device: &mut D, state: &mut State, now: WireInstant) {
+        let up = device.link_up();
+        if self.link.replace(up) == up {
+            return;
+        }
+        if !up {
+            crate::println!("network: link down");
+            return;
+        }
+        // smoltcp reads a device's abilities only when it makes an interface, and a new backend may have others.
+        state.interface = interface(device, &mut state.random, now);
+        state.mtu_bytes = device.capabilities().ip_mtu();
+        state.addressing.link_up(&mut state.interface, &mut state.sockets, state.dns, now);
+    }
+}
+
+/// An interface without an address on the device.
+fn interface<D: NetworkDevice>(device: &mut D, random: &mut Random, now: WireInstant) -> Interface {
+    let address = Some(device.hardware_address()).filter(EthernetAddress::is_unicast).unwrap_or(NO_ADDRESS_YET);
+    let mut config = Config::new(HardwareAddress::Ethernet(address));
+    config.random_seed = random.next();
+    Interface::new(config, device, now)
+}
+
+/// Takes a batch of frames from the device. Returns whether there was one, and whether there may be more.
+fn receive<D: NetworkDevice>(device: &mut D, state: &mut State, now: WireInstant) -> (bool, bool) {
+    for count in 0..BATCH {
+        // Between any two frames a listener whose socket was taken gets another.
+        state.refresh_backlogs();
+        let State { interface, sockets, full_ports, .. } = state;
+        let mut device = Filter { device, full_ports };
+        if interface.poll_ingress_single(now, &mut device, &mut sockets.set) == PollIngressSingleResult::None {
+            return (count > 0, false);
+        }
+    }
+    (true, true)
+}
+
+/// Sends what the sockets have to send. Returns whether there was anything, and whether there may be more.
+fn send<D: NetworkDevice>(device: &mut D, state: &mut State, now: WireInstant) -> (bool, bool) {
+    for count in 0..BATCH {
+        if state.interface.poll_egress(now, device, &mut state.sockets.set) == PollResult::None {
+            return (count > 0, false);
+        }
+    }
+    (true, true)
+}
+
+/// Sends the announcement of our address that is due, if any.
+fn announce<D: NetworkDevice>(device: &mut D, state: &mut State, now: WireInstant) -> bool {
+    let Some((own, asked)) = state.addressing.announcement(now) else { return false };
+    let HardwareAddress::Ethernet(hardware_address) = state.interface.hardware_addr();
+    let Some(token) = device.transmit(now) else { return false };
+    let request = arp_request(hardware_address, own, asked);
+    let ethernet = EthernetRepr {
+        src_addr: hardware_address,
+        dst_addr: EthernetAddress::BROADCAST,
+        ethertype: EthernetProtocol::Arp,
+    };
+    token.consume(ethernet.buffer_len() + request.buffer_len(), |frame| {
+        let mut frame = EthernetFrame::new_unchecked(frame);
+        ethernet.emit(&mut frame);
+        request.emit(&mut ArpPacket::new_unchecked(frame.payload_mut()));
+    });
+    state.addressing.announced();
+    true
+}
+
+fn arp_request(hardware_address: EthernetAddress, own: Ipv4Addr, asked: Ipv4Addr) -> ArpRepr {
+    ArpRepr::EthernetIpv4 {
+        operation: ArpOperation::Request,
+        source_hardware_addr: hardware_address,
+        source_protocol_addr: own,
+        target_hardware_addr: EthernetAddress::BROADCAST,
+        target_protocol_addr: asked,
+    }
+}
+
+fn time_of(time: WireInstant) -> Instant {
+    Instant::from_micros(time.total_micros() as u64)
+}

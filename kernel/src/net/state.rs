@@ -1,0 +1,108 @@
+//! What the poll loop and the sockets share: everything but the device, so that sockets need not know its type.
+
+use alloc::vec::Vec;
+use core::net::Ipv4Addr;
+use core::task::Waker;
+
+use smoltcp::iface::{Interface, SocketHandle};
+use smoltcp::socket::dns;
+
+use super::address::Addressing;
+use super::closing::Closing;
+use super::deadline::Deadlines;
+use super::listener::Backlog;
+use super::sockets::Sockets;
+use super::{Error, Parameters};
+
+/// The first of the ports that are given to sockets that name none (RFC 6335).
+const FIRST_EPHEMERAL_PORT: u16 = 49152;
+
+/// See the module.
+pub(super) struct State {
+    pub(super) interface: Interface,
+    /// The largest IP packet that the device takes.
+    pub(super) mtu_bytes: usize,
+    pub(super) sockets: Sockets,
+    pub(super) dns: SocketHandle,
+    pub(super) addressing: Addressing,
+    pub(super) backlogs: Vec<Backlog>,
+    /// Ports whose listener has no socket free for another connection.
+    pub(super) full_ports: Vec<u16>,
+    pub(super) closing: Closing,
+    pub(super) deadlines: Deadlines,
+    pub(super) random: Random,
+    poll_loop: Option<Waker>,
+}
+
+impl State {
+    pub(super) fn new(interface: Interface, parameters: Parameters, random: Random) -> Self {
+        let mut sockets = Sockets::new();
+        let addressing = Addressing::new(parameters, &mut sockets);
+        let dns = sockets.add_own(dns::Socket::new(&[], Vec::new()));
+        Self {
+            interface,
+            mtu_bytes: 0,
+            sockets,
+            dns,
+            addressing,
+            backlogs: Vec::new(),
+            full_ports: Vec::new(),
+            closing: Closing::default(),
+            deadlines: Deadlines::default(),
+            random,
+            poll_loop: None,
+        }
+    }
+
+    /// Remembers whom to wake when a socket call leaves work for the poll loop.
+    pub(super) fn register_poll_loop(&mut self, waker: &Waker) {
+        match &mut self.poll_loop {
+            Some(known) => known.clone_from(waker),
+            None => self.poll_loop = Some(waker.clone()),
+        }
+    }
+
+    /// Tells the poll loop that there is work.
+    pub(super) fn wake_poll_loop(&self) {
+        if let Some(waker) = &self.poll_loop {
+            waker.wake_by_ref();
+        }
+    }
+
+    /// A free port for a socket that names none.
+    pub(super) fn ephemeral_port(&mut self, in_use: fn(&Sockets, u16) -> bool) -> Result<u16, Error> {
+        let count = u16::MAX - FIRST_EPHEMERAL_PORT + 1;
+        let start = (self.random.next() % u64::from(count)) as u16;
+        (0..count)
+            .map(|step| FIRST_EPHEMERAL_PORT + (start + step) % count)
+            .find(|port| !in_use(&self.sockets, *port))
+            .ok_or(Error::PortInUse)
+    }
+
+    /// The address from which a packet to `remote` would leave.
+    pub(super) fn source_address(&self, remote: Ipv4Addr) -> Result<Ipv4Addr, Error> {
+        if remote.is_unspecified() {
+            return Err(Error::InvalidAddress);
+        }
+        let own = self.addressing.address().ok_or(Error::NoAddress)?;
+        let reachable = own.contains_addr(&remote) || remote.is_broadcast() || self.addressing.has_gateway();
+        if remote.is_loopback() || remote == own.address() || !reachable {
+            return Err(Error::NoRoute);
+        }
+        Ok(own.address())
+    }
+}
+
+/// SplitMix64 (Steele, Lea and Flood): enough for what `smoltcp`'s own generator, which it seeds, is used for. The
+/// seed comes from the platform's cryptographic generator.
+pub(super) struct Random(pub(super) u64);
+
+impl Random {
+    pub(super) fn next(&mut self) -> u64 {
+        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
+        let mut z = self.0;
+        z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+        z ^ (z >> 31)
+    }
+}

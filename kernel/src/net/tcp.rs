@@ -1,0 +1,211 @@
+//! TCP connections, and how a client gets one.
+
+use core::future::poll_fn;
+use core::net::{Ipv4Addr, SocketAddr};
+use core::task::Poll;
+
+use embedded_nal_async::TcpConnect;
+use smoltcp::iface::SocketHandle;
+use smoltcp::socket::tcp;
+use smoltcp::time::Duration;
+
+use super::deadline::Deadline;
+use super::sockets::{Sockets, keep_alive};
+use super::state::State;
+use super::{Error, Handle};
+
+/// How long a client waits for the answer to its SYN, which is repeated after 1, 3 and 7 seconds.
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(15);
+
+/// A TCP connection.
+///
+/// Dropping it closes it in order: what was written is still sent, and so is the end of the stream.
+pub struct TcpConnection {
+    handle: Handle,
+    socket: SocketHandle,
+}
+
+impl TcpConnection {
+    pub(super) fn new(handle: Handle, socket: SocketHandle) -> Self {
+        Self { handle, socket }
+    }
+
+    /// Ends the stream to the peer after what was written; the other direction stays open.
+    ///
+    /// Later writes fail with [`Error::Closed`].
+    pub fn close_write(&mut self) {
+        self.handle.with(|state| {
+            state.sockets.tcp(self.socket).close();
+            state.wake_poll_loop();
+        });
+    }
+}
+
+impl Drop for TcpConnection {
+    fn drop(&mut self) {
+        self.handle.with(|state| {
+            state.closing.close(&mut state.sockets, self.socket);
+            state.wake_poll_loop();
+        });
+    }
+}
+
+impl State {
+    /// Resets a connection whose user is gone.
+    pub(super) fn abort(&mut self, socket: SocketHandle) {
+        self.closing.abort(&mut self.sockets, socket);
+        self.wake_poll_loop();
+    }
+
+    /// Sends the first SYN.
+    fn start_connecting(&mut self, remote: Ipv4Addr, port: u16) -> Result<SocketHandle, Error> {
+        let source = self.source_address(remote)?;
+        if port == 0 || remote.is_broadcast() || remote.is_multicast() {
+            return Err(Error::InvalidAddress);
+        }
+        let local_port = self.ephemeral_port(Sockets::tcp_port_in_use)?;
+        let handle = self.sockets.add_tcp()?;
+        let socket = self.sockets.tcp(handle);
+        // The time limit of the call replaces the socket's own, which could not be told from a refusal.
+        socket.set_timeout(None);
+        if socket.connect(self.interface.context(), (remote, port), (source, local_port)).is_err() {
+            self.sockets.remove(handle);
+            return Err(Error::InvalidAddress);
+        }
+        self.wake_poll_loop();
+        Ok(handle)
+    }
+}
+
+/// A connection that is not established. Dropping it gives it up.
+struct Connecting<'a> {
+    handle: &'a Handle,
+    socket: Option<SocketHandle>,
+    deadline: Deadline,
+}
+
+impl Drop for Connecting<'_> {
+    fn drop(&mut self) {
+        self.handle.with(|state| {
+            state.deadlines.close(self.deadline);
+            if let Some(socket) = self.socket {
+                state.abort(socket);
+            }
+        });
+    }
+}
+
+impl TcpConnect for Handle {
+    type Error = Error;
+    type Connection<'a> = TcpConnection;
+
+    async fn connect(&self, remote: SocketAddr) -> Result<TcpConnection, Error> {
+        let SocketAddr::V4(remote) = remote else { return Err(Error::Unsupported) };
+        let mut connecting = self.with(|state| {
+            let socket = state.start_connecting(*remote.ip(), remote.port())?;
+            Ok(Connecting { handle: self, socket: Some(socket), deadline: state.deadlines.open(CONNECT_TIMEOUT) })
+        })?;
+        poll_fn(|context| {
+            self.with(|state| {
+                let Some(handle) = connecting.socket else { return Poll::Ready(Err(Error::Closed)) };
+                let socket = state.sockets.tcp(handle);
+                match socket.state() {
+                    tcp::State::SynSent | tcp::State::SynReceived => {
+                        socket.register_send_waker(context.waker());
+                        match state.deadlines.poll(connecting.deadline, context) {
+                            true => Poll::Ready(Err(Error::TimedOut)),
+                            false => Poll::Pending,
+                        }
+                    }
+                    tcp::State::Closed => Poll::Ready(Err(match state.addressing.address() {
+                        Some(_) => Error::Refused,
+                        None => Error::NoAddress,
+                    })),
+                    _ => {
+                        keep_alive(socket);
+                        connecting.socket = None;
+                        Poll::Ready(Ok(TcpConnection::new(self.clone(), handle)))
+                    }
+                }
+            })
+        })
+        .await
+    }
+}
+
+impl embedded_io_async::ErrorType for TcpConnection {
+    type Error = Error;
+}
+
+impl embedded_io_async::Read for TcpConnection {
+    /// Reads what has arrived, waiting only while there is nothing; 0 is the end of the peer's stream.
+    async fn read(&mut self, buffer: &mut [u8]) -> Result<usize, Error> {
+        if buffer.is_empty() {
+            return Ok(0);
+        }
+        poll_fn(|context| {
+            self.handle.with(|state| {
+                let socket = state.sockets.tcp(self.socket);
+                Poll::Ready(match socket.recv_slice(buffer) {
+                    Ok(0) => {
+                        socket.register_recv_waker(context.waker());
+                        return Poll::Pending;
+                    }
+                    Ok(length) => {
+                        // The peer may have to be told that there is room again.
+                        state.wake_poll_loop();
+                        Ok(length)
+                    }
+                    Err(tcp::RecvError::Finished) => Ok(0),
+                    Err(tcp::RecvError::InvalidState) => Err(Error::Reset),
+                })
+            })
+        })
+        .await
+    }
+}
+
+impl embedded_io_async::Write for TcpConnection {
+    /// Takes as much as there is room for, waiting only while there is none.
+    async fn write(&mut self, data: &[u8]) -> Result<usize, Error> {
+        if data.is_empty() {
+            return Ok(0);
+        }
+        poll_fn(|context| {
+            self.handle.with(|state| {
+                let socket = state.sockets.tcp(self.socket);
+                Poll::Ready(match socket.send_slice(data) {
+                    Ok(0) => {
+                        socket.register_send_waker(context.waker());
+                        return Poll::Pending;
+                    }
+                    Ok(length) => {
+                        state.wake_poll_loop();
+                        Ok(length)
+                    }
+                    Err(tcp::SendError::InvalidState) => Err(closed_or_reset(socket)),
+                })
+            })
+        })
+        .await
+    }
+
+    /// Returns at once: what was written is sent without being asked for, even when the connection is dropped next.
+    ///
+    /// Waiting for the peer's acknowledgement, which many peers delay, would cost protocol clients that flush after each
+    /// message up to 40 ms a message. [`Handle::settled`] is there for a guest that is about to end.
+    async fn flush(&mut self) -> Result<(), Error> {
+        self.handle.with(|state| {
+            let socket = state.sockets.tcp(self.socket);
+            if socket.state() == tcp::State::Closed && socket.send_queue() > 0 { Err(Error::Reset) } else { Ok(()) }
+        })
+    }
+}
+
+/// Why a socket takes no more data.
+fn closed_or_reset(socket: &tcp::Socket<'_>) -> Error {
+    match socket.state() {
+        tcp::State::Closed => Error::Reset,
+        _ => Error::Closed,
+    }
+}
