@@ -84,6 +84,10 @@ impl<'l, 'w, W: Write> serde::Serializer for &'l mut Line<'w, W> {
         self.value(format_args!("{bytes:02x?}"))
     }
 
+    fn collect_str<T: Display + ?Sized>(self, value: &T) -> fmt::Result {
+        self.value(value)
+    }
+
     fn serialize_none(self) -> fmt::Result {
         Ok(())
     }

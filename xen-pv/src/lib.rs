@@ -1,6 +1,8 @@
 //! Spore's Xen platform: everything that knows Xen.
 
 #![no_std]
+// An exhausted heap names itself and its figures; without the attribute it would be a panic without them.
+#![cfg_attr(target_os = "none", feature(alloc_error_handler))]
 
 extern crate alloc;
 #[cfg(test)]
@@ -8,3 +10,50 @@ extern crate std;
 
 pub mod hypervisor;
 pub mod memory;
+
+#[cfg(target_os = "none")]
+mod arch;
+#[cfg(target_os = "none")]
+mod boot;
+#[cfg(target_os = "none")]
+mod console;
+#[cfg(target_os = "none")]
+mod crash;
+#[cfg(target_os = "none")]
+mod log;
+#[cfg(target_os = "none")]
+pub mod platform;
+#[cfg(target_os = "none")]
+mod real;
+#[cfg(target_os = "none")]
+mod single_cpu;
+
+#[doc(hidden)]
+pub use kernel;
+
+/// Binds a task to this platform: `xen_pv::main!(hello)` runs `hello::run` with `hello::Parameters`.
+#[macro_export]
+macro_rules! main {
+    ($task:ident) => {
+        const _: () = {
+            const NAME: &str = env!("CARGO_PKG_NAME");
+            const VERSION: &str = env!("CARGO_PKG_VERSION");
+            const LENGTH: usize =
+                $crate::kernel::schema::encoded_length::<$task::Parameters, $task::Report>(NAME, VERSION);
+
+            // SAFETY: the section is for tools only and holds such descriptions only.
+            #[used]
+            #[unsafe(link_section = ".spore.schema")]
+            static SCHEMA: [u8; LENGTH] =
+                $crate::kernel::schema::encode::<$task::Parameters, $task::Report, LENGTH>(NAME, VERSION);
+
+            // SAFETY: an image has one main function.
+            #[unsafe(no_mangle)]
+            fn __spore_main() -> ! {
+                $crate::platform::run(NAME, VERSION, |parameters: $task::Parameters, platform| {
+                    $task::run(parameters, platform)
+                })
+            }
+        };
+    };
+}

@@ -1,8 +1,15 @@
 //! Pages of memory.
+//!
+//! In a guest they come from runs of pages (`memory/runs.rs`), of which the heap takes its share as it grows.
 
-use alloc::alloc::{Layout, alloc_zeroed, dealloc};
 use core::mem::ManuallyDrop;
 use core::ptr::NonNull;
+
+#[cfg(target_os = "none")]
+mod runs;
+
+#[cfg(target_os = "none")]
+pub(crate) use runs::{allocate_run, figures, free_run, initialise};
 
 /// Size of a page in bytes.
 pub const PAGE_SIZE: usize = 4096;
@@ -12,17 +19,13 @@ pub const PAGE_SIZE: usize = 4096;
 pub struct Page(NonNull<[u8; PAGE_SIZE]>);
 
 impl Page {
-    const LAYOUT: Layout = match Layout::from_size_align(PAGE_SIZE, PAGE_SIZE) {
-        Ok(layout) => layout,
-        Err(_) => unreachable!(),
-    };
-
     /// A zeroed page, or `None` when memory is exhausted.
     #[must_use]
     pub fn allocate() -> Option<Self> {
-        // SAFETY: the layout's size is not zero.
-        let address = unsafe { alloc_zeroed(Self::LAYOUT) };
-        NonNull::new(address.cast()).map(Self)
+        let page = allocate_run(PAGE_SIZE)?;
+        // SAFETY: the run is a page that nobody else uses.
+        unsafe { page.write_bytes(0, PAGE_SIZE) };
+        Some(Self(page.cast()))
     }
 
     /// Where it lies.
@@ -39,7 +42,35 @@ impl Page {
 
 impl Drop for Page {
     fn drop(&mut self) {
-        // SAFETY: the page was allocated with this layout, and only its owner frees it.
-        unsafe { dealloc(self.0.as_ptr().cast(), Self::LAYOUT) };
+        // SAFETY: the page was allocated as a run of this size, and only its owner frees it.
+        unsafe { free_run(self.0.cast(), PAGE_SIZE) };
     }
 }
+
+#[cfg(not(target_os = "none"))]
+mod host {
+    //! On the developer's machine, pages come from the ordinary allocator.
+
+    use alloc::alloc::{Layout, alloc, dealloc};
+    use core::ptr::NonNull;
+
+    fn layout(size_bytes: usize) -> Option<Layout> {
+        Layout::from_size_align(size_bytes, super::PAGE_SIZE).ok().filter(|layout| layout.size() > 0)
+    }
+
+    pub(super) fn allocate_run(size_bytes: usize) -> Option<NonNull<u8>> {
+        // SAFETY: the layout's size is not zero.
+        NonNull::new(unsafe { alloc(layout(size_bytes)?) })
+    }
+
+    /// # Safety
+    /// The run must come from [`allocate_run`] with the same size, and not be used again.
+    pub(super) unsafe fn free_run(run: NonNull<u8>, size_bytes: usize) {
+        if let Some(layout) = layout(size_bytes) {
+            // SAFETY: the caller vouches for the run.
+            unsafe { dealloc(run.as_ptr(), layout) };
+        }
+    }
+}
+#[cfg(not(target_os = "none"))]
+use host::{allocate_run, free_run};

@@ -2,7 +2,8 @@
 //!
 //! Every architecture defines the same names.
 
-#[cfg_attr(target_arch = "x86_64", path = "arch/x86_64.rs")]
-mod current;
+#[cfg(target_arch = "x86_64")]
+mod x86_64;
 
-pub use current::*;
+#[cfg(target_arch = "x86_64")]
+pub use x86_64::*;

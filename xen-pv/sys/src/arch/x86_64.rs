@@ -118,8 +118,17 @@ pub struct MmuUpdate {
 
 /// Checked update of a page table entry. Source: `MMU_NORMAL_PT_UPDATE`.
 pub const MMU_NORMAL_PT_UPDATE: u64 = 0;
-/// Invalidate the translation of the one address on this CPU. Source: `UVMF_INVLPG`.
-pub const UVMF_INVLPG: usize = 2;
+
+/// What becomes of old translations that the CPU holds. Source: `UVMF_*`.
+#[repr(usize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Translation {
+    /// All are forgotten. Source: `UVMF_TLB_FLUSH`.
+    FlushAll = 1,
+    /// That of the one address is. Source: `UVMF_INVLPG`.
+    Invalidate = 2,
+}
+
 /// The calling domain. Source: `DOMID_SELF`.
 const DOMID_SELF: usize = 0x7ff0;
 
@@ -202,9 +211,9 @@ pub unsafe fn set_trap_table(table: &[TrapInfo]) -> isize {
 ///
 /// # Safety
 /// Nothing may rely on the old mapping of `address`, and the new one must not alias memory that Rust owns.
-pub unsafe fn update_va_mapping(address: usize, entry: u64) -> isize {
+pub unsafe fn update_va_mapping(address: usize, entry: u64, translation: Translation) -> isize {
     // SAFETY: plain values; the caller vouches for the effect.
-    unsafe { hypercall3(number::UPDATE_VA_MAPPING, address, entry as usize, UVMF_INVLPG) }
+    unsafe { hypercall3(number::UPDATE_VA_MAPPING, address, entry as usize, translation as usize) }
 }
 
 /// Applies page table updates in order.

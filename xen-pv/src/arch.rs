@@ -1,0 +1,17 @@
+//! What differs between CPUs: entry, page tables, traps, clock, and how shared pages are found.
+//!
+//! Every architecture defines the same names:
+//!
+//! - `entropy`: random words of the CPU, where it has a generator;
+//! - `gfn`: the number by which a page is granted;
+//! - `map_grant_frames`: the grant table, mapped;
+//! - `memory::map_more`: makes further memory usable;
+//! - `now_ns`, `wall_clock_at_start_ns`: the clocks;
+//! - `shared_info`: where Xen's shared info page is mapped;
+//! - `stop`: halts for ever, after the domain has been ended.
+
+#[cfg(target_arch = "x86_64")]
+mod x86_64;
+
+#[cfg(target_arch = "x86_64")]
+pub(crate) use x86_64::*;

@@ -1,0 +1,57 @@
+//! System time from the time stamp counter, as Xen tells a guest to scale it.
+//!
+//! Source: `xen/include/public/xen.h`, `vcpu_time_info`.
+
+use core::arch::x86_64::_rdtsc;
+use core::sync::atomic::{Ordering, compiler_fence};
+
+use xen_sys::shared_info::VcpuTimeInfo;
+
+/// Nanoseconds since the host's boot.
+pub(crate) fn now_ns() -> u64 {
+    let shared = super::shared_info();
+    // SAFETY: the field lies within the shared info page, which is mapped for the guest's whole life.
+    let time = unsafe { &raw const (*shared.as_ptr()).vcpu_info[0].time };
+    loop {
+        // SAFETY: as above; read volatile, because Xen changes it. On x86 loads are not reordered with other loads.
+        let before = unsafe { (&raw const (*time).version).read_volatile() };
+        // SAFETY: as above.
+        let info = unsafe { time.read_volatile() };
+        // SAFETY: the instruction has no effect but its result; Xen emulates it where it must.
+        let tsc = unsafe { _rdtsc() };
+        compiler_fence(Ordering::Acquire);
+        // SAFETY: as above.
+        let after = unsafe { (&raw const (*time).version).read_volatile() };
+        if before == after && before & 1 == 0 {
+            return info.system_time_ns.wrapping_add(scale(tsc.wrapping_sub(info.tsc_timestamp), &info));
+        }
+    }
+}
+
+/// Converts ticks of the time stamp counter into nanoseconds.
+fn scale(ticks: u64, info: &VcpuTimeInfo) -> u64 {
+    let shifted = if info.tsc_shift < 0 { ticks >> -info.tsc_shift } else { ticks << info.tsc_shift };
+    ((u128::from(shifted) * u128::from(info.tsc_to_system_mul)) >> 32) as u64
+}
+
+/// The wall clock at system time 0: nanoseconds since 1970.
+pub(crate) fn wall_clock_at_start_ns() -> u64 {
+    let shared = super::shared_info().as_ptr();
+    loop {
+        // SAFETY: the fields lie within the shared info page, which is mapped for the guest's whole life; they are read
+        // volatile because Xen changes them.
+        let [before, seconds, nanoseconds, seconds_high, after] = unsafe {
+            [
+                (&raw const (*shared).wc_version).read_volatile(),
+                (&raw const (*shared).wc_sec).read_volatile(),
+                (&raw const (*shared).wc_nsec).read_volatile(),
+                (&raw const (*shared).wc_sec_hi).read_volatile(),
+                (&raw const (*shared).wc_version).read_volatile(),
+            ]
+        };
+        if before == after && before & 1 == 0 {
+            let seconds = u64::from(seconds_high) << 32 | u64::from(seconds);
+            return seconds.wrapping_mul(1_000_000_000).wrapping_add(u64::from(nanoseconds));
+        }
+    }
+}

@@ -1,0 +1,163 @@
+//! Traps: every exception is reported on the console in plain text and ends the domain. None is ever resumed.
+//!
+//! Xen pushes the trap's frame on the current stack: rcx, r11, an error code for some vectors, rip, cs, rflags, rsp, ss.
+//! Source: `xen/include/public/arch-x86/xen-x86_64.h`.
+
+use core::arch::global_asm;
+use core::fmt;
+
+use xen_sys::arch::{FLAT_KERNEL_CS, TrapInfo};
+
+use crate::crash;
+
+/// Exceptions by vector, with the name that the processor manuals use.
+const NAMES: [&str; 20] = [
+    "divide error",
+    "debug",
+    "non-maskable interrupt",
+    "breakpoint",
+    "overflow",
+    "bound range exceeded",
+    "invalid opcode",
+    "device not available",
+    "double fault",
+    "coprocessor segment overrun",
+    "invalid TSS",
+    "segment not present",
+    "stack fault",
+    "general protection fault",
+    "page fault",
+    "spurious interrupt",
+    "x87 floating point error",
+    "alignment check",
+    "machine check",
+    "SIMD floating point error",
+];
+
+const PAGE_FAULT: u64 = 14;
+
+// One entry a vector. Each brings the stack into the shape of `Frame`, with an error code of 0 where the processor
+// pushes none, and hands it over.
+global_asm!(
+    r#"
+    .macro TRAP vector, has_code
+    .balign 16
+        pop rcx
+        pop r11
+    .if \has_code == 0
+        push 0
+    .endif
+        push \vector
+        jmp trap_common
+    .endm
+
+    .pushsection .text.traps, "ax", @progbits
+    .balign 16
+    trap_entries:
+    .irp vector, 0, 1, 2, 3, 4, 5, 6, 7
+        TRAP \vector, 0
+    .endr
+        TRAP 8, 1
+        TRAP 9, 0
+    .irp vector, 10, 11, 12, 13, 14
+        TRAP \vector, 1
+    .endr
+    .irp vector, 15, 16
+        TRAP \vector, 0
+    .endr
+        TRAP 17, 1
+    .irp vector, 18, 19
+        TRAP \vector, 0
+    .endr
+    trap_common:
+        push rax
+        push rbx
+        push rcx
+        push rdx
+        push rsi
+        push rdi
+        push rbp
+        push r8
+        push r9
+        push r10
+        push r11
+        push r12
+        push r13
+        push r14
+        push r15
+        mov rdi, rsp
+        and rsp, -16
+        cld
+        call {report}
+        ud2
+    .popsection
+    "#,
+    report = sym report,
+);
+
+/// Distance between two entries.
+const ENTRY_BYTES: u64 = 16;
+
+unsafe extern "C" {
+    /// The first entry.
+    #[link_name = "trap_entries"]
+    static ENTRIES: [u8; 0];
+}
+
+/// The processor's state when the trap struck, as the entry leaves it on the stack.
+#[repr(C)]
+struct Frame {
+    /// r15 down to rax.
+    registers: [u64; 15],
+    vector: u64,
+    error_code: u64,
+    rip: u64,
+    cs: u64,
+    rflags: u64,
+    rsp: u64,
+    ss: u64,
+}
+
+/// Names of [`Frame::registers`].
+const REGISTERS: [&str; 15] =
+    ["r15", "r14", "r13", "r12", "r11", "r10", "r9", "r8", "rbp", "rdi", "rsi", "rdx", "rcx", "rbx", "rax"];
+
+/// Makes the handlers known to Xen.
+pub(super) fn install() {
+    let mut table = [TrapInfo { vector: 0, flags: 0, cs: FLAT_KERNEL_CS, address: 0 }; NAMES.len() + 1];
+    let first = (&raw const ENTRIES).addr() as u64;
+    for (vector, entry) in (0u8..).zip(&mut table[..NAMES.len()]) {
+        entry.vector = vector;
+        entry.address = first + u64::from(vector) * ENTRY_BYTES;
+    }
+    // SAFETY: the table's last address is 0, and the handlers run anywhere that there is stack.
+    unsafe { xen_sys::arch::set_trap_table(&table) };
+}
+
+extern "C" fn report(frame: &Frame) -> ! {
+    let address = match frame.vector {
+        // SAFETY: the field lies within the shared info page, which is mapped for the guest's whole life.
+        PAGE_FAULT => Some(unsafe { (&raw const (*super::shared_info().as_ptr()).vcpu_info[0].arch.cr2).read() }),
+        _ => None,
+    };
+    crash::trap(NAMES[frame.vector as usize % NAMES.len()], address.map(|address| address as usize), frame)
+}
+
+impl fmt::Display for Frame {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if self.vector == PAGE_FAULT {
+            let access = match self.error_code {
+                code if code & 16 != 0 => "execute",
+                code if code & 2 != 0 => "write",
+                _ => "read",
+            };
+            let page = if self.error_code & 1 == 0 { "not mapped" } else { "protected" };
+            writeln!(f, "  {access}, page {page}")?;
+        }
+        writeln!(f, "  rip {:#x} rsp {:#x} rflags {:#x} error code {:#x}", self.rip, self.rsp, self.rflags, self.error_code)?;
+        for (name, value) in REGISTERS.iter().zip(&self.registers).rev() {
+            write!(f, "  {name} {value:#x}")?;
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,58 @@
+//! The end of a guest that cannot go on: what happened, in plain text on the console, then shutdown with reason crash.
+
+use core::alloc::Layout;
+use core::fmt::Display;
+use core::panic::PanicInfo;
+use core::sync::atomic::{AtomicBool, Ordering};
+
+use kernel::println;
+use xen_sys::sched::ShutdownReason;
+
+use crate::{arch, console, memory, real};
+
+static CRASHING: AtomicBool = AtomicBool::new(false);
+
+/// Reports a trap of the processor.
+pub(crate) fn trap(name: &str, address: Option<usize>, state: &dyn Display) -> ! {
+    begin();
+    match address {
+        Some(address) if arch::memory::is_stack_guard(address) => println!("crash: stack overflow at address {address:#x}"),
+        Some(address) => println!("crash: {name} at address {address:#x}"),
+        None => println!("crash: {name}"),
+    }
+    println!("{state}");
+    end()
+}
+
+/// Notes that a report begins. A fault within a report ends the domain at once, instead of reporting itself for ever.
+fn begin() {
+    if CRASHING.swap(true, Ordering::Relaxed) {
+        real::shutdown(ShutdownReason::Crash);
+    }
+}
+
+fn end() -> ! {
+    console::flush();
+    real::shutdown(ShutdownReason::Crash)
+}
+
+#[panic_handler]
+fn panic(info: &PanicInfo<'_>) -> ! {
+    begin();
+    println!("crash: {info}");
+    end()
+}
+
+#[alloc_error_handler]
+fn out_of_memory(wanted: Layout) -> ! {
+    begin();
+    let figures = memory::figures();
+    println!(
+        "crash: out of memory: {} bytes wanted, {} of {} in use, {} at most so far",
+        wanted.size(),
+        figures.heap_used_bytes,
+        figures.heap_bytes,
+        figures.heap_peak_bytes
+    );
+    end()
+}

@@ -1,0 +1,114 @@
+//! Runs of pages: what rings, grants and the heap are made of.
+//!
+//! `linked_list_allocator` keeps its list within the free pages, so that a run costs nothing beyond its own pages; runs
+//! are few and long-lived, so that its search is short. Objects come from the heap instead, see `kernel::heap`.
+
+use core::alloc::Layout;
+use core::cell::{Cell, RefCell};
+use core::ops::Range;
+use core::ptr::NonNull;
+
+use kernel::Memory;
+use kernel::heap::{Heap, PageRuns};
+
+use super::PAGE_SIZE;
+use crate::arch;
+use crate::single_cpu::SingleCpu;
+
+/// The guest's heap.
+#[global_allocator]
+static HEAP: Heap<HeapRuns> = Heap::new(&HeapRuns);
+
+static FREE: SingleCpu<RefCell<linked_list_allocator::Heap>> =
+    SingleCpu::new(RefCell::new(linked_list_allocator::Heap::empty()));
+
+static SIZES: SingleCpu<Cell<Sizes>> =
+    SingleCpu::new(Cell::new(Sizes { total_bytes: 0, image_bytes: 0, runs_start: 0, pages_bytes: 0, heap_bytes: 0 }));
+
+/// What the memory is used for.
+#[derive(Clone, Copy)]
+struct Sizes {
+    total_bytes: usize,
+    image_bytes: usize,
+    /// Where the memory begins of which runs are made; it reaches up to the guest's last page.
+    runs_start: usize,
+    /// In use other than by the heap.
+    pages_bytes: usize,
+    /// Handed to the heap.
+    heap_bytes: usize,
+}
+
+/// Hands over the memory that is free after boot; `arch::memory::map_more` may later add what lies behind it.
+///
+/// # Safety
+/// To be called once. The range must be mapped, writable, of whole pages, and unused.
+pub(crate) unsafe fn initialise(free: Range<usize>, image_bytes: usize, total_bytes: usize) {
+    let bottom = core::ptr::with_exposed_provenance_mut(free.start);
+    // SAFETY: the caller vouches for the range.
+    unsafe { FREE.get().borrow_mut().init(bottom, free.len()) };
+    SIZES.get().set(Sizes { total_bytes, image_bytes, runs_start: free.start, ..SIZES.get().get() });
+}
+
+/// A run of pages, not zeroed, or `None` when there is none as long.
+pub(crate) fn allocate_run(size_bytes: usize) -> Option<NonNull<u8>> {
+    let run = find_run(size_bytes)?;
+    let sizes = SIZES.get().get();
+    SIZES.get().set(Sizes { pages_bytes: sizes.pages_bytes + layout(size_bytes)?.size(), ..sizes });
+    Some(run)
+}
+
+/// Gives a run back.
+///
+/// # Safety
+/// The run must come from [`allocate_run`] with the same size, and not be used again.
+pub(crate) unsafe fn free_run(run: NonNull<u8>, size_bytes: usize) {
+    let Some(layout) = layout(size_bytes) else { return };
+    // SAFETY: the caller vouches for the run.
+    unsafe { FREE.get().borrow_mut().deallocate(run, layout) };
+    let sizes = SIZES.get().get();
+    SIZES.get().set(Sizes { pages_bytes: sizes.pages_bytes - layout.size(), ..sizes });
+}
+
+/// How memory is used at this moment.
+pub(crate) fn figures() -> Memory {
+    let sizes = SIZES.get().get();
+    Memory {
+        total_bytes: sizes.total_bytes,
+        image_bytes: sizes.image_bytes,
+        heap_bytes: sizes.total_bytes - sizes.runs_start - sizes.pages_bytes,
+        heap_used_bytes: HEAP.used_bytes(),
+        heap_peak_bytes: HEAP.peak_bytes(),
+    }
+}
+
+fn layout(size_bytes: usize) -> Option<Layout> {
+    Layout::from_size_align(size_bytes.checked_next_multiple_of(PAGE_SIZE)?, PAGE_SIZE).ok()
+}
+
+fn find_run(size_bytes: usize) -> Option<NonNull<u8>> {
+    let layout = layout(size_bytes)?;
+    loop {
+        // The borrow ends here, because mapping more may itself take a page.
+        let found = FREE.get().borrow_mut().allocate_first_fit(layout);
+        if let Ok(run) = found {
+            return Some(run);
+        }
+        let more = arch::memory::map_more()?;
+        // SAFETY: the memory follows that handed over before, is mapped, writable and unused.
+        unsafe { FREE.get().borrow_mut().extend(more) };
+    }
+}
+
+/// The page runs as the heap asks for them.
+pub(crate) struct HeapRuns;
+
+// SAFETY: a run is mapped, writable, aligned to a page, and given out once; the heap never gives one back.
+unsafe impl PageRuns for HeapRuns {
+    fn acquire(&self, size_bytes: usize) -> Option<NonNull<[u8]>> {
+        let run = find_run(size_bytes)?;
+        let size_bytes = size_bytes.next_multiple_of(PAGE_SIZE);
+        let sizes = SIZES.get().get();
+        SIZES.get().set(Sizes { heap_bytes: sizes.heap_bytes + size_bytes, ..sizes });
+        Some(NonNull::slice_from_raw_parts(run, size_bytes))
+    }
+}

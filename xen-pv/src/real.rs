@@ -1,0 +1,78 @@
+//! The real hypervisor.
+
+use core::sync::atomic::{AtomicU64, Ordering};
+
+use xen_sys::arch::{hypercall2, number};
+use xen_sys::event_channel::{
+    AllocUnbound, Close, EVTCHNOP_ALLOC_UNBOUND, EVTCHNOP_CLOSE, EVTCHNOP_SEND, Send as SendEvent,
+};
+use xen_sys::sched::{
+    POLL_PORTS_MAX, Poll, SCHEDOP_POLL, SCHEDOP_SHUTDOWN, Shutdown, ShutdownReason,
+};
+use xen_sys::shared_info::EVENT_WORDS;
+use xen_sys::types::{Domid, Gfn, Port};
+
+use crate::arch;
+use crate::hypervisor::{Error, Hypervisor};
+use crate::memory::Page;
+
+/// Xen, reached by hypercalls.
+#[derive(Debug, Clone, Copy)]
+pub struct Xen;
+
+/// Calls `EVTCHNOP_*`, `SCHEDOP_*` and their like: an operation and a pointer to its argument.
+fn operation<T>(number: usize, operation: usize, argument: &mut T) -> Result<usize, Error> {
+    // SAFETY: the callers below pass the structure that the operation asks for, which Xen reads and writes in place.
+    Error::check(unsafe { hypercall2(number, operation, (&raw mut *argument).addr()) })
+}
+
+impl Hypervisor for Xen {
+    fn notify(&self, port: Port) -> Result<(), Error> {
+        operation(number::EVENT_CHANNEL_OP, EVTCHNOP_SEND, &mut SendEvent { port }).map(|_| ())
+    }
+
+    fn allocate_unbound(&self, remote: Domid) -> Result<Port, Error> {
+        let mut argument = AllocUnbound { dom: Domid::SELF, remote_dom: remote, port: Port(0) };
+        operation(number::EVENT_CHANNEL_OP, EVTCHNOP_ALLOC_UNBOUND, &mut argument)?;
+        Ok(argument.port)
+    }
+
+    fn close(&self, port: Port) -> Result<(), Error> {
+        operation(number::EVENT_CHANNEL_OP, EVTCHNOP_CLOSE, &mut Close { port }).map(|_| ())
+    }
+
+    fn gfn(&self, page: &Page) -> Gfn {
+        arch::gfn(page.address())
+    }
+
+    fn take_pending(&self, port: Port) -> bool {
+        let (word, bit) = (port.0 as usize / 64, 1 << (port.0 % 64));
+        if word >= EVENT_WORDS {
+            return false;
+        }
+        // SAFETY: the word lies within the shared info page, which is mapped for the guest's whole life and changed by
+        // both sides with atomic instructions only.
+        let word = unsafe { &*(&raw const (*arch::shared_info().as_ptr()).evtchn_pending[word]).cast::<AtomicU64>() };
+        // Acquire: what the sender wrote before the event is seen after it.
+        word.load(Ordering::Relaxed) & bit != 0 && word.fetch_and(!bit, Ordering::AcqRel) & bit != 0
+    }
+}
+
+/// Sleeps until an event on one of the ports is pending or the clock shows `until_ns`; may return early.
+pub(crate) fn poll(ports: &[Port], until_ns: Option<u64>) {
+    let ports = &ports[..ports.len().min(POLL_PORTS_MAX)];
+    let mut argument = Poll {
+        ports: ports.as_ptr().addr() as u64,
+        nr_ports: ports.len() as u32,
+        // Zero would mean for ever.
+        timeout_ns: until_ns.map_or(0, |until_ns| until_ns.max(1)),
+    };
+    // A port that is not open makes the call fail at once: the caller finds nothing pending and looks again.
+    let _ = operation(number::SCHED_OP, SCHEDOP_POLL, &mut argument);
+}
+
+/// Ends the domain.
+pub(crate) fn shutdown(reason: ShutdownReason) -> ! {
+    let _ = operation(number::SCHED_OP, SCHEDOP_SHUTDOWN, &mut Shutdown { reason });
+    arch::stop()
+}
