@@ -1,0 +1,198 @@
+//! Event channels: the only signal between domains.
+//!
+//! The guest is never interrupted. An event sets its port's pending bit in the shared info page; the idle loop calls
+//! [`Events::dispatch`], which clears the bit of each bound port and wakes who waits for it.
+//!
+//! Implements the two-level ABI of `xen/include/public/event_channel.h` with all delivery masked.
+
+use alloc::rc::Rc;
+use alloc::vec::Vec;
+use core::cell::RefCell;
+use core::future::poll_fn;
+use core::task::{Poll, Waker};
+
+use xen_sys::types::{Domid, Port};
+
+use crate::hypervisor::{Error, Hypervisor};
+use crate::ring::{Idle, Notify};
+
+/// All event channels of this domain. A value is a handle: cloning it names the same table.
+#[derive(Debug, Clone)]
+pub struct Events<H> {
+    shared: Rc<Shared<H>>,
+}
+
+#[derive(Debug)]
+struct Shared<H> {
+    hypervisor: H,
+    bound: RefCell<Vec<Option<Slot>>>,
+}
+
+#[derive(Debug)]
+struct Slot {
+    port: Port,
+    /// An event came since the last `take`.
+    fired: bool,
+    waker: Option<Waker>,
+}
+
+impl<H: Hypervisor> Events<H> {
+    /// No channel is bound yet.
+    #[must_use]
+    pub fn new(hypervisor: H) -> Self {
+        Self { shared: Rc::new(Shared { hypervisor, bound: RefCell::new(Vec::new()) }) }
+    }
+
+    /// Binds a port that exists already, such as xenstore's. It stays open when the channel is dropped.
+    #[must_use]
+    pub fn bind(&self, port: Port) -> EventChannel<H> {
+        self.insert(port, false)
+    }
+
+    /// Opens a new port for domain `remote`. It is closed when the channel is dropped.
+    ///
+    /// # Errors
+    /// The hypervisor's error.
+    pub fn allocate(&self, remote: Domid) -> Result<EventChannel<H>, Error> {
+        let port = self.shared.hypervisor.allocate_unbound(remote)?;
+        Ok(self.insert(port, true))
+    }
+
+    fn insert(&self, port: Port, closes: bool) -> EventChannel<H> {
+        let slot = Some(Slot { port, fired: false, waker: None });
+        let mut bound = self.shared.bound.borrow_mut();
+        let index = match bound.iter().position(Option::is_none) {
+            Some(index) => {
+                bound[index] = slot;
+                index
+            }
+            None => {
+                bound.push(slot);
+                bound.len() - 1
+            }
+        };
+        EventChannel { shared: Rc::clone(&self.shared), index, port, closes }
+    }
+
+    /// Clears the pending bit of each bound port and wakes who waits for it; returns the number of events.
+    ///
+    /// The work is bounded by the number of bound ports, however often they fire.
+    pub fn dispatch(&self) -> usize {
+        let mut bound = self.shared.bound.borrow_mut();
+        let mut count = 0;
+        for slot in bound.iter_mut().flatten() {
+            if self.shared.hypervisor.take_pending(slot.port) {
+                count += 1;
+                slot.fired = true;
+                if let Some(waker) = slot.waker.take() {
+                    waker.wake();
+                }
+            }
+        }
+        count
+    }
+
+    /// Copies the bound ports into `destination`, as many as it holds, and returns how many those are: what to poll for.
+    pub fn ports(&self, destination: &mut [Port]) -> usize {
+        let bound = self.shared.bound.borrow();
+        let mut count = 0;
+        for (place, slot) in destination.iter_mut().zip(bound.iter().flatten()) {
+            *place = slot.port;
+            count += 1;
+        }
+        count
+    }
+}
+
+/// One end of an event channel.
+///
+/// It owns the port and cannot be copied:
+///
+/// ```compile_fail
+/// fn twice<H: xen_pv::hypervisor::Hypervisor>(channel: xen_pv::event_channel::EventChannel<H>) {
+///     let first = channel;
+///     drop(channel);
+///     drop(first);
+/// }
+/// ```
+#[derive(Debug)]
+pub struct EventChannel<H: Hypervisor> {
+    shared: Rc<Shared<H>>,
+    index: usize,
+    port: Port,
+    closes: bool,
+}
+
+impl<H: Hypervisor> EventChannel<H> {
+    /// The number by which both the hypervisor and the other domain name this end.
+    #[must_use]
+    pub fn port(&self) -> Port {
+        self.port
+    }
+
+    /// Sends an event to the other end.
+    ///
+    /// That the other end is gone shows in its device state, and so is not an error here.
+    pub fn notify(&self) {
+        let _ = self.shared.hypervisor.notify(self.port);
+    }
+
+    /// Sends an event if the push of a ring asked for it.
+    pub fn deliver(&self, notify: Notify) {
+        if notify.is_due() {
+            self.notify();
+        }
+    }
+
+    /// Has `waker` woken by the next event. Only the last waker counts, and it is woken once.
+    ///
+    /// For streams of bytes, which look at their indices after this call. A ring sleeps with [`sleep`](Self::sleep).
+    pub fn register(&self, waker: &Waker) {
+        if let Some(Some(slot)) = self.shared.bound.borrow_mut().get_mut(self.index) {
+            match &mut slot.waker {
+                Some(present) => present.clone_from(waker),
+                empty => *empty = Some(waker.clone()),
+            }
+        }
+    }
+
+    /// Has `waker` woken by the event that a ring's final check has asked for.
+    pub fn sleep(&self, waker: &Waker, _proof: Idle) {
+        self.register(waker);
+    }
+
+    /// Says whether an event came since the last call, and forgets it.
+    #[must_use]
+    pub fn take(&self) -> bool {
+        match self.shared.bound.borrow_mut().get_mut(self.index) {
+            Some(Some(slot)) => core::mem::take(&mut slot.fired),
+            _ => false,
+        }
+    }
+
+    /// Waits for an event, or returns at once when one came since the last `take` or `wait`.
+    pub async fn wait(&self) {
+        poll_fn(|context| {
+            if self.take() {
+                return Poll::Ready(());
+            }
+            self.register(context.waker());
+            Poll::Pending
+        })
+        .await;
+    }
+}
+
+impl<H: Hypervisor> Drop for EventChannel<H> {
+    fn drop(&mut self) {
+        if let Some(slot) = self.shared.bound.borrow_mut().get_mut(self.index) {
+            *slot = None;
+        }
+        if self.closes {
+            // The only error is that the port is not open, which is what was wanted.
+            let _ = self.shared.hypervisor.close(self.port);
+            // A bit that is still set must not look like an event of the port's next owner.
+            let _ = self.shared.hypervisor.take_pending(self.port);
+        }
+    }
+}

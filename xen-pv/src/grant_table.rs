@@ -1,0 +1,258 @@
+//! The grant table: pages that another domain may reach, and how access ends.
+//!
+//! Implements version 1 of `xen/include/public/grant_table.h`. A [`Grant`] owns its page and its table entry. Ending
+//! access gives the page back, or says [`Busy`] while the other domain reads, writes or maps it. A grant that is dropped
+//! while busy is quarantined: page and entry are never used again, because the other side may still write there
+//! (XSA-396), and the table counts it.
+
+use alloc::rc::Rc;
+use alloc::vec::Vec;
+use core::cell::{Cell, RefCell};
+use core::marker::PhantomData;
+use core::mem::{ManuallyDrop, offset_of};
+use core::ptr::NonNull;
+use core::sync::atomic::{AtomicU16, Ordering};
+
+use xen_sys::grant_table::{
+    EntryV1, GTF_INVALID, GTF_PERMIT_ACCESS, GTF_READING, GTF_READONLY, GTF_WRITING, RESERVED_ENTRIES,
+};
+use xen_sys::types::{Domid, GrantRef};
+
+use crate::hypervisor::Hypervisor;
+use crate::memory::{PAGE_SIZE, Page};
+use crate::shared_page::{Shared, SharedPage};
+
+/// What the other domain may do with a page.
+pub trait Access {
+    /// Flags of the table entry.
+    const FLAGS: u16;
+}
+
+/// The other domain may only read: the page stays ours to write through ordinary references.
+#[derive(Debug)]
+pub struct ReadOnly;
+/// The other domain may read and write: the page can only be copied in and out.
+#[derive(Debug)]
+pub struct ReadWrite;
+
+impl Access for ReadOnly {
+    const FLAGS: u16 = GTF_PERMIT_ACCESS | GTF_READONLY;
+}
+
+impl Access for ReadWrite {
+    const FLAGS: u16 = GTF_PERMIT_ACCESS;
+}
+
+/// A page could not be granted.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[cfg_attr(target_os = "none", derive(defmt::Format))]
+pub enum Error {
+    /// No entry of the table is free.
+    TableFull,
+    /// The page's frame number does not fit into a version 1 entry: the machine has memory above 16 TiB.
+    FrameTooHigh,
+}
+
+/// The other domain still reads, writes or maps the page.
+#[derive(Debug)]
+pub struct Busy<A: Access>(pub Grant<A>);
+
+/// This domain's grant table. A value is a handle: cloning it names the same table.
+#[derive(Debug, Clone)]
+pub struct GrantTable<H> {
+    hypervisor: H,
+    table: Rc<Table>,
+}
+
+#[derive(Debug)]
+struct Table {
+    entries: NonNull<EntryV1>,
+    count: u32,
+    /// One bit an entry, set while it is taken.
+    taken: RefCell<Vec<u32>>,
+    quarantined: Cell<u32>,
+}
+
+impl<H: Hypervisor> GrantTable<H> {
+    /// The table whose `count` entries lie at `entries`; the reserved ones are left alone.
+    ///
+    /// # Safety
+    /// `entries` must be the mapped frames of this domain's grant table, version 1, in their order, readable and writable
+    /// for ever, and nothing else may write entries that are not reserved.
+    #[must_use]
+    pub unsafe fn new(hypervisor: H, entries: NonNull<EntryV1>, count: u32) -> Self {
+        let mut taken = alloc::vec![0u32; count.div_ceil(32) as usize];
+        if let Some(first) = taken.first_mut() {
+            *first = (1 << RESERVED_ENTRIES) - 1;
+        }
+        let table = Table { entries, count, taken: RefCell::new(taken), quarantined: Cell::new(0) };
+        Self { hypervisor, table: Rc::new(table) }
+    }
+
+    /// Lets domain `to` reach `page`.
+    ///
+    /// # Errors
+    /// Why it cannot; the page is freed.
+    pub fn grant<A: Access>(&self, page: Page, to: Domid) -> Result<Grant<A>, Error> {
+        let frame = u32::try_from(self.hypervisor.gfn(&page).0).map_err(|_| Error::FrameTooHigh)?;
+        let reference = self.table.claim().ok_or(Error::TableFull)?;
+        self.table.fill(reference, to, frame, A::FLAGS);
+        Ok(Grant { page: ManuallyDrop::new(page), reference, table: Rc::clone(&self.table), access: PhantomData })
+    }
+
+    /// Grants that were dropped while the other domain still used them; each keeps its page and entry for ever.
+    #[must_use]
+    pub fn quarantined(&self) -> u32 {
+        self.table.quarantined.get()
+    }
+
+    /// Entries that can still be granted.
+    #[must_use]
+    pub fn free_entries(&self) -> u32 {
+        let taken = self.table.taken.borrow();
+        self.table.count - taken.iter().map(|word| word.count_ones()).sum::<u32>()
+    }
+}
+
+impl Table {
+    /// Takes a free entry.
+    fn claim(&self) -> Option<GrantRef> {
+        let mut taken = self.taken.borrow_mut();
+        let index = taken.iter().position(|word| *word != u32::MAX)?;
+        let word = taken.get_mut(index)?;
+        let bit = word.trailing_ones();
+        let reference = u32::try_from(index).ok()? * 32 + bit;
+        if reference >= self.count {
+            return None;
+        }
+        *word |= 1 << bit;
+        Some(GrantRef(reference))
+    }
+
+    /// Puts an entry back among the free ones.
+    fn release(&self, reference: GrantRef) {
+        if let Some(word) = self.taken.borrow_mut().get_mut((reference.0 / 32) as usize) {
+            *word &= !(1 << (reference.0 % 32));
+        }
+    }
+
+    /// The address of an entry.
+    fn entry(&self, reference: GrantRef) -> NonNull<EntryV1> {
+        assert!(reference.0 < self.count);
+        // SAFETY: the entry is one of the `count` that `GrantTable::new` was promised.
+        unsafe { self.entries.add(reference.0 as usize) }
+    }
+
+    /// The flags of an entry, which the hypervisor changes at any time.
+    fn flags(&self, reference: GrantRef) -> &AtomicU16 {
+        // SAFETY: an entry is 8 bytes long and `flags` lies in it.
+        let flags = unsafe { self.entry(reference).byte_add(offset_of!(EntryV1, flags)) };
+        // SAFETY: the field is mapped for ever, aligned, and accessed by atomic instructions only, on both sides.
+        unsafe { AtomicU16::from_ptr(flags.cast().as_ptr()) }
+    }
+
+    /// Makes an entry valid.
+    fn fill(&self, reference: GrantRef, to: Domid, frame: u32, flags: u16) {
+        let entry = self.entry(reference).as_ptr();
+        // SAFETY: the entry is ours and mapped; its flags are 0, so the hypervisor does not read it yet.
+        unsafe { (&raw mut (*entry).domid).write_volatile(to) };
+        // SAFETY: as above.
+        unsafe { (&raw mut (*entry).frame).write_volatile(frame) };
+        // Release: the hypervisor sees domain and frame before it sees the entry become valid.
+        self.flags(reference).store(flags, Ordering::Release);
+    }
+
+    /// Takes access away, or says that it is in use. Never tests first and ends then: between the two the other domain
+    /// could begin.
+    fn end(&self, reference: GrantRef) -> bool {
+        let flags = self.flags(reference);
+        let mut current = flags.load(Ordering::Relaxed);
+        while current & (GTF_READING | GTF_WRITING) == 0 {
+            // SeqCst on success: what we do with the page afterwards happens after the other domain lost it.
+            match flags.compare_exchange_weak(current, GTF_INVALID, Ordering::SeqCst, Ordering::Relaxed) {
+                Ok(_) => return true,
+                Err(changed) => current = changed,
+            }
+        }
+        false
+    }
+}
+
+/// A page that another domain may reach, together with its entry of the grant table.
+///
+/// It owns both and cannot be copied:
+///
+/// ```compile_fail
+/// fn twice<A: xen_pv::grant_table::Access>(grant: xen_pv::grant_table::Grant<A>) {
+///     let first = grant;
+///     drop(grant);
+///     drop(first);
+/// }
+/// ```
+///
+/// No reference into a page that the other domain can write is to be had:
+///
+/// ```compile_fail
+/// fn look(grant: &mut xen_pv::grant_table::Grant<xen_pv::grant_table::ReadWrite>) -> &mut [u8; 4096] {
+///     grant.bytes_mut()
+/// }
+/// ```
+#[derive(Debug)]
+pub struct Grant<A: Access> {
+    page: ManuallyDrop<Page>,
+    reference: GrantRef,
+    table: Rc<Table>,
+    access: PhantomData<A>,
+}
+
+impl<A: Access> Grant<A> {
+    /// By what the other domain names the page.
+    #[must_use]
+    pub fn reference(&self) -> GrantRef {
+        self.reference
+    }
+
+    /// Ends access and gives the page back.
+    ///
+    /// # Errors
+    /// [`Busy`] with the grant, which is as it was, while the other domain still reads, writes or maps the page.
+    pub fn end(self) -> Result<Page, Busy<A>> {
+        if !self.table.end(self.reference) {
+            return Err(Busy(self));
+        }
+        let mut ended = ManuallyDrop::new(self);
+        ended.table.release(ended.reference);
+        // SAFETY: `ended` is never dropped nor used again, so its page is taken once and its table freed once.
+        let (page, _table) = unsafe { (ManuallyDrop::take(&mut ended.page), core::ptr::read(&raw const ended.table)) };
+        Ok(page)
+    }
+}
+
+impl Shared for Grant<ReadWrite> {
+    fn shared(&self) -> SharedPage<'_> {
+        // SAFETY: the page is mapped while the grant is borrowed, and a `Grant<ReadWrite>` lends no reference into it.
+        unsafe { SharedPage::new(self.page.address()) }
+    }
+}
+
+impl Grant<ReadOnly> {
+    /// The page's bytes, which only this domain writes.
+    pub fn bytes_mut(&mut self) -> &mut [u8; PAGE_SIZE] {
+        // SAFETY: the page belongs to the grant, which is borrowed for as long as the reference lives, and the other domain
+        // can only read.
+        unsafe { self.page.address().cast().as_mut() }
+    }
+}
+
+impl<A: Access> Drop for Grant<A> {
+    fn drop(&mut self) {
+        if self.table.end(self.reference) {
+            self.table.release(self.reference);
+            // SAFETY: the grant is being dropped, so its page is taken once.
+            unsafe { ManuallyDrop::drop(&mut self.page) };
+        } else {
+            // The page is not dropped and the entry stays taken.
+            self.table.quarantined.set(self.table.quarantined.get() + 1);
+        }
+    }
+}

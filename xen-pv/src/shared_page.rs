@@ -1,0 +1,173 @@
+//! Memory that another domain may read or write at any time.
+//!
+//! Purpose: such memory is only ever copied in and out, by volatile accesses that the compiler neither repeats nor splits
+//! nor leaves out (XSA-155): what was judged is what was read, once. No reference into it exists, because Rust may assume
+//! that what a reference points to does not change by itself.
+//!
+//! Source of the layouts: `xen/include/public/io`.
+
+use core::marker::PhantomData;
+use core::mem::size_of;
+use core::ptr::NonNull;
+
+use xen_sys::io::{netif, xs_wire};
+
+use crate::memory::PAGE_SIZE;
+
+/// A value that may be copied to and from shared memory as it is.
+///
+/// # Safety
+/// Every pattern of bits must be a value of the type, and it must have no padding.
+pub unsafe trait Plain: Copy {}
+
+// SAFETY: an integer.
+unsafe impl Plain for u32 {}
+// SAFETY: integers without gaps, 4 + 2 + 2 + 2 + 2 bytes.
+unsafe impl Plain for netif::TxRequest {}
+// SAFETY: integers without gaps, 2 + 2 bytes.
+unsafe impl Plain for netif::TxResponse {}
+// SAFETY: integers without gaps, 2 + 2 + 4 bytes.
+unsafe impl Plain for netif::RxRequest {}
+// SAFETY: integers without gaps, 4 times 2 bytes.
+unsafe impl Plain for netif::RxResponse {}
+// SAFETY: integers without gaps, 1 + 1 + 2 + 1 + 1 + 2 bytes.
+unsafe impl Plain for netif::ExtraInfo {}
+// SAFETY: integers without gaps, 4 times 4 bytes.
+unsafe impl Plain for xs_wire::MessageHeader {}
+
+/// One page of memory that another domain may read or write, for as long as whatever keeps it mapped is borrowed.
+///
+/// Offsets are in bytes from the page's start. An access outside the page or at an unaligned offset is a bug of the
+/// caller, never a matter of what the other side has written, and panics.
+#[derive(Debug, Clone, Copy)]
+pub struct SharedPage<'a>(NonNull<u8>, PhantomData<&'a ()>);
+
+impl SharedPage<'_> {
+    /// The page at `address`.
+    ///
+    /// # Safety
+    /// `address` must be a multiple of 4096, and the 4096 bytes there must stay mapped, readable and writable, for
+    /// the lifetime that the caller chooses; no reference to any of them may exist meanwhile.
+    #[must_use]
+    pub const unsafe fn new(address: NonNull<u8>) -> Self {
+        Self(address, PhantomData)
+    }
+
+    /// The address of `size` bytes at `offset`.
+    #[inline]
+    fn at(self, offset: usize, size: usize) -> *mut u8 {
+        assert!(offset <= PAGE_SIZE && size <= PAGE_SIZE - offset);
+        // SAFETY: the bytes lie inside the page, as was just checked.
+        unsafe { self.0.as_ptr().add(offset) }
+    }
+
+    /// Copies a value out.
+    #[must_use]
+    #[inline]
+    pub fn read<T: Plain>(self, offset: usize) -> T {
+        let address = self.at(offset, size_of::<T>()).cast::<T>();
+        assert!(address.is_aligned());
+        // SAFETY: `new` promised readable memory, `at` that it is inside, and any bits are a `T`.
+        unsafe { address.read_volatile() }
+    }
+
+    /// Copies a value in.
+    #[inline]
+    pub fn write<T: Plain>(self, offset: usize, value: T) {
+        let address = self.at(offset, size_of::<T>()).cast::<T>();
+        assert!(address.is_aligned());
+        // SAFETY: `new` promised writable memory, `at` that it is inside.
+        unsafe { address.write_volatile(value) }
+    }
+
+    /// Copies bytes out, each read once.
+    pub fn read_bytes(self, offset: usize, destination: &mut [u8]) {
+        const WORD: usize = size_of::<usize>();
+        let source = self.at(offset, destination.len());
+        // The first bytes one by one, up to a word's boundary of the page; then words; then the rest.
+        let head = source.align_offset(WORD).min(destination.len());
+        let (first, rest) = destination.split_at_mut(head);
+        let mut position = 0;
+        for byte in first {
+            // SAFETY: the byte is one of those that `at` found inside the page.
+            *byte = unsafe { source.add(position).read_volatile() };
+            position += 1;
+        }
+        let (words, last) = rest.as_chunks_mut::<WORD>();
+        for word in words {
+            // SAFETY: as above, and the first part ended at a word's boundary.
+            *word = unsafe { source.add(position).cast::<usize>().read_volatile() }.to_ne_bytes();
+            position += WORD;
+        }
+        for byte in last {
+            // SAFETY: as above.
+            *byte = unsafe { source.add(position).read_volatile() };
+            position += 1;
+        }
+    }
+
+    /// Copies bytes in.
+    pub fn write_bytes(self, offset: usize, source: &[u8]) {
+        let destination = self.at(offset, source.len());
+        for (position, byte) in source.iter().enumerate() {
+            // SAFETY: the byte is one of those that `at` found inside the page.
+            unsafe { destination.add(position).write_volatile(*byte) };
+        }
+    }
+}
+
+/// Whatever keeps a shared page mapped.
+pub trait Shared {
+    /// The page.
+    fn shared(&self) -> SharedPage<'_>;
+}
+
+impl Shared for SharedPage<'_> {
+    fn shared(&self) -> SharedPage<'_> {
+        *self
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::SharedPage;
+    use crate::memory::Page;
+    use std::vec::Vec;
+
+    fn page() -> (Page, SharedPage<'static>) {
+        let page = Page::allocate().expect("memory");
+        // SAFETY: the tests keep the page as long as the view, and nothing else refers to it.
+        let shared = unsafe { SharedPage::new(page.address()) };
+        (page, shared)
+    }
+
+    #[test]
+    fn bytes_come_back_at_every_alignment() {
+        let (_page, shared) = page();
+        for offset in 0..17 {
+            for length in 0..40 {
+                let bytes: Vec<u8> = (0..length).map(|index| index as u8 ^ 0x5a).collect();
+                shared.write_bytes(offset, &bytes);
+                let mut copy = [0; 40];
+                shared.read_bytes(offset, &mut copy[..length]);
+                assert_eq!(&copy[..length], &bytes[..]);
+            }
+        }
+        let mut end = [0; 8];
+        shared.read_bytes(4088, &mut end);
+    }
+
+    #[test]
+    #[should_panic]
+    fn an_access_across_the_end_of_the_page_is_refused() {
+        let (_page, shared) = page();
+        shared.read_bytes(4090, &mut [0; 8]);
+    }
+
+    #[test]
+    #[should_panic]
+    fn an_unaligned_value_is_refused() {
+        let (_page, shared) = page();
+        let _ = shared.read::<u32>(2);
+    }
+}

@@ -1,0 +1,369 @@
+//! The two byte rings shared with the store, the messages in them, and who waits for which.
+
+use alloc::collections::VecDeque;
+use alloc::string::String;
+use alloc::vec::Vec;
+use core::mem::{offset_of, size_of};
+use core::sync::atomic::{Ordering, fence};
+use core::task::{Poll, Waker};
+
+use xen_sys::io::xs_wire::{
+    CONNECTED, DomainInterface, MessageHeader, MessageType, PAYLOAD_MAX, RECONNECT, RING_SIZE,
+    SERVER_FEATURE_RECONNECTION,
+};
+
+use super::ErrorKind;
+use crate::decimal;
+use crate::shared_page::SharedPage;
+
+/// Paths kept of a watch whose owner does not look; what comes after is told as a change of the watched path itself.
+const EVENTS_MAX: usize = 8;
+
+/// What came back for a request.
+pub(super) type Outcome = Result<Vec<u8>, ErrorKind>;
+
+/// A request that was sent.
+#[derive(Debug)]
+struct Waiting {
+    id: u32,
+    kind: MessageType,
+    outcome: Option<Outcome>,
+    waker: Option<Waker>,
+    /// Nobody waits any more: the reply is taken and forgotten.
+    abandoned: bool,
+}
+
+/// A watch that was registered.
+#[derive(Debug)]
+struct Watched {
+    token: u32,
+    path: String,
+    events: VecDeque<String>,
+    waker: Option<Waker>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Link {
+    Up,
+    /// We have asked the store to start anew, and wait for it to say that it has.
+    Reconnecting,
+    /// The store broke the protocol and offers no way to start anew.
+    Down,
+}
+
+/// This domain's connection to the store.
+#[derive(Debug)]
+pub(super) struct Connection {
+    page: SharedPage<'static>,
+    link: Link,
+    /// The private copies of the indices that we write.
+    req_prod: u32,
+    rsp_cons: u32,
+    /// Bytes that did not fit into the ring yet.
+    outgoing: VecDeque<u8>,
+    /// The message that is coming in: header, then payload.
+    incoming: Vec<u8>,
+    waiting: Vec<Waiting>,
+    watches: Vec<Watched>,
+    next_id: u32,
+    next_token: u32,
+    /// Replies and events that belong to nothing that was asked for.
+    unexpected: u32,
+}
+
+impl Connection {
+    pub(super) fn new(page: SharedPage<'static>) -> Self {
+        Self {
+            page,
+            link: Link::Up,
+            req_prod: page.read(offset_of!(DomainInterface, req_prod)),
+            rsp_cons: page.read(offset_of!(DomainInterface, rsp_cons)),
+            outgoing: VecDeque::new(),
+            incoming: Vec::new(),
+            waiting: Vec::new(),
+            watches: Vec::new(),
+            next_id: 1,
+            next_token: 1,
+            unexpected: 0,
+        }
+    }
+
+    pub(super) fn unexpected(&self) -> u32 {
+        self.unexpected
+    }
+
+    /// Queues a request and returns its id.
+    pub(super) fn request(
+        &mut self,
+        kind: MessageType,
+        tx_id: u32,
+        parts: &[&[u8]],
+        abandoned: bool,
+    ) -> Result<u32, ErrorKind> {
+        let len: usize = parts.iter().map(|part| part.len()).sum();
+        if len > PAYLOAD_MAX {
+            return Err(ErrorKind::TooLong);
+        }
+        if self.link == Link::Down {
+            return Err(ErrorKind::Disconnected);
+        }
+        let id = self.next_id;
+        self.next_id = id.wrapping_add(1);
+        for word in [kind as u32, id, tx_id, len as u32] {
+            self.outgoing.extend(word.to_ne_bytes());
+        }
+        for part in parts {
+            self.outgoing.extend(*part);
+        }
+        self.waiting.push(Waiting { id, kind, outcome: None, waker: None, abandoned });
+        Ok(id)
+    }
+
+    /// The outcome of a request, once; until then `waker` is kept.
+    pub(super) fn poll(&mut self, id: u32, waker: &Waker) -> Poll<Outcome> {
+        let Some(index) = self.waiting.iter().position(|waiting| waiting.id == id) else {
+            return Poll::Ready(Err(ErrorKind::Disconnected));
+        };
+        let waiting = &mut self.waiting[index];
+        match waiting.outcome.take() {
+            Some(outcome) => {
+                self.waiting.swap_remove(index);
+                Poll::Ready(outcome)
+            }
+            None => {
+                waiting.waker = Some(waker.clone());
+                Poll::Pending
+            }
+        }
+    }
+
+    /// Nobody waits for the outcome of a request any more.
+    pub(super) fn abandon(&mut self, id: u32) {
+        if let Some(waiting) = self.waiting.iter_mut().find(|waiting| waiting.id == id) {
+            waiting.abandoned = true;
+        }
+        self.forget_abandoned();
+    }
+
+    fn forget_abandoned(&mut self) {
+        self.waiting.retain(|waiting| !(waiting.abandoned && waiting.outcome.is_some()));
+    }
+
+    /// Takes part in watching `path`; returns the watch's token. The request to the store is a separate step.
+    pub(super) fn add_watch(&mut self, path: &str) -> u32 {
+        let token = self.next_token;
+        self.next_token = token.wrapping_add(1);
+        self.watches.push(Watched { token, path: String::from(path), events: VecDeque::new(), waker: None });
+        token
+    }
+
+    /// Forgets a watch and returns its path.
+    pub(super) fn remove_watch(&mut self, token: u32) -> Option<String> {
+        let index = self.watches.iter().position(|watched| watched.token == token)?;
+        Some(self.watches.swap_remove(index).path)
+    }
+
+    /// The next change below a watch; until then `waker` is kept.
+    pub(super) fn poll_watch(&mut self, token: u32, waker: &Waker) -> Poll<String> {
+        let Some(watched) = self.watches.iter_mut().find(|watched| watched.token == token) else {
+            return Poll::Pending;
+        };
+        match watched.events.pop_front() {
+            Some(path) => Poll::Ready(path),
+            None => {
+                watched.waker = Some(waker.clone());
+                Poll::Pending
+            }
+        }
+    }
+
+    /// Forgets the changes that wait below a watch.
+    pub(super) fn clear_watch(&mut self, token: u32) {
+        if let Some(watched) = self.watches.iter_mut().find(|watched| watched.token == token) {
+            watched.events.clear();
+        }
+    }
+
+    /// Moves what can be moved in both directions; returns whether the store has to be told.
+    pub(super) fn pump(&mut self) -> bool {
+        match self.link {
+            Link::Down => return false,
+            Link::Reconnecting if self.page.read::<u32>(offset_of!(DomainInterface, connection)) == CONNECTED => {
+                self.resume();
+            }
+            Link::Reconnecting => return false,
+            Link::Up => {}
+        }
+        match self.receive().and_then(|received| Ok(self.send()? | received)) {
+            Ok(notify) => notify,
+            Err(Violation) => self.fail(),
+        }
+    }
+
+    /// Copies outgoing bytes into the request ring.
+    fn send(&mut self) -> Result<bool, Violation> {
+        if self.outgoing.is_empty() {
+            return Ok(false);
+        }
+        let req_cons: u32 = self.page.read(offset_of!(DomainInterface, req_cons));
+        let used = self.req_prod.wrapping_sub(req_cons) as usize;
+        let room = RING_SIZE.checked_sub(used).ok_or(Violation)?;
+        // The store has read a byte before we see the index that frees its place.
+        fence(Ordering::Acquire);
+        let count = room.min(self.outgoing.len());
+        for byte in self.outgoing.drain(..count) {
+            let position = self.req_prod as usize % RING_SIZE;
+            self.page.write_bytes(offset_of!(DomainInterface, req) + position, &[byte]);
+            self.req_prod = self.req_prod.wrapping_add(1);
+        }
+        // The store sees the bytes before it sees the index that covers them.
+        fence(Ordering::Release);
+        self.page.write(offset_of!(DomainInterface, req_prod), self.req_prod);
+        Ok(count > 0)
+    }
+
+    /// Copies bytes out of the response ring, and handles each message as it is complete.
+    fn receive(&mut self) -> Result<bool, Violation> {
+        let rsp_prod: u32 = self.page.read(offset_of!(DomainInterface, rsp_prod));
+        let available = rsp_prod.wrapping_sub(self.rsp_cons) as usize;
+        if available > RING_SIZE {
+            return Err(Violation);
+        }
+        // No byte is read before the index that covers it.
+        fence(Ordering::Acquire);
+        let mut left = available;
+        while left > 0 {
+            let position = self.rsp_cons as usize % RING_SIZE;
+            let count = self.missing()?.min(left).min(RING_SIZE - position);
+            let end = self.incoming.len();
+            self.incoming.resize(end + count, 0);
+            self.page.read_bytes(offset_of!(DomainInterface, rsp) + position, &mut self.incoming[end..]);
+            self.rsp_cons = self.rsp_cons.wrapping_add(count as u32);
+            left -= count;
+            if self.missing()? == 0 {
+                let message = core::mem::take(&mut self.incoming);
+                self.handle(&message);
+            }
+        }
+        // We have read the bytes before the store sees the index that frees their places.
+        fence(Ordering::SeqCst);
+        self.page.write(offset_of!(DomainInterface, rsp_cons), self.rsp_cons);
+        // A store that found the ring full waits to be told of the room.
+        Ok(available == RING_SIZE)
+    }
+
+    /// Bytes still missing of the header, or of the message once its header is there.
+    fn missing(&self) -> Result<usize, Violation> {
+        const HEADER: usize = size_of::<MessageHeader>();
+        let have = self.incoming.len();
+        match header(&self.incoming) {
+            None => Ok(HEADER - have),
+            Some(header) if header.len as usize <= PAYLOAD_MAX => Ok(HEADER + header.len as usize - have),
+            Some(_) => Err(Violation),
+        }
+    }
+
+    /// Gives a complete message to who waits for it.
+    fn handle(&mut self, message: &[u8]) {
+        let Some(header) = header(message) else { return };
+        let payload = &message[size_of::<MessageHeader>()..];
+        if header.kind == MessageType::WatchEvent as u32 {
+            if self.watch_event(payload).is_none() {
+                self.unexpected = self.unexpected.wrapping_add(1);
+            }
+            return;
+        }
+        let found = self.waiting.iter_mut().find(|waiting| waiting.id == header.req_id && waiting.outcome.is_none());
+        let Some(waiting) = found else {
+            self.unexpected = self.unexpected.wrapping_add(1);
+            return;
+        };
+        waiting.outcome = Some(if header.kind == waiting.kind as u32 {
+            Ok(payload.to_vec())
+        } else if header.kind == MessageType::Error as u32 {
+            Err(ErrorKind::from_reply(payload))
+        } else {
+            Err(ErrorKind::Malformed)
+        });
+        if let Some(waker) = waiting.waker.take() {
+            waker.wake();
+        }
+        self.forget_abandoned();
+    }
+
+    /// Keeps the event for the watch's owner.
+    fn watch_event(&mut self, payload: &[u8]) -> Option<()> {
+        let mut parts = payload.split(|byte| *byte == 0);
+        let path = core::str::from_utf8(parts.next()?).ok()?;
+        let token = decimal::parse(parts.next()?)?;
+        let watched = self.watches.iter_mut().find(|watched| watched.token == token)?;
+        watched.push(path);
+        Some(())
+    }
+
+    /// The store broke the protocol: every request fails, and the connection starts anew if the store can do that.
+    /// Returns whether the store has to be told.
+    fn fail(&mut self) -> bool {
+        #[cfg(target_os = "none")]
+        defmt::error!("xenstore: the store broke the protocol");
+        for waiting in &mut self.waiting {
+            waiting.outcome.get_or_insert(Err(ErrorKind::Disconnected));
+            if let Some(waker) = waiting.waker.take() {
+                waker.wake();
+            }
+        }
+        self.forget_abandoned();
+        self.outgoing.clear();
+        self.incoming.clear();
+        let features: u32 = self.page.read(offset_of!(DomainInterface, server_features));
+        let reconnects = features & SERVER_FEATURE_RECONNECTION != 0;
+        self.link = if reconnects { Link::Reconnecting } else { Link::Down };
+        if reconnects {
+            self.page.write(offset_of!(DomainInterface, connection), RECONNECT);
+        }
+        reconnects
+    }
+
+    /// The store has started anew: the indices are 0 again and the watches have to be registered again.
+    fn resume(&mut self) {
+        self.link = Link::Up;
+        self.req_prod = 0;
+        self.rsp_cons = 0;
+        // What was queued while the connection was down goes out after the watches.
+        let queued = core::mem::take(&mut self.outgoing);
+        for index in 0..self.watches.len() {
+            let path = core::mem::take(&mut self.watches[index].path);
+            let token = decimal::text(self.watches[index].token);
+            // The path fitted when the watch was made.
+            let _ = self.request(MessageType::Watch, 0, &[path.as_bytes(), b"\0", token.as_bytes(), b"\0"], true);
+            self.watches[index].push(&path);
+            self.watches[index].path = path;
+        }
+        self.outgoing.extend(queued);
+    }
+}
+
+impl Watched {
+    fn push(&mut self, path: &str) {
+        if self.events.len() < EVENTS_MAX {
+            if self.events.back().is_none_or(|last| last != path) {
+                self.events.push_back(String::from(path));
+            }
+        } else if let Some(last) = self.events.back_mut() {
+            last.clone_from(&self.path);
+        }
+        if let Some(waker) = self.waker.take() {
+            waker.wake();
+        }
+    }
+}
+
+/// The store's side of the page does not make sense.
+#[derive(Debug)]
+struct Violation;
+
+/// The header at the start of a message, if it is complete.
+fn header(message: &[u8]) -> Option<MessageHeader> {
+    let word = |index: usize| -> Option<u32> { Some(u32::from_ne_bytes(*message.get(index * 4..)?.first_chunk()?)) };
+    Some(MessageHeader { kind: word(0)?, req_id: word(1)?, tx_id: word(2)?, len: word(3)? })
+}
