@@ -1,0 +1,97 @@
+//! `size`: how large each image is, and what it is made of.
+
+use std::process::ExitCode;
+
+use anyhow::Result;
+
+use crate::arch::Arch;
+use crate::image::{self, Image};
+use crate::setup;
+use crate::terminal::{self, Style, bytes};
+use crate::workspace::{Task, Workspace};
+
+/// Show how large each task's image is, against the limit in its Cargo.toml.
+///
+/// "image" is the stripped file that xl boots; text, rodata and data are its parts, bss is memory that starts as zero and
+/// is not in the file (64 KiB of it are the stack).
+#[derive(Debug, clap::Args)]
+pub struct Arguments {
+    /// Show what this task's image is made of: bytes by crate and the largest functions.
+    #[arg(long, value_name = "TASK")]
+    what: Option<String>,
+    /// How many of the largest functions to show with --what.
+    #[arg(long, value_name = "COUNT", default_value_t = 30)]
+    top: usize,
+    /// The processor they are for.
+    #[arg(long, value_enum, default_value_t = Arch::X86_64)]
+    arch: Arch,
+}
+
+/// Runs it.
+pub fn run(arguments: &Arguments) -> Result<ExitCode> {
+    let workspace = Workspace::load()?;
+    let tasks = match &arguments.what {
+        Some(name) => vec![workspace.task(name)?],
+        None => workspace.tasks()?,
+    };
+    setup::for_images()?;
+    let mut rows = Vec::new();
+    for task in tasks {
+        let image = image::build(&workspace, &task, arguments.arch)?;
+        rows.push((task, image));
+    }
+    print!("{}", table(&rows));
+    if arguments.what.is_some() {
+        println!("\n{}", rows[0].1.contents.table(arguments.top));
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+/// One line per task.
+fn table(rows: &[(Task, Image)]) -> String {
+    let row = |cells: [&str; 8]| {
+        let [task, image, limit, part, text, rodata, data, bss] = cells;
+        format!("{task:<16} {image:>9} {limit:>9} {part:>6} {text:>9} {rodata:>9} {data:>9} {bss:>9}\n")
+    };
+    let mut table = row(["task", "image", "limit", "", "text", "rodata", "data", "bss"]);
+    table = terminal::on_stdout(table.trim_end(), Style::Bold) + "\n";
+    for (task, image) in rows {
+        let limit = task.settings.largest_image_bytes;
+        let contents = &image.contents;
+        table += &row([
+            &task.name,
+            &bytes(image.bytes),
+            &bytes(limit),
+            &format!("{} %", image.bytes * 100 / limit.max(1)),
+            &bytes(contents.text),
+            &bytes(contents.rodata),
+            &bytes(contents.data),
+            &bytes(contents.bss),
+        ]);
+    }
+    table
+}
+
+#[cfg(test)]
+mod tests {
+    use super::table;
+    use crate::image::contents::Contents;
+    use crate::image::{Image, ImageFiles};
+    use crate::schema::Description;
+    use crate::workspace::{Settings, Task};
+
+    #[test]
+    fn a_row_shows_the_image_its_limit_and_its_parts() {
+        let settings = Settings { memory_mib: 4, vif: false, largest_image_bytes: 24576 };
+        let task = Task { name: "hello".into(), description: String::new(), settings };
+        let image = Image {
+            files: ImageFiles { img: "i".into(), elf: "e".into(), cfg: "c".into() },
+            bytes: 12288,
+            contents: Contents { text: 8000, rodata: 4000, data: 88, bss: 70000, ..Contents::default() },
+            description: Description::of::<(), ()>("hello"),
+        };
+        let table = table(&[(task, image)]);
+        let row: Vec<_> = table.lines().nth(1).unwrap().split_whitespace().collect();
+        assert_eq!(row, ["hello", "12,288", "24,576", "50", "%", "8,000", "4,000", "88", "70,000"]);
+    }
+}

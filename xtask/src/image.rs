@@ -1,0 +1,153 @@
+//! From a task's package to the three files a user takes to a board: image, ELF file, xl config.
+
+pub mod config;
+pub mod contents;
+pub mod stack_check;
+pub mod strip;
+
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use anyhow::{Context, Result, bail};
+
+use crate::arch::Arch;
+use crate::process;
+use crate::schema::Description;
+use crate::terminal::{self, Style, bytes};
+use crate::workspace::{Task, Workspace};
+use contents::Contents;
+
+/// Compiler flags of every crate in an image, and what each is worth in bytes of (hello, echo, collect).
+const RUSTFLAGS: &[&str] = &[
+    // Names that keep their crate when they are demangled: the size table groups by it.
+    "-Csymbol-mangling-version=v0",
+    // Five bytes at the start of each function for the stack check, see `stack_check`: 2 % of the image.
+    "-Zpatchable-function-entry=5",
+];
+
+/// The files of a built image.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ImageFiles {
+    /// What xl boots: stripped.
+    pub img: PathBuf,
+    /// The same with symbols, log strings and the schema.
+    pub elf: PathBuf,
+    /// A config for xl.
+    pub cfg: PathBuf,
+}
+
+/// A built image: its files and what is known about it.
+#[derive(Debug)]
+pub struct Image {
+    /// Where it is.
+    pub files: ImageFiles,
+    /// Length of the stripped image.
+    pub bytes: u64,
+    /// What is in it.
+    pub contents: Contents,
+    /// Its parameters and result.
+    pub description: Description,
+}
+
+/// Builds the task's image.
+///
+/// # Errors
+/// When it does not compile, or is larger than its settings allow: then what is in it has been shown.
+pub fn build(workspace: &Workspace, task: &Task, arch: Arch) -> Result<Image> {
+    let program = compile(workspace, task, arch)?;
+    let mut elf = std::fs::read(&program).with_context(|| {
+        format!("{} was not built: the package \"{}\" needs a program of its own name", program.display(), task.name)
+    })?;
+    stack_check::install(&mut elf)?;
+    let image = strip::strip(&elf).with_context(|| format!("{} cannot be stripped", program.display()))?;
+    let contents = Contents::read(&elf)?;
+    let description = Description::from_elf(&elf).with_context(|| format!("the task \"{}\"", task.name))?;
+
+    let folder = workspace.images(arch, &task.name);
+    std::fs::create_dir_all(&folder).with_context(|| format!("creating {}", folder.display()))?;
+    let file = |extension: &str| folder.join(format!("{}.{extension}", task.name));
+    let files = ImageFiles { img: file("img"), elf: file("elf"), cfg: file("cfg") };
+    let limit = task.settings.largest_image_bytes;
+    let size = image.len() as u64;
+    if size > limit {
+        // An image left from an earlier build must not pass for this one.
+        let _ = std::fs::remove_file(&files.img);
+        terminal::say(contents.table(20));
+        bail!(
+            "the image of \"{}\" has {} bytes, {} more than largest_image_bytes = {limit} in its Cargo.toml allows; \
+             what is in it is shown above",
+            task.name,
+            bytes(size),
+            bytes(size - limit)
+        );
+    }
+    write(&files.elf, &elf)?;
+    write(&files.img, &image)?;
+    write(&files.cfg, config::text(task, arch, &description).as_bytes())?;
+    Ok(Image { files, bytes: size, contents, description })
+}
+
+/// Builds and says so in one line.
+pub fn build_and_say(workspace: &Workspace, task: &Task, arch: Arch) -> Result<Image> {
+    let image = build(workspace, task, arch)?;
+    terminal::say(format_args!(
+        "{} {} ({} bytes of at most {})",
+        terminal::on_stderr("built", Style::Green),
+        workspace.shown(&image.files.img),
+        bytes(image.bytes),
+        bytes(task.settings.largest_image_bytes)
+    ));
+    Ok(image)
+}
+
+fn write(path: &Path, contents: &[u8]) -> Result<()> {
+    std::fs::write(path, contents).with_context(|| format!("writing {}", path.display()))
+}
+
+/// Runs cargo for the guest's target and returns the program's path.
+fn compile(workspace: &Workspace, task: &Task, arch: Arch) -> Result<PathBuf> {
+    let target = workspace.target.join("guest");
+    process::run(&mut command(workspace, task, arch, &target)?)
+        .with_context(|| format!("the task \"{}\" does not build for {arch}", task.name))?;
+    Ok(target.join(arch.target()).join("release").join(&task.name))
+}
+
+/// The inner cargo's command.
+fn command(workspace: &Workspace, task: &Task, arch: Arch, target: &Path) -> Result<Command> {
+    let linker_script = Path::new("linker").join(format!("{arch}.ld"));
+    let script = std::fs::read(workspace.root.join(&linker_script))
+        .with_context(|| format!("reading the linker script {}", linker_script.display()))?;
+    let mut cargo = process::cargo();
+    cargo
+        .current_dir(&workspace.root)
+        // Lets the pinned stable compiler take -Z flags: build-std has no stable form yet.
+        .env("RUSTC_BOOTSTRAP", "1")
+        .env_remove("RUSTFLAGS")
+        .env("CARGO_ENCODED_RUSTFLAGS", rustflags(workspace).join("\x1f"))
+        .env("DEFMT_LOG", std::env::var("DEFMT_LOG").unwrap_or_else(|_| "info".into()))
+        .args(["rustc", "--release", "--package", &task.name, "--bin", &task.name])
+        .arg("--target")
+        .arg(format!("targets/{}.json", arch.target()))
+        .args(["-Zjson-target-spec", "-Zbuild-std=core,alloc", "-Zbuild-std-features=compiler-builtins-mem"])
+        .arg("--target-dir")
+        .arg(target)
+        .arg("--")
+        .arg(format!("-Clink-arg=-T{}", linker_script.display()))
+        // Where defmt's format strings go; the file comes from the crate defmt.
+        .arg("-Clink-arg=-Tdefmt.x")
+        // Cargo does not look into linker scripts: a changed one changes this, and the image is linked anew.
+        .arg(format!("-Cmetadata={:016x}", fingerprint(&script)));
+    Ok(cargo)
+}
+
+fn rustflags(workspace: &Workspace) -> Vec<String> {
+    let mut flags: Vec<String> = RUSTFLAGS.iter().map(|flag| (*flag).to_owned()).collect();
+    // Panic messages name source files from the workspace's root: the same image wherever it is built, and a smaller one.
+    flags.push(format!("--remap-path-prefix={}/=", workspace.root.display()));
+    flags
+}
+
+/// FNV-1a: tells one content from another, no more.
+fn fingerprint(bytes: &[u8]) -> u64 {
+    bytes.iter().fold(0xcbf2_9ce4_8422_2325, |hash, byte| (hash ^ u64::from(*byte)).wrapping_mul(0x100_0000_01b3))
+}

@@ -1,0 +1,63 @@
+//! What this machine must have before images are built or booted.
+//!
+//! Each check looks at the file that would be missing, so that a machine which has everything loses no time.
+
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use anyhow::{Context, Result, bail};
+
+use crate::process;
+use crate::workspace::Workspace;
+
+/// The host's target triple in which the bed's own programs are built: static, for they run in a bare initramfs.
+const STATIC_TARGET: &str = "x86_64-unknown-linux-musl";
+
+/// What building an image needs: the standard library's source.
+///
+/// # Errors
+/// Says what to type when it cannot be brought.
+pub fn for_images() -> Result<()> {
+    let sysroot = sysroot()?;
+    need(&sysroot.join("lib/rustlib/src/rust/library/core/src/lib.rs"), &["component", "add", "rust-src"])
+}
+
+/// What the bed needs in addition: a target for its agent, and Debian's packages.
+///
+/// # Errors
+/// Says what to type when something cannot be brought.
+pub fn for_bed(_workspace: &Workspace) -> Result<()> {
+    for_images()?;
+    let sysroot = sysroot()?;
+    need(&sysroot.join("lib/rustlib").join(STATIC_TARGET).join("lib"), &["target", "add", STATIC_TARGET])
+}
+
+/// Lets rustup bring what `path` belongs to.
+fn need(path: &Path, rustup: &[&str]) -> Result<()> {
+    if path.exists() {
+        return Ok(());
+    }
+    let typed = format!("rustup {}", rustup.join(" "));
+    process::run(Command::new("rustup").args(rustup)).with_context(|| format!("needed before all else: {typed}"))?;
+    if !path.exists() {
+        bail!("\"{typed}\" succeeded, yet there is no {}: is this the toolchain that rustup manages?", path.display());
+    }
+    Ok(())
+}
+
+/// Where the toolchain that runs us is installed.
+fn sysroot() -> Result<PathBuf> {
+    let rustc = std::env::var_os("RUSTC").unwrap_or_else(|| "rustc".into());
+    let output = process::output(Command::new(rustc).args(["--print", "sysroot"]))?;
+    Ok(PathBuf::from(String::from_utf8(output.stdout).context("the sysroot's path is no UTF-8")?.trim()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{need, sysroot};
+
+    #[test]
+    fn nothing_is_run_for_what_is_there() {
+        need(&sysroot().unwrap(), &["this", "would", "fail"]).unwrap();
+    }
+}

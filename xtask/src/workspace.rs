@@ -1,0 +1,197 @@
+//! The workspace and its tasks, as cargo describes them.
+//!
+//! A task is a package with a table `[package.metadata.image]`; [`Settings`] are its keys.
+
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, Result, bail};
+use serde::Deserialize;
+
+use crate::arch::Arch;
+use crate::process;
+
+/// Where the workspace lies and which tasks it has.
+#[derive(Debug)]
+pub struct Workspace {
+    /// The folder of the root Cargo.toml.
+    pub root: PathBuf,
+    /// Cargo's target directory.
+    pub target: PathBuf,
+    packages: Vec<Package>,
+}
+
+/// A package whose program runs as a guest.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Task {
+    /// The package's name, and the program's.
+    pub name: String,
+    /// One line about it.
+    pub description: String,
+    /// What its image needs.
+    pub settings: Settings,
+}
+
+/// The table `[package.metadata.image]`.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Settings {
+    /// Memory of the guest; Xen's builder wants 4 at least.
+    pub memory_mib: u32,
+    /// Whether the guest has a network interface.
+    #[serde(default)]
+    pub vif: bool,
+    /// The build fails above this size of the stripped image.
+    pub largest_image_bytes: u64,
+}
+
+#[derive(Debug, Deserialize)]
+struct Metadata {
+    packages: Vec<Package>,
+    workspace_root: PathBuf,
+    target_directory: PathBuf,
+}
+
+#[derive(Debug, Deserialize)]
+struct Package {
+    name: String,
+    description: Option<String>,
+    #[serde(default)]
+    metadata: serde_json::Value,
+}
+
+impl Workspace {
+    /// Asks cargo about the workspace that xtask itself belongs to.
+    pub fn load() -> Result<Self> {
+        let mut cargo = process::cargo();
+        cargo.args(["metadata", "--no-deps", "--format-version", "1"]);
+        if let Some(own) = std::env::var_os("CARGO_MANIFEST_DIR") {
+            cargo.current_dir(own);
+        }
+        let output = cargo.output().context("cargo metadata did not start")?;
+        if !output.status.success() {
+            bail!("cargo metadata failed: {}", String::from_utf8_lossy(&output.stderr).trim());
+        }
+        Self::parse(&output.stdout)
+    }
+
+    fn parse(json: &[u8]) -> Result<Self> {
+        let metadata: Metadata = serde_json::from_slice(json).context("cargo metadata printed something unexpected")?;
+        Ok(Self { root: metadata.workspace_root, target: metadata.target_directory, packages: metadata.packages })
+    }
+
+    /// All tasks, by name.
+    pub fn tasks(&self) -> Result<Vec<Task>> {
+        let mut tasks = Vec::new();
+        for package in &self.packages {
+            tasks.extend(package.task()?);
+        }
+        tasks.sort_by(|a, b| a.name.cmp(&b.name));
+        Ok(tasks)
+    }
+
+    /// The task of this name.
+    pub fn task(&self, name: &str) -> Result<Task> {
+        let mut tasks = self.tasks()?;
+        let Some(at) = tasks.iter().position(|task| task.name == name) else {
+            let hint = match self.packages.iter().any(|package| package.name == name) {
+                true => format!(
+                    "\"{name}\" is a package, but not a task: a task has [package.metadata.image] in its Cargo.toml"
+                ),
+                false => format!("there is no task \"{name}\""),
+            };
+            let names: Vec<_> = tasks.iter().map(|task| task.name.as_str()).collect();
+            bail!("{hint}; the tasks are: {}", names.join(", "));
+        };
+        Ok(tasks.swap_remove(at))
+    }
+
+    /// Where a task's image files are put.
+    pub fn images(&self, arch: Arch, task: &str) -> PathBuf {
+        self.target.join("images").join(arch.name()).join(task)
+    }
+
+    /// A path as a person reads it: from the current directory or the workspace's root where it lies within.
+    pub fn shown<'p>(&self, path: &'p Path) -> std::path::Display<'p> {
+        let current = std::env::current_dir().unwrap_or_default();
+        path.strip_prefix(&current).or_else(|_| path.strip_prefix(&self.root)).unwrap_or(path).display()
+    }
+}
+
+impl Package {
+    /// The package as a task, if it is one.
+    fn task(&self) -> Result<Option<Task>> {
+        let Some(image) = self.metadata.get("image") else { return Ok(None) };
+        let settings = Settings::deserialize(image)
+            .with_context(|| format!("[package.metadata.image] in the Cargo.toml of \"{}\"", self.name))?;
+        if settings.memory_mib < 4 {
+            bail!(
+                "[package.metadata.image] in the Cargo.toml of \"{}\": memory_mib = {}, but Xen builds no guest with \
+                 less than 4",
+                self.name,
+                settings.memory_mib
+            );
+        }
+        let description = self.description.clone().unwrap_or_default();
+        Ok(Some(Task { name: self.name.clone(), description, settings }))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::Workspace;
+
+    fn workspace(image: &str) -> Workspace {
+        let json = format!(
+            r#"{{"packages": [
+                {{"name": "echo", "description": "echoes", "metadata": {{"image": {image}}}}},
+                {{"name": "adder", "description": null,
+                  "metadata": {{"image": {{"memory_mib": 4, "largest_image_bytes": 9}}}}}},
+                {{"name": "kernel", "description": null, "metadata": null}}],
+              "workspace_root": "/spore", "target_directory": "/spore/target", "version": 1}}"#
+        );
+        Workspace::parse(json.as_bytes()).unwrap()
+    }
+
+    const GOOD: &str = r#"{"memory_mib": 8, "vif": true, "largest_image_bytes": 90000}"#;
+
+    #[test]
+    fn a_task_is_found_by_name_with_its_settings() {
+        let task = workspace(GOOD).task("echo").unwrap();
+        assert_eq!(task.description, "echoes");
+        assert_eq!((task.settings.memory_mib, task.settings.vif), (8, true));
+        assert_eq!(task.settings.largest_image_bytes, 90000);
+    }
+
+    #[test]
+    fn a_wrong_name_lists_the_tasks() {
+        let error = workspace(GOOD).task("ehco").unwrap_err();
+        assert_eq!(error.to_string(), "there is no task \"ehco\"; the tasks are: adder, echo");
+    }
+
+    #[test]
+    fn a_package_that_is_no_task_is_said_to_be_none() {
+        let error = workspace(GOOD).task("kernel").unwrap_err().to_string();
+        assert!(error.starts_with("\"kernel\" is a package, but not a task"), "{error}");
+    }
+
+    #[test]
+    fn an_unknown_setting_names_the_package_and_the_key() {
+        let image = r#"{"memory_mib": 8, "largest_image_bytes": 1, "memory": 4}"#;
+        let error = format!("{:#}", workspace(image).task("adder").unwrap_err());
+        assert!(error.starts_with("[package.metadata.image] in the Cargo.toml of \"echo\": unknown field `memory`"));
+        assert!(error.contains("largest_image_bytes"), "{error}");
+    }
+
+    #[test]
+    fn a_missing_setting_names_the_key() {
+        let error = format!("{:#}", workspace(r#"{"memory_mib": 8}"#).tasks().unwrap_err());
+        assert!(error.ends_with("missing field `largest_image_bytes`"), "{error}");
+    }
+
+    #[test]
+    fn too_little_memory_is_refused() {
+        let image = r#"{"memory_mib": 2, "largest_image_bytes": 1}"#;
+        let error = workspace(image).tasks().unwrap_err().to_string();
+        assert!(error.contains("memory_mib = 2, but Xen builds no guest with less than 4"), "{error}");
+    }
+}
