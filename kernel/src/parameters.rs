@@ -63,6 +63,8 @@ impl fmt::Display for Error {
             }
             Error::Repeated { key } => write!(f, "parameter \"{key}\" is given twice"),
             Error::Missing { key } => write!(f, "parameter \"{key}\" is missing: add {key}=..."),
+            // Values that are right one by one may not fit together; then the message says all.
+            Error::Malformed { key, expected, .. } if key.is_empty() => f.write_str(expected),
             Error::Malformed { key, value, expected } => {
                 write!(f, "parameter \"{key}\": \"{value}\" is not {expected}")
             }

@@ -1,2 +1,184 @@
+//! Echo: sends every TCP byte (RFC 862) and every UDP datagram back to whoever sent it.
+//!
+//! Several connections at once, each with its own buffer. Ping is answered by the network stack itself. The task ends
+//! when it is asked to, with a report of what it did.
+
 #![no_std]
-#![doc = "Spore."]
+#![forbid(unsafe_code)]
+
+use core::cell::Cell;
+use core::fmt;
+use core::future::pending;
+use core::net::{Ipv4Addr, SocketAddr, SocketAddrV4};
+
+use embassy_futures::select::{Either, select};
+use embedded_io_async::{Error as _, ErrorKind, Read, Write};
+use embedded_nal_async::UnconnectedUdp;
+use futures_util::stream::{FuturesUnordered, StreamExt};
+use kernel::Networked;
+use kernel::net::{Network, TcpAccept};
+use postcard_schema::Schema;
+use serde::{Deserialize, Serialize};
+
+/// The port that RFC 862 gives to echo.
+const DEFAULT_PORT: u16 = 7;
+
+/// How many connections are served at once if the parameters do not say.
+const DEFAULT_CONNECTIONS: u16 = 16;
+
+/// What one connection reads before it writes it back.
+const CHUNK_BYTES: usize = 4096;
+
+/// The largest datagram that is sent back: what fits an Ethernet frame, and some more for a host's loopback.
+const LARGEST_DATAGRAM_BYTES: usize = 2048;
+
+/// What the task is told.
+#[derive(Debug, Clone, Default, Deserialize, Schema)]
+pub struct Parameters {
+    /// The port, for TCP and UDP alike; 7 if not given.
+    pub port: Option<u16>,
+    /// How many connections are served at once, 16 if not given; more wait for their turn.
+    pub connections: Option<u16>,
+}
+
+/// What the task did.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Schema)]
+pub struct Report {
+    /// TCP connections that were accepted.
+    pub connections: u64,
+    /// Bytes sent back over TCP.
+    pub bytes: u64,
+    /// UDP datagrams sent back.
+    pub datagrams: u64,
+}
+
+/// Why the task could not go on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Error {
+    /// The TCP port cannot be listened on.
+    Listen(u16, ErrorKind),
+    /// The UDP port cannot be used.
+    Bind(u16, ErrorKind),
+    /// No connection can be accepted, although none is open.
+    Accept(ErrorKind),
+}
+
+impl fmt::Display for Error {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Error::Listen(port, kind) => write!(f, "no TCP on port {port}: {kind:?}"),
+            Error::Bind(port, kind) => write!(f, "no UDP on port {port}: {kind:?}"),
+            Error::Accept(kind) => write!(f, "no connection can be accepted: {kind:?}"),
+        }
+    }
+}
+
+impl core::error::Error for Error {}
+
+/// What has been done so far, counted by all connections.
+#[derive(Default)]
+struct Counters {
+    connections: Cell<u64>,
+    bytes: Cell<u64>,
+    datagrams: Cell<u64>,
+}
+
+fn add(counter: &Cell<u64>, count: u64) {
+    counter.set(counter.get() + count);
+}
+
+/// Serves until the task is asked to end.
+///
+/// # Errors
+///
+/// The port cannot be used, or no connection can be accepted.
+pub async fn run(parameters: Parameters, system: &impl Networked) -> Result<Report, Error> {
+    let port = parameters.port.unwrap_or(DEFAULT_PORT);
+    let most = usize::from(parameters.connections.unwrap_or(DEFAULT_CONNECTIONS).max(1));
+    let counters = Counters::default();
+    let served = select(system.stop_requested(), serve(system.network(), port, most, &counters)).await;
+    match served {
+        Either::Second(Err(error)) => Err(error),
+        Either::First(_) | Either::Second(Ok(())) => Ok(Report {
+            connections: counters.connections.get(),
+            bytes: counters.bytes.get(),
+            datagrams: counters.datagrams.get(),
+        }),
+    }
+}
+
+/// Serves for ever.
+async fn serve(network: &impl Network, port: u16, most: usize, counters: &Counters) -> Result<(), Error> {
+    let address = network.configured().await;
+    let listener = network.listen(port, most).await.map_err(|error| Error::Listen(port, error.kind()))?;
+    let any = SocketAddr::V4(SocketAddrV4::new(Ipv4Addr::UNSPECIFIED, port));
+    let datagrams = network.bind_multiple(any).await.map_err(|error| Error::Bind(port, error.kind()))?;
+    kernel::println!("echo: listening on {address}:{port}");
+    let served = select(echo_streams(&listener, most, counters), echo_datagrams(datagrams, counters)).await;
+    match served {
+        Either::First(ended) => ended,
+        Either::Second(kind) => Err(Error::Bind(port, kind)),
+    }
+}
+
+/// Accepts connections and serves them, at most `most` at once. Ends only with an error.
+async fn echo_streams(listener: &impl TcpAccept, most: usize, counters: &Counters) -> Result<(), Error> {
+    let mut open = FuturesUnordered::new();
+    // After a failure to accept, nothing is accepted until a connection has ended and given back what it held.
+    let mut may_accept = true;
+    loop {
+        let has_room = may_accept && open.len() < most;
+        let accepted = async {
+            match has_room {
+                true => listener.accept().await,
+                false => pending().await,
+            }
+        };
+        let ended = async {
+            if open.next().await.is_none() {
+                pending::<()>().await;
+            }
+        };
+        match select(accepted, ended).await {
+            Either::First(Ok((_, connection))) => {
+                add(&counters.connections, 1);
+                open.push(echo_stream(connection, &counters.bytes));
+            }
+            Either::First(Err(error)) if open.is_empty() => return Err(Error::Accept(error.kind())),
+            Either::First(Err(_)) => may_accept = false,
+            Either::Second(()) => may_accept = true,
+        }
+    }
+}
+
+/// Serves one connection until its peer has closed it or is gone.
+async fn echo_stream(mut connection: impl Read + Write, bytes: &Cell<u64>) {
+    let mut chunk = [0; CHUNK_BYTES];
+    while let Ok(length @ 1..) = connection.read(&mut chunk).await {
+        if connection.write_all(&chunk[..length]).await.is_err() {
+            return;
+        }
+        add(bytes, length as u64);
+    }
+    // A peer that is gone takes no more bytes; there is nobody to tell.
+    let _ = connection.flush().await;
+}
+
+/// Sends datagrams back until the socket fails, and says why it did.
+async fn echo_datagrams(mut socket: impl UnconnectedUdp, counters: &Counters) -> ErrorKind {
+    let mut datagram = [0; LARGEST_DATAGRAM_BYTES];
+    loop {
+        let (length, local, remote) = match socket.receive_into(&mut datagram).await {
+            Ok(received) => received,
+            Err(error) => return error.kind(),
+        };
+        // One echo server must not answer another, or a forged datagram would bounce between them for ever.
+        if length > datagram.len() || remote.port() == local.port() {
+            continue;
+        }
+        // One peer that cannot be reached is no reason to end.
+        if socket.send(local, remote, &datagram[..length]).await.is_ok() {
+            add(&counters.datagrams, 1);
+        }
+    }
+}

@@ -1,0 +1,122 @@
+//! The machine's own sockets behind the traits that a task sees.
+//!
+//! The client side and UDP are those of `std-embedded-nal-async`; the TCP server is ours.
+
+use std::io::{self, Read, Write};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr, TcpListener, TcpStream, UdpSocket};
+
+use async_io::Async;
+use embedded_nal_async::{AddrType, Dns, TcpConnect, UdpStack};
+use kernel::net::{Network, TcpAccept, TcpListen};
+use std_embedded_nal_async::Stack;
+
+/// An address outside, of those that are reserved for documentation: a socket connected to it, which sends nothing,
+/// knows which of the machine's addresses it would send from.
+const OUTSIDE: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::new(192, 0, 2, 1)), 9);
+
+/// The machine's network.
+#[derive(Clone, Default)]
+pub struct HostNetwork {
+    stack: Stack,
+}
+
+impl Network for HostNetwork {
+    /// The address of the machine that it uses to the outside, or that of its loopback.
+    async fn configured(&self) -> Ipv4Addr {
+        let own = UdpSocket::bind((Ipv4Addr::UNSPECIFIED, 0))
+            .and_then(|socket| socket.connect(OUTSIDE).and_then(|()| socket.local_addr()));
+        match own.map(|own| own.ip()) {
+            Ok(IpAddr::V4(address)) => address,
+            _ => Ipv4Addr::LOCALHOST,
+        }
+    }
+}
+
+impl TcpConnect for HostNetwork {
+    type Error = io::Error;
+    type Connection<'a> = <Stack as TcpConnect>::Connection<'a>;
+
+    async fn connect<'a>(&'a self, remote: SocketAddr) -> io::Result<Self::Connection<'a>> {
+        TcpConnect::connect(&self.stack, remote).await
+    }
+}
+
+impl UdpStack for HostNetwork {
+    type Error = io::Error;
+    type Connected = <Stack as UdpStack>::Connected;
+    type UniquelyBound = <Stack as UdpStack>::UniquelyBound;
+    type MultiplyBound = <Stack as UdpStack>::MultiplyBound;
+
+    async fn connect_from(&self, local: SocketAddr, remote: SocketAddr) -> io::Result<(SocketAddr, Self::Connected)> {
+        self.stack.connect_from(local, remote).await
+    }
+
+    async fn bind_single(&self, local: SocketAddr) -> io::Result<(SocketAddr, Self::UniquelyBound)> {
+        self.stack.bind_single(local).await
+    }
+
+    async fn bind_multiple(&self, local: SocketAddr) -> io::Result<Self::MultiplyBound> {
+        self.stack.bind_multiple(local).await
+    }
+}
+
+impl Dns for HostNetwork {
+    type Error = io::Error;
+
+    async fn get_host_by_name(&self, host: &str, addr_type: AddrType) -> io::Result<IpAddr> {
+        self.stack.get_host_by_name(host, addr_type).await
+    }
+
+    async fn get_host_by_address(&self, addr: IpAddr, result: &mut [u8]) -> io::Result<usize> {
+        self.stack.get_host_by_address(addr, result).await
+    }
+}
+
+impl TcpListen for HostNetwork {
+    type Error = io::Error;
+    type Listener<'a> = Listener;
+
+    /// Listens on all IPv4 addresses. The operating system chooses the backlog itself.
+    async fn listen(&self, port: u16, _backlog: usize) -> io::Result<Listener> {
+        // The standard library lets a port be used again right after a program that listened on it has ended.
+        Ok(Listener(Async::new(TcpListener::bind((Ipv4Addr::UNSPECIFIED, port))?)?))
+    }
+}
+
+/// A port that is listened on.
+pub struct Listener(Async<TcpListener>);
+
+impl TcpAccept for Listener {
+    type Error = io::Error;
+    type Connection<'a> = Connection;
+
+    async fn accept(&self) -> io::Result<(SocketAddr, Connection)> {
+        let (stream, remote) = self.0.accept().await?;
+        // As in a guest: what is written goes out at once.
+        stream.get_ref().set_nodelay(true)?;
+        Ok((remote, Connection(stream)))
+    }
+}
+
+/// A connection that was accepted.
+pub struct Connection(Async<TcpStream>);
+
+impl embedded_io_async::ErrorType for Connection {
+    type Error = io::Error;
+}
+
+impl embedded_io_async::Read for Connection {
+    async fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        self.0.read_with(|mut stream| stream.read(buffer)).await
+    }
+}
+
+impl embedded_io_async::Write for Connection {
+    async fn write(&mut self, data: &[u8]) -> io::Result<usize> {
+        self.0.write_with(|mut stream| stream.write(data)).await
+    }
+
+    async fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}

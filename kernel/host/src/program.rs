@@ -1,0 +1,88 @@
+//! A task's life as a process.
+
+use std::fmt::Display;
+use std::process::ExitCode;
+use std::time::Duration;
+
+use futures_lite::future;
+use kernel::parameters::{Error, Parameters};
+use kernel::{System, console, net};
+use postcard_schema::Schema;
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+
+use crate::{Host, help, log};
+
+/// How long a task may go on after it was asked to end.
+const GRACE: Duration = Duration::from_secs(5);
+
+/// Runs a task with the process's command line; [`crate::main!`] calls it.
+pub fn run<P, R, E>(name: &str, task: impl AsyncFnOnce(P, &Host) -> Result<R, E>) -> ExitCode
+where
+    P: DeserializeOwned + Schema,
+    R: Serialize,
+    E: Display,
+{
+    console::attach(&StandardOutput);
+    let words: Vec<String> = std::env::args().skip(1).collect();
+    if words.iter().any(|word| word == "--help" || word == "-h") {
+        println!("{}", help::text::<P>(name));
+        return ExitCode::SUCCESS;
+    }
+    let ended = match read::<P>(&words.join(" ")) {
+        Ok(parameters) => attempt(task, parameters),
+        Err(error) => Err(format!("{error}\n{}", help::text::<P>(name))),
+    };
+    log::report_dropped();
+    match ended {
+        Ok(line) => {
+            println!("result: {line}");
+            ExitCode::SUCCESS
+        }
+        Err(error) => {
+            eprintln!("error: {error}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+/// Reads the task's parameters, and those of a guest's network, which have no meaning here.
+fn read<P: DeserializeOwned>(command_line: &str) -> Result<P, Error> {
+    let mut parameters = Parameters::parse(command_line)?;
+    let task = parameters.read::<P>()?;
+    let network = parameters.read::<net::Parameters>()?;
+    parameters.finish()?;
+    if network != net::Parameters::default() {
+        eprintln!("note: ip, gateway and dns have no effect here; the task uses this machine's network");
+    }
+    Ok(task)
+}
+
+/// Runs the task to its end, and returns its report as one line.
+fn attempt<P, R: Serialize, E: Display>(
+    task: impl AsyncFnOnce(P, &Host) -> Result<R, E>,
+    parameters: P,
+) -> Result<String, String> {
+    let host = Host::new().map_err(|error| format!("the platform cannot start: {error}"))?;
+    let work = async { task(parameters, &host).await.map_err(|error| error.to_string()) };
+    let limit = async {
+        host.stop_requested().await;
+        async_io::Timer::after(GRACE).await;
+        Err(format!("the task did not end within {} s of being asked to", GRACE.as_secs()))
+    };
+    let report = async_io::block_on(future::or(work, limit))?;
+    let mut line = String::new();
+    kernel::report::write(&report, &mut line).map_err(|_| "the report cannot be written".to_owned())?;
+    Ok(line)
+}
+
+/// The process's standard output as the kernel's console.
+struct StandardOutput;
+
+impl console::Console for StandardOutput {
+    fn write(&self, bytes: &[u8]) {
+        use std::io::Write;
+        // A closed standard output leaves nowhere to say so.
+        let _ = std::io::stdout().write_all(bytes);
+    }
+}

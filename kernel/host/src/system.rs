@@ -1,0 +1,122 @@
+//! Memory figures, randomness, the wall clock, and Ctrl-C.
+
+use std::cell::Cell;
+use std::io::Read;
+use std::os::unix::net::UnixStream;
+use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
+use std::time::{Duration, SystemTime};
+
+use async_io::Async;
+use kernel::{Memory, Networked, Stop, System};
+use signal_hook::consts::{SIGINT, SIGTERM};
+
+use crate::HostNetwork;
+
+/// The exit status of a process that Ctrl-C ended, as shells count it.
+const INTERRUPTED: i32 = 130;
+
+/// The developer's machine as a task sees it.
+pub struct Host {
+    network: HostNetwork,
+    /// Receives a byte for each signal that asks the process to end.
+    signals: Async<UnixStream>,
+    stopped: Cell<bool>,
+}
+
+impl Host {
+    /// Makes Ctrl-C and SIGTERM ask the task to end; a second Ctrl-C ends the process at once.
+    ///
+    /// # Errors
+    ///
+    /// Those of the operating system.
+    pub fn new() -> std::io::Result<Self> {
+        let asked = Arc::new(AtomicBool::new(false));
+        // The order counts: the condition is looked at before it is set.
+        signal_hook::flag::register_conditional_shutdown(SIGINT, INTERRUPTED, asked.clone())?;
+        signal_hook::flag::register(SIGINT, asked)?;
+        let (signals, sender) = UnixStream::pair()?;
+        signal_hook::low_level::pipe::register(SIGINT, sender.try_clone()?)?;
+        signal_hook::low_level::pipe::register(SIGTERM, sender)?;
+        Ok(Self { network: HostNetwork::default(), signals: Async::new(signals)?, stopped: Cell::new(false) })
+    }
+}
+
+impl System for Host {
+    fn memory(&self) -> Memory {
+        let total_bytes = kilobytes("/proc/meminfo", "MemTotal:");
+        let process = "/proc/self/status";
+        Memory {
+            total_bytes,
+            image_bytes: kilobytes(process, "VmExe:"),
+            heap_bytes: total_bytes,
+            heap_used_bytes: kilobytes(process, "RssAnon:"),
+            heap_peak_bytes: kilobytes(process, "VmHWM:"),
+        }
+    }
+
+    fn random(&self, destination: &mut [u8]) {
+        if let Err(error) = getrandom::fill(destination) {
+            panic!("the operating system has no randomness: {error}");
+        }
+    }
+
+    fn unix_time(&self) -> Duration {
+        SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default()
+    }
+
+    async fn stop_requested(&self) -> Stop {
+        if !self.stopped.get() {
+            // Without the pipe nobody could ask again, so an error counts as a request.
+            let _ = self.signals.read_with(|mut signals| signals.read(&mut [0])).await;
+            self.stopped.set(true);
+        }
+        Stop::PowerOff
+    }
+}
+
+impl Networked for Host {
+    type Network = HostNetwork;
+
+    fn network(&self) -> &HostNetwork {
+        &self.network
+    }
+}
+
+/// A figure that Linux gives in kB, as bytes; 0 where there is none.
+fn kilobytes(file: &str, key: &str) -> usize {
+    let text = std::fs::read_to_string(file).unwrap_or_default();
+    let line = text.lines().find_map(|line| line.strip_prefix(key));
+    let number = line.and_then(|line| line.split_ascii_whitespace().next()).and_then(|number| number.parse().ok());
+    number.unwrap_or(0usize) * 1024
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn memory_has_figures() {
+        let memory = Host::new().expect("a platform").memory();
+        assert!(memory.total_bytes > memory.heap_peak_bytes);
+        assert!(memory.heap_peak_bytes > 0);
+    }
+
+    #[test]
+    fn randomness_differs() {
+        let host = Host::new().expect("a platform");
+        let (mut one, mut other) = ([0; 16], [0; 16]);
+        host.random(&mut one);
+        host.random(&mut other);
+        assert_ne!(one, other);
+    }
+
+    #[test]
+    fn a_signal_asks_the_task_to_end_again_and_again() {
+        let host = Host::new().expect("a platform");
+        signal_hook::low_level::raise(SIGTERM).expect("a signal");
+        for _ in 0..2 {
+            assert_eq!(async_io::block_on(host.stop_requested()), Stop::PowerOff);
+        }
+    }
+}
