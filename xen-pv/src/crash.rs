@@ -16,11 +16,17 @@ static CRASHING: AtomicBool = AtomicBool::new(false);
 pub(crate) fn trap(name: &str, address: Option<usize>, state: &dyn Display) -> ! {
     begin();
     match address {
-        Some(address) if arch::memory::is_stack_guard(address) => println!("crash: stack overflow at address {address:#x}"),
         Some(address) => println!("crash: {name} at address {address:#x}"),
         None => println!("crash: {name}"),
     }
     println!("{state}");
+    end()
+}
+
+/// Reports that the stack is used up. `function` is an address in the function that was entered with `stack_pointer`.
+pub(crate) fn stack_overflow(function: usize, stack_pointer: usize) -> ! {
+    begin();
+    println!("crash: stack overflow in the function at {function:#x}, stack pointer {stack_pointer:#x}");
     end()
 }
 

@@ -15,6 +15,7 @@ use crate::memory::PAGE_SIZE;
 
 pub(crate) mod memory;
 mod pvclock;
+mod stack;
 mod traps;
 
 pub(crate) use pvclock::{now_ns, wall_clock_at_start_ns};

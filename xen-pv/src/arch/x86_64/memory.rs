@@ -156,11 +156,6 @@ pub(crate) fn map_more() -> Option<usize> {
     Some(space.mapped_end.min(end) - start)
 }
 
-/// Whether an address lies in the page below the stack.
-pub(crate) fn is_stack_guard(address: usize) -> bool {
-    page(address) == page((&raw const __stack_guard).addr())
-}
-
 /// The machine frame of a page.
 pub(crate) fn mfn(pfn: Pfn) -> Mfn {
     let space = SPACE.get().borrow();
