@@ -8,8 +8,15 @@ extern crate alloc;
 #[cfg(test)]
 extern crate std;
 
+mod decimal;
+pub mod event_channel;
+pub mod grant_table;
 pub mod hypervisor;
 pub mod memory;
+pub mod ring;
+pub mod shared_page;
+pub mod xenbus;
+pub mod xenstore;
 
 #[cfg(target_os = "none")]
 mod arch;
