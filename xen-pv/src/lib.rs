@@ -13,6 +13,8 @@ pub mod event_channel;
 pub mod grant_table;
 pub mod hypervisor;
 pub mod memory;
+#[cfg(feature = "netfront")]
+pub mod netfront;
 pub mod ring;
 pub mod shared_page;
 pub mod xenbus;

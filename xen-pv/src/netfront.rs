@@ -1,0 +1,302 @@
+//! The network card: frontend of `xen/include/public/io/netif.h`. TX and RX are named from the frontend.
+//!
+//! [`netfront`] makes two halves of one card. [`Device`] is what the network stack drives. [`Driver::run`] shakes hands with
+//! the backend through xenstore, and does so again whenever the card is detached and attached, or the backend goes away and
+//! comes back.
+//!
+//! The backend is trusted with nothing: what it writes is copied out once and judged then (`ring.rs`, `rx.rs`, `tx.rs`). A
+//! frame that makes no sense is counted and dropped; a backend that breaks the protocol loses the connection, and gets a
+//! new one when it starts anew. Read `xenbus.rs` for the handshake.
+
+use alloc::boxed::Box;
+use alloc::rc::Rc;
+use core::cell::RefCell;
+use core::task::Waker;
+
+use kernel::net::device::NetworkDevice;
+use smoltcp::phy::{self, Checksum, DeviceCapabilities, Medium};
+use smoltcp::time::Instant;
+use smoltcp::wire::EthernetAddress;
+
+pub mod checksum;
+mod counters;
+mod handshake;
+mod rx;
+mod settings;
+mod tx;
+
+pub use counters::{Counters, Dropped};
+pub use handshake::Driver;
+pub use settings::Error;
+
+use crate::event_channel::{EventChannel, Events};
+use crate::grant_table::GrantTable;
+use crate::hypervisor::Hypervisor;
+use crate::ring::{Broken, Check};
+use crate::xenstore::Client;
+use rx::Receiver;
+use tx::Transmitter;
+
+const ETHERNET_HEADER: usize = 14;
+/// Bytes of the private buffer into which a frame is copied: the largest frame with room for a VLAN tag.
+const FRAME_MAX: usize = 1536;
+/// Receive slots that one turn of the stack looks at, so that a flood starves nobody.
+const BUDGET: u32 = 64;
+
+/// How many frames can be under way in each direction; each at most 256. A receive buffer takes a page, a transmit buffer
+/// half of one.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Buffers {
+    /// Frames that the backend can deliver without waiting for us.
+    pub receive: u16,
+    /// Frames that we can send without waiting for the backend.
+    pub transmit: u16,
+}
+
+impl Buffers {
+    /// What fits a domain with this much memory: a tenth of it at most, and no more than the rings hold.
+    #[must_use]
+    pub fn for_memory(total_bytes: usize) -> Self {
+        let count = (total_bytes >> 16).clamp(32, 256) as u16;
+        Self { receive: count, transmit: count }
+    }
+}
+
+/// Makes the two halves of the card `device/vif/0`. The link stays down until [`Driver::run`] has found a backend.
+pub fn netfront<H: Hypervisor>(
+    events: Events<H>,
+    grants: GrantTable<H>,
+    client: Client<H>,
+    buffers: Buffers,
+) -> (Device<H>, Driver<H>) {
+    let shared = Rc::new(RefCell::new(Card {
+        queues: None,
+        up: false,
+        broken: false,
+        address: EthernetAddress([0; 6]),
+        mtu: 1500,
+        burst: usize::from(buffers.receive).min(rx::SLOTS),
+        counters: Counters::default(),
+        stack: None,
+        driver: None,
+    }));
+    let device = Device { card: Rc::clone(&shared), frame: Box::new([0; FRAME_MAX]), budget: BUDGET };
+    (device, Driver::new(shared, events, grants, client, buffers))
+}
+
+/// What the two halves share.
+#[derive(Debug)]
+struct Card<H: Hypervisor> {
+    /// What is shared with the backend, while it is.
+    queues: Option<Queues<H>>,
+    /// Data may flow.
+    up: bool,
+    /// The backend broke the protocol.
+    broken: bool,
+    address: EthernetAddress,
+    mtu: usize,
+    /// Frames that find room when they come all at once.
+    burst: usize,
+    counters: Counters,
+    /// Waits for frames and for room.
+    stack: Option<Waker>,
+    /// Waits for the connection to break.
+    driver: Option<Waker>,
+}
+
+/// The rings and their events.
+#[derive(Debug)]
+struct Queues<H: Hypervisor> {
+    rx: Receiver,
+    tx: Transmitter,
+    /// For both directions, unless the backend takes one each.
+    channel: EventChannel<H>,
+    tx_channel: Option<EventChannel<H>>,
+}
+
+impl<H: Hypervisor> Queues<H> {
+    fn tx_channel(&self) -> &EventChannel<H> {
+        self.tx_channel.as_ref().unwrap_or(&self.channel)
+    }
+
+    /// Publishes what was sent and posts receive buffers, with one event for each channel at most.
+    fn publish(&mut self) {
+        let sent = self.tx.push();
+        let posted = self.rx.refill();
+        match &self.tx_channel {
+            Some(tx_channel) => {
+                tx_channel.deliver(sent);
+                self.channel.deliver(posted);
+            }
+            None => self.channel.deliver(sent.or(posted)),
+        }
+    }
+
+    /// Counts events that came without work.
+    fn count_events(&mut self, counters: &mut Counters) {
+        let (received, answered) = (core::mem::take(&mut self.rx.consumed), core::mem::take(&mut self.tx.consumed));
+        let (idle, tx_idle) = match &self.tx_channel {
+            Some(tx_channel) => (self.channel.take() && received == 0, tx_channel.take() && answered == 0),
+            None => (self.channel.take() && received == 0 && answered == 0, false),
+        };
+        counters.spurious_events += u64::from(idle) + u64::from(tx_idle);
+    }
+
+    /// Arranges the wake-up that the stack waits for; true when there is work already.
+    fn sleep(&mut self, waker: &Waker) -> Result<bool, Broken> {
+        // Without room to answer, frames stay in the ring: only room is waited for.
+        let (check, channel) = if self.tx.starved {
+            (self.tx.final_check()?, self.tx_channel())
+        } else {
+            (self.rx.final_check()?, &self.channel)
+        };
+        match check {
+            Check::Work => Ok(true),
+            Check::Idle(proof) => {
+                channel.sleep(waker, proof);
+                Ok(false)
+            }
+        }
+    }
+}
+
+impl<H: Hypervisor> Card<H> {
+    /// Stops using the connection, and has the driver make a new one.
+    fn fail(&mut self) {
+        #[cfg(target_os = "none")]
+        defmt::error!("netfront: the backend broke the protocol");
+        self.broken = true;
+        self.counters.broken += 1;
+        self.set_link(false);
+        if let Some(driver) = self.driver.take() {
+            driver.wake();
+        }
+    }
+
+    /// Lets data flow, or stops it, and tells the stack.
+    fn set_link(&mut self, up: bool) {
+        self.up = up;
+        if let Some(stack) = self.stack.take() {
+            stack.wake();
+        }
+    }
+
+    /// Runs `work` on the queues while the link is up. A broken protocol takes the link down.
+    fn with_queues<R>(&mut self, work: impl FnOnce(&mut Queues<H>, &mut Counters) -> Result<R, Broken>) -> Option<R> {
+        let queues = self.queues.as_mut().filter(|_| self.up)?;
+        match work(queues, &mut self.counters) {
+            Ok(value) => Some(value),
+            Err(Broken) => {
+                self.fail();
+                None
+            }
+        }
+    }
+}
+
+/// The half of the card that the network stack drives.
+#[derive(Debug)]
+pub struct Device<H: Hypervisor> {
+    card: Rc<RefCell<Card<H>>>,
+    /// The frame that was received last.
+    frame: Box<[u8; FRAME_MAX]>,
+    /// Receive slots left in this turn.
+    budget: u32,
+}
+
+impl<H: Hypervisor> Device<H> {
+    /// What the card has counted.
+    #[must_use]
+    pub fn counters(&self) -> Counters {
+        self.card.borrow().counters
+    }
+}
+
+/// A frame that was received.
+#[derive(Debug)]
+pub struct RxToken<'a>(&'a [u8]);
+
+impl phy::RxToken for RxToken<'_> {
+    fn consume<R, F: FnOnce(&[u8]) -> R>(self, read: F) -> R {
+        read(self.0)
+    }
+}
+
+/// Room to send one frame.
+#[derive(Debug)]
+pub struct TxToken<'a, H: Hypervisor>(&'a RefCell<Card<H>>);
+
+impl<H: Hypervisor> phy::TxToken for TxToken<'_, H> {
+    fn consume<R, F: FnOnce(&mut [u8]) -> R>(self, length: usize, write: F) -> R {
+        let Card { queues, counters, .. } = &mut *self.0.borrow_mut();
+        // The stack cannot hold a token while the driver runs, which alone takes the queues away.
+        let Some(queues) = queues else { panic!("a frame is sent only over a connection") };
+        queues.tx.send(length, counters, write)
+    }
+}
+
+impl<H: Hypervisor> phy::Device for Device<H> {
+    type RxToken<'a> = RxToken<'a>;
+    type TxToken<'a> = TxToken<'a, H>;
+
+    fn receive(&mut self, _timestamp: Instant) -> Option<(RxToken<'_>, TxToken<'_, H>)> {
+        let Self { card, frame, budget } = self;
+        let length = card.borrow_mut().with_queues(|queues, counters| {
+            // A frame may be answered at once, so it stays in the ring until there is room for the answer.
+            if !queues.tx.has_room(counters)? {
+                return Ok(None);
+            }
+            queues.rx.receive(&mut frame[..], budget, counters)
+        })??;
+        Some((RxToken(frame.get(..length)?), TxToken(card)))
+    }
+
+    fn transmit(&mut self, _timestamp: Instant) -> Option<TxToken<'_, H>> {
+        let room = self.card.borrow_mut().with_queues(|queues, counters| queues.tx.has_room(counters));
+        room.filter(|room| *room).map(|_| TxToken(&self.card))
+    }
+
+    fn capabilities(&self) -> DeviceCapabilities {
+        let mut capabilities = DeviceCapabilities::default();
+        capabilities.medium = Medium::Ethernet;
+        let card = self.card.borrow();
+        capabilities.max_transmission_unit = card.mtu + ETHERNET_HEADER;
+        capabilities.max_burst_size = Some(card.burst);
+        // The card fills in and verifies these itself, where the packet's flags ask for it.
+        capabilities.checksum.tcp = Checksum::None;
+        capabilities.checksum.udp = Checksum::None;
+        capabilities
+    }
+}
+
+impl<H: Hypervisor> NetworkDevice for Device<H> {
+    fn hardware_address(&self) -> EthernetAddress {
+        self.card.borrow().address
+    }
+
+    fn register_waker(&mut self, waker: &Waker) {
+        match &mut self.card.borrow_mut().stack {
+            Some(present) => present.clone_from(waker),
+            empty => *empty = Some(waker.clone()),
+        }
+    }
+
+    fn flush(&mut self) {
+        self.budget = BUDGET;
+        let mut card = self.card.borrow_mut();
+        let Some(waker) = card.stack.clone() else { return };
+        let more = card.with_queues(|queues, counters| {
+            queues.tx.reclaim(counters)?;
+            queues.publish();
+            queues.count_events(counters);
+            queues.sleep(&waker)
+        });
+        if more == Some(true) {
+            waker.wake();
+        }
+    }
+
+    fn link_up(&self) -> bool {
+        self.card.borrow().up
+    }
+}
