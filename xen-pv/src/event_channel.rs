@@ -139,7 +139,7 @@ impl<H: Hypervisor> EventChannel<H> {
 
     /// Sends an event if the push of a ring asked for it.
     pub fn deliver(&self, notify: Notify) {
-        if notify.is_due() {
+        if notify.requested() {
             self.notify();
         }
     }

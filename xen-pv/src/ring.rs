@@ -38,15 +38,10 @@ impl Notify {
         Self(self.0 | other.0)
     }
 
-    /// Says whether an event is due, and consumes the duty to send it.
-    pub(crate) fn is_due(self) -> bool {
-        self.0
-    }
-
-    /// For a backend under test, which sends its events through the fake hypervisor.
+    /// Whether an event is due; asking consumes the duty to send it.
     #[must_use]
     pub fn requested(self) -> bool {
-        self.is_due()
+        self.0
     }
 }
 
