@@ -1,0 +1,278 @@
+//! SenML packs in JSON (RFC 8428), read one record at a time.
+//!
+//! A pack is an array of records. Base fields (`bn`, `bt`, `bu`, `bv`) hold from their record on. [`read`] resolves each
+//! record as section 4.6 says and hands out what it gives; it keeps one record and no more, whatever a pack's size.
+//!
+//! What is not as it should be costs as little as possible: a value of the wrong type costs its reading, a base field of
+//! the wrong type or a syntax error costs the rest of the pack, because the following records can no longer be trusted.
+
+use heapless::String;
+use nanojson::{Deserialize, ParseError, ParseErrorKind, Parser};
+
+use crate::number;
+
+/// Longest resolved name of a sensor in bytes.
+pub const NAME_BYTES: usize = 128;
+
+/// Longest unit in bytes; the longest registered one has 8.
+pub const UNIT_BYTES: usize = 16;
+
+/// Longest label or string value that is looked at, in bytes. Longer values of other fields are skipped unread.
+const TEXT_BYTES: usize = 256;
+
+/// Arrays and objects within an unknown field's value may be nested this deep.
+const DEPTH: usize = 8;
+
+/// Times below this are relative to now (RFC 8428, section 4.5.3).
+const FIRST_ABSOLUTE_TIME: f64 = 268_435_456.0;
+
+/// The version of SenML that this reads.
+const VERSION: f64 = 10.0;
+
+/// A resolved record with a numeric value.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Reading<'a> {
+    /// The sensor's name: base name and name.
+    pub name: &'a str,
+    /// Its unit, empty when none is given.
+    pub unit: &'a str,
+    /// When it was taken, in seconds since 1970.
+    pub time: f64,
+    /// Whether the record or its base said when it was taken.
+    pub dated: bool,
+    /// Base value and value.
+    pub value: f64,
+}
+
+/// What a record gives.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub enum Item<'a> {
+    /// A number.
+    Reading(Reading<'a>),
+    /// A string, a truth value, binary data, or a sum alone: nothing to compute statistics of.
+    Other,
+    /// A record that cannot be used. The records after it can.
+    Malformed,
+}
+
+/// Why the rest of a pack was given up.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Unreadable;
+
+impl From<ParseError> for Unreadable {
+    fn from(_: ParseError) -> Self {
+        Self
+    }
+}
+
+/// Reads a pack and hands each record's [`Item`] to `take`. Records with base fields alone give nothing.
+///
+/// `now` is the time in seconds since 1970 to which relative times refer.
+///
+/// # Errors
+/// [`Unreadable`] when the pack is not an array of objects, ends early, has a base field of the wrong type, or needs a
+/// version or an extension that this does not know. What was handed out until then stands.
+pub fn read(pack: &[u8], now: f64, take: &mut dyn FnMut(Item<'_>)) -> Result<(), Unreadable> {
+    let mut text = [0; TEXT_BYTES];
+    let mut parser = Parser::new(pack, &mut text);
+    let mut base = Base::default();
+    parser.array_begin()?;
+    while parser.array_item()? {
+        let record = read_record(&mut parser, &mut base)?;
+        record.resolve(&base, now, take);
+    }
+    parser.array_end()?;
+    Ok(parser.finish()?)
+}
+
+/// The base fields that hold at this point of the pack.
+#[derive(Default)]
+struct Base {
+    name: String<NAME_BYTES>,
+    unit: String<UNIT_BYTES>,
+    time: Option<f64>,
+    value: f64,
+}
+
+/// One record's own fields.
+#[derive(Default)]
+struct Record {
+    name: String<NAME_BYTES>,
+    unit: Option<String<UNIT_BYTES>>,
+    time: Option<f64>,
+    value: Option<f64>,
+    /// How many of the value fields there are, numbers included.
+    values: u8,
+    sum: bool,
+    malformed: bool,
+}
+
+impl Record {
+    fn resolve(self, base: &Base, now: f64, take: &mut dyn FnMut(Item<'_>)) {
+        if self.values == 0 && !self.sum && !self.malformed {
+            return;
+        }
+        let mut name = base.name.clone();
+        let named = name.push_str(&self.name).is_ok() && is_name(&name);
+        if !named || self.malformed || self.values > 1 {
+            return take(Item::Malformed);
+        }
+        let Some(value) = self.value else { return take(Item::Other) };
+        let time = base.time.unwrap_or(0.0) + self.time.unwrap_or(0.0);
+        let absolute = time >= FIRST_ABSOLUTE_TIME;
+        take(Item::Reading(Reading {
+            name: &name,
+            unit: self.unit.as_ref().unwrap_or(&base.unit),
+            time: if absolute { time } else { now + time },
+            dated: absolute,
+            value: base.value + value,
+        }));
+    }
+}
+
+/// Whether a resolved name keeps to the characters of section 4.5.1, which also makes it a valid MQTT topic.
+fn is_name(name: &str) -> bool {
+    name.starts_with(|first: char| first.is_ascii_alphanumeric())
+        && name.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-:./_".contains(&byte))
+}
+
+/// The fields of section 4.
+#[derive(Clone, Copy)]
+enum Field {
+    BaseName,
+    BaseTime,
+    BaseUnit,
+    BaseValue,
+    BaseSum,
+    BaseVersion,
+    Name,
+    Unit,
+    Value,
+    OtherValue,
+    Sum,
+    Time,
+    UpdateTime,
+    /// A field that may be ignored.
+    Unknown,
+    /// A field that must not be ignored: its label ends in an underscore (section 4.4).
+    MustUnderstand,
+}
+
+impl Field {
+    fn of(label: &str) -> Self {
+        match label {
+            "bn" => Self::BaseName,
+            "bt" => Self::BaseTime,
+            "bu" => Self::BaseUnit,
+            "bv" => Self::BaseValue,
+            "bs" => Self::BaseSum,
+            "bver" => Self::BaseVersion,
+            "n" => Self::Name,
+            "u" => Self::Unit,
+            "v" => Self::Value,
+            "vs" | "vb" | "vd" => Self::OtherValue,
+            "s" => Self::Sum,
+            "t" => Self::Time,
+            "ut" => Self::UpdateTime,
+            _ if label.ends_with('_') => Self::MustUnderstand,
+            _ => Self::Unknown,
+        }
+    }
+}
+
+/// Reads one record; its base fields go to `base`, for this record as well, wherever in it they stand.
+fn read_record(parser: &mut Parser<'_, '_>, base: &mut Base) -> Result<Record, Unreadable> {
+    let mut record = Record::default();
+    parser.object_begin()?;
+    while let Some(label) = parser.member_decoded()? {
+        let field = Field::of(label);
+        match field {
+            Field::BaseName => base.name = read_text(parser)?.ok_or(Unreadable)?,
+            Field::BaseUnit => base.unit = read_text(parser)?.ok_or(Unreadable)?,
+            Field::BaseTime => base.time = Some(read_number(parser)?.ok_or(Unreadable)?),
+            Field::BaseValue => base.value = read_number(parser)?.ok_or(Unreadable)?,
+            Field::BaseVersion => {
+                read_number(parser)?.filter(|version| *version <= VERSION).ok_or(Unreadable)?;
+            }
+            Field::Name => match read_text(parser)? {
+                Some(name) => record.name = name,
+                None => record.malformed = true,
+            },
+            Field::Unit => match read_text(parser)? {
+                Some(unit) => record.unit = Some(unit),
+                None => record.malformed = true,
+            },
+            Field::Value | Field::Sum | Field::Time | Field::UpdateTime | Field::BaseSum => {
+                let number = read_number(parser)?;
+                record.malformed |= number.is_none();
+                match field {
+                    Field::Value => {
+                        record.value = number;
+                        record.values = record.values.saturating_add(1);
+                    }
+                    Field::Time => record.time = number,
+                    Field::Sum => record.sum = true,
+                    _ => {}
+                }
+            }
+            Field::OtherValue => {
+                skip(parser, DEPTH)?;
+                record.values = record.values.saturating_add(1);
+            }
+            Field::Unknown => skip(parser, DEPTH)?,
+            Field::MustUnderstand => return Err(Unreadable),
+        }
+    }
+    parser.object_end()?;
+    Ok(record)
+}
+
+/// A string, or `None` for a value that is none or too long, which is skipped.
+fn read_text<const N: usize>(parser: &mut Parser<'_, '_>) -> Result<Option<String<N>>, Unreadable> {
+    if parser.is_string_ahead() {
+        return Ok(String::try_from(parser.string()?).ok());
+    }
+    skip(parser, DEPTH)?;
+    Ok(None)
+}
+
+/// A number, or `None` for a value that is none or out of range, which is skipped.
+fn read_number(parser: &mut Parser<'_, '_>) -> Result<Option<f64>, Unreadable> {
+    if parser.is_number_ahead() {
+        return Ok(number::parse(parser.number_str()?));
+    }
+    skip(parser, DEPTH)?;
+    Ok(None)
+}
+
+/// Skips one value of any type, nested no deeper than `depth`.
+fn skip(parser: &mut Parser<'_, '_>, depth: usize) -> Result<(), Unreadable> {
+    let depth = depth.checked_sub(1).ok_or(Unreadable)?;
+    if parser.is_string_ahead() {
+        // Taken as a borrowed string, which needs no room for its text however long it is. With an escape in it there is
+        // nothing to borrow, but it has been passed.
+        match <&str>::deserialize(parser) {
+            Err(error) if error.kind != ParseErrorKind::KeyHasEscapes => return Err(error.into()),
+            _ => {}
+        }
+    } else if parser.is_object_ahead() {
+        parser.object_begin()?;
+        while parser.member_decoded()?.is_some() {
+            skip(parser, depth)?;
+        }
+        parser.object_end()?;
+    } else if parser.is_array_ahead() {
+        parser.array_begin()?;
+        while parser.array_item()? {
+            skip(parser, depth)?;
+        }
+        parser.array_end()?;
+    } else if parser.is_number_ahead() {
+        parser.number_str()?;
+    } else if parser.is_null_ahead() {
+        parser.null()?;
+    } else {
+        parser.boolean()?;
+    }
+    Ok(())
+}
