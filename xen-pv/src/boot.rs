@@ -1,16 +1,16 @@
 //! From the architecture's entry to the task's main function.
 
 use core::ops::Range;
-use core::ptr::NonNull;
 
 use xen_sys::types::Port;
 
+use crate::shared_page::SharedPage;
 use crate::{memory, platform};
 
 /// A ring that the domain builder has set up: a page that the guest shares with a domain, and its event channel.
 pub(crate) struct SharedRing {
-    /// The page, mapped.
-    pub(crate) page: NonNull<u8>,
+    /// The page.
+    pub(crate) page: SharedPage<'static>,
     /// This end's port.
     pub(crate) port: Port,
 }

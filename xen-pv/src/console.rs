@@ -1,11 +1,13 @@
 //! The PV console: a ring of bytes in each direction.
 //!
 //! Source: `xen/include/public/io/console.h`. The other end is `xenconsoled` in dom0, which may write anything into the
-//! page: indices are checked before they are used.
+//! page: an index that makes no sense is never used as one.
 
-use core::cell::Cell;
-use core::ptr::NonNull;
+use core::cell::{Cell, RefCell};
+use core::future::poll_fn;
+use core::mem::offset_of;
 use core::sync::atomic::{Ordering, fence};
+use core::task::{Poll, Waker};
 
 use xen_sys::io::console::ConsoleInterface;
 use xen_sys::types::Port;
@@ -13,15 +15,23 @@ use xen_sys::types::Port;
 use crate::boot::SharedRing;
 use crate::hypervisor::Hypervisor;
 use crate::real::{self, Xen};
+use crate::shared_page::SharedPage;
 use crate::single_cpu::SingleCpu;
 
-const OUTPUT_BYTES: u32 = size_of::<[u8; 2048]>() as u32;
+const INPUT_BYTES: u32 = 1024;
+const OUTPUT_BYTES: u32 = 2048;
 
 static CONSOLE: SingleCpu<Cell<Option<Ring>>> = SingleCpu::new(Cell::new(None));
 
+/// Who waits for input.
+static READER: SingleCpu<RefCell<Option<Waker>>> = SingleCpu::new(RefCell::new(None));
+
+/// An event came while the writer waited for room; it may have been for the reader.
+static MISSED: SingleCpu<Cell<bool>> = SingleCpu::new(Cell::new(false));
+
 #[derive(Clone, Copy)]
 struct Ring {
-    page: NonNull<ConsoleInterface>,
+    page: SharedPage<'static>,
     port: Port,
 }
 
@@ -37,59 +47,104 @@ impl kernel::console::Console for PvConsole {
 
 /// Opens the console.
 pub(crate) fn open(ring: SharedRing) {
-    CONSOLE.get().set(Some(Ring { page: ring.page.cast(), port: ring.port }));
+    CONSOLE.get().set(Some(Ring { page: ring.page, port: ring.port }));
     kernel::console::attach(&PvConsole);
 }
 
 /// Waits until all that was written has been taken.
 pub(crate) fn flush() {
     if let Some(ring) = CONSOLE.get().get() {
-        ring.wait_until(|free| free == OUTPUT_BYTES);
+        ring.wait_for_room(OUTPUT_BYTES);
     }
+}
+
+/// The port to sleep on.
+pub(crate) fn port() -> Option<Port> {
+    CONSOLE.get().get().map(|ring| ring.port)
+}
+
+/// Wakes the reader if an event came.
+pub(crate) fn dispatch() {
+    let Some(ring) = CONSOLE.get().get() else { return };
+    if (MISSED.get().take() | Xen.take_pending(ring.port))
+        && let Some(waker) = READER.get().take()
+    {
+        waker.wake();
+    }
+}
+
+/// Waits for input and returns how many bytes of it were put at the start of `destination`, at least one.
+pub(crate) async fn read(destination: &mut [u8]) -> usize {
+    poll_fn(|context| {
+        let length = CONSOLE.get().get().map_or(0, |ring| ring.read(destination));
+        if length > 0 {
+            return Poll::Ready(length);
+        }
+        READER.get().replace(Some(context.waker().clone()));
+        Poll::Pending
+    })
+    .await
 }
 
 impl Ring {
     fn write(&self, mut bytes: &[u8]) {
         while !bytes.is_empty() {
-            self.wait_until(|free| free > 0);
-            let page = self.page.as_ptr();
-            // SAFETY: the page is the console's, mapped for the guest's whole life; only this end writes `out_prod`.
-            let produced = unsafe { (&raw const (*page).out_prod).read_volatile() };
-            let taken = bytes.len().min(self.free() as usize);
-            for (index, byte) in (produced..).zip(&bytes[..taken]) {
-                // SAFETY: the offset is below the ring's size.
-                unsafe { (&raw mut (*page).output).cast::<u8>().add((index % OUTPUT_BYTES) as usize).write_volatile(*byte) };
-            }
+            let room = self.wait_for_room(1);
+            let produced = self.page.read::<u32>(offset_of!(ConsoleInterface, out_prod));
+            let start = produced % OUTPUT_BYTES;
+            // Up to the end of what is free, and up to the ring's end.
+            let length = bytes.len().min(room as usize).min((OUTPUT_BYTES - start) as usize);
+            let (now, later) = bytes.split_at(length);
+            self.page.write_bytes(offset_of!(ConsoleInterface, output) + start as usize, now);
             // The bytes are visible before the index that says so.
             fence(Ordering::Release);
-            // SAFETY: as above.
-            unsafe { (&raw mut (*page).out_prod).write_volatile(produced.wrapping_add(taken as u32)) };
-            // The console is there for the guest's whole life; an event that cannot be sent would only delay the text.
+            self.page.write(offset_of!(ConsoleInterface, out_prod), produced.wrapping_add(length as u32));
+            // An event that cannot be sent only delays the text.
             let _ = Xen.notify(self.port);
-            bytes = &bytes[taken..];
+            bytes = later;
         }
     }
 
-    /// Room in the output ring. An index that makes no sense counts as a full ring.
-    fn free(&self) -> u32 {
-        let page = self.page.as_ptr();
-        // SAFETY: the page is the console's, mapped for the guest's whole life.
-        let (consumed, produced) =
-            unsafe { ((&raw const (*page).out_cons).read_volatile(), (&raw const (*page).out_prod).read_volatile()) };
-        // The console has read the bytes before it says so: no byte written from here on can overwrite an unread one.
+    fn read(&self, destination: &mut [u8]) -> usize {
+        let consumed = self.page.read::<u32>(offset_of!(ConsoleInterface, in_cons));
+        let produced = self.page.read::<u32>(offset_of!(ConsoleInterface, in_prod));
+        // The index is read before the bytes that it covers.
+        fence(Ordering::Acquire);
+        let start = consumed % INPUT_BYTES;
+        let available = Some(produced.wrapping_sub(consumed)).filter(|length| *length <= INPUT_BYTES).unwrap_or(0);
+        let length = destination.len().min(available as usize).min((INPUT_BYTES - start) as usize);
+        if length > 0 {
+            self.page.read_bytes(offset_of!(ConsoleInterface, input) + start as usize, &mut destination[..length]);
+            // The bytes are read before the console may overwrite them.
+            fence(Ordering::Release);
+            self.page.write(offset_of!(ConsoleInterface, in_cons), consumed.wrapping_add(length as u32));
+            let _ = Xen.notify(self.port);
+        }
+        length
+    }
+
+    /// Room in the output ring, in bytes. An index that makes no sense counts as a full ring.
+    fn room(&self) -> u32 {
+        let consumed = self.page.read::<u32>(offset_of!(ConsoleInterface, out_cons));
+        let produced = self.page.read::<u32>(offset_of!(ConsoleInterface, out_prod));
+        // The console has read the bytes before it says so: none written from here on can overwrite an unread one.
         fence(Ordering::Acquire);
         OUTPUT_BYTES.saturating_sub(produced.wrapping_sub(consumed))
     }
 
-    /// Sleeps until the room in the ring satisfies `enough`.
-    fn wait_until(&self, enough: impl Fn(u32) -> bool) {
+    /// Sleeps until there is room for `least` bytes, and returns how much there is.
+    fn wait_for_room(&self, least: u32) -> u32 {
         loop {
-            // Cleared before the look, so that an event which comes after it ends the sleep.
-            Xen.take_pending(self.port);
-            if enough(self.free()) {
-                return;
+            let room = self.room();
+            if room >= least {
+                return room;
             }
-            real::poll(&[self.port], None);
+            // Cleared before the second look, so that an event which comes after that look ends the sleep.
+            if Xen.take_pending(self.port) {
+                MISSED.get().set(true);
+            } else {
+                real::poll(&[self.port], None);
+            }
         }
     }
 }

@@ -29,6 +29,8 @@ mod console;
 #[cfg(target_os = "none")]
 mod crash;
 #[cfg(target_os = "none")]
+mod lifecycle;
+#[cfg(target_os = "none")]
 mod log;
 #[cfg(target_os = "none")]
 pub mod platform;

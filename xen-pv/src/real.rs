@@ -2,10 +2,14 @@
 
 use core::sync::atomic::{AtomicU64, Ordering};
 
+#[cfg(feature = "netfront")]
+use xen_sys::arch::hypercall3;
 use xen_sys::arch::{hypercall2, number};
 use xen_sys::event_channel::{
     AllocUnbound, Close, EVTCHNOP_ALLOC_UNBOUND, EVTCHNOP_CLOSE, EVTCHNOP_SEND, Send as SendEvent,
 };
+#[cfg(feature = "netfront")]
+use xen_sys::grant_table::{GNTTABOP_SETUP_TABLE, SetupTable};
 use xen_sys::sched::{
     POLL_PORTS_MAX, Poll, SCHEDOP_POLL, SCHEDOP_SHUTDOWN, Shutdown, ShutdownReason,
 };
@@ -23,7 +27,7 @@ pub struct Xen;
 /// Calls `EVTCHNOP_*`, `SCHEDOP_*` and their like: an operation and a pointer to its argument.
 fn operation<T>(number: usize, operation: usize, argument: &mut T) -> Result<usize, Error> {
     // SAFETY: the callers below pass the structure that the operation asks for, which Xen reads and writes in place.
-    Error::check(unsafe { hypercall2(number, operation, (&raw mut *argument).addr()) })
+    Error::check(unsafe { hypercall2(number, operation, (&raw mut *argument).expose_provenance()) })
 }
 
 impl Hypervisor for Xen {
@@ -58,11 +62,20 @@ impl Hypervisor for Xen {
     }
 }
 
+/// Has Xen make a domain's grant table as large as asked for, and name its frames.
+#[cfg(feature = "netfront")]
+pub(crate) fn setup_grant_table(table: &mut SetupTable) -> Result<(), Error> {
+    // SAFETY: the operation asks for this structure, one of it, which Xen reads and writes in place.
+    let result =
+        unsafe { hypercall3(number::GRANT_TABLE_OP, GNTTABOP_SETUP_TABLE, (&raw mut *table).expose_provenance(), 1) };
+    Error::check(result).map(|_| ())
+}
+
 /// Sleeps until an event on one of the ports is pending or the clock shows `until_ns`; may return early.
 pub(crate) fn poll(ports: &[Port], until_ns: Option<u64>) {
     let ports = &ports[..ports.len().min(POLL_PORTS_MAX)];
     let mut argument = Poll {
-        ports: ports.as_ptr().addr() as u64,
+        ports: ports.as_ptr().expose_provenance() as u64,
         nr_ports: ports.len() as u32,
         // Zero would mean for ever.
         timeout_ns: until_ns.map_or(0, |until_ns| until_ns.max(1)),

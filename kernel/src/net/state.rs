@@ -12,6 +12,7 @@ use super::closing::Closing;
 use super::deadline::Deadlines;
 use super::listener::Backlog;
 use super::sockets::Sockets;
+use super::udp::Outbox;
 use super::{Error, Parameters};
 
 /// The first of the ports that are given to sockets that name none (RFC 6335).
@@ -30,6 +31,8 @@ pub(super) struct State {
     pub(super) full_ports: Vec<u16>,
     pub(super) closing: Closing,
     pub(super) deadlines: Deadlines,
+    /// The UDP sockets in use.
+    pub(super) outboxes: Vec<Outbox>,
     pub(super) random: Random,
     poll_loop: Option<Waker>,
 }
@@ -49,6 +52,7 @@ impl State {
             full_ports: Vec::new(),
             closing: Closing::default(),
             deadlines: Deadlines::default(),
+            outboxes: Vec::new(),
             random,
             poll_loop: None,
         }

@@ -1,1 +1,10 @@
+//! Two stacks over a wire in memory, with a clock that moves only when nobody has anything to do.
 
+mod addresses;
+mod datagrams;
+mod names;
+mod parameters;
+mod streams;
+mod turns;
+mod wire;
+mod world;

@@ -7,6 +7,7 @@ use core::task::Poll;
 use embedded_nal_async::{ConnectedUdp, UdpStack, UnconnectedUdp};
 use smoltcp::iface::SocketHandle;
 use smoltcp::socket::udp;
+use smoltcp::time::{Duration, Instant};
 use smoltcp::wire::{IpAddress, IpListenEndpoint};
 
 use super::listener::socket_address;
@@ -16,6 +17,43 @@ use super::{Error, Handle};
 
 /// What IPv4 and UDP put in front of a datagram's data.
 const HEADER_BYTES: usize = 20 + 8;
+
+/// How long the first datagram in a socket's queue may wait for its destination's hardware address.
+const UNDELIVERABLE_AFTER: Duration = Duration::from_secs(3);
+
+/// Watches whether a UDP socket's datagrams leave.
+///
+/// `smoltcp` keeps a datagram in the queue until its destination has answered an ARP request. One that nobody answers
+/// would hold up all later datagrams of the socket, to whomever they go, for ever.
+pub(super) struct Outbox {
+    socket: SocketHandle,
+    queued_bytes: usize,
+    /// Since when nothing has left.
+    stuck_since: Option<Instant>,
+}
+
+impl Outbox {
+    /// Empties the queue if it is stuck for too long. Returns whether it did.
+    fn turn(&mut self, sockets: &mut Sockets, now: Instant) -> bool {
+        let socket = sockets.udp(self.socket);
+        let before = core::mem::replace(&mut self.queued_bytes, socket.send_queue());
+        if self.queued_bytes == 0 {
+            self.stuck_since = None;
+        } else if self.queued_bytes < before || self.stuck_since.is_none() {
+            self.stuck_since = Some(now);
+        }
+        let stuck = self.stuck_since.is_some_and(|since| since + UNDELIVERABLE_AFTER <= now);
+        if stuck {
+            // Datagrams may be lost at any time, so it does not matter that this also forgets what has arrived.
+            let endpoint = socket.endpoint();
+            socket.close();
+            // A closed socket can be bound to what it was bound to before.
+            let _ = socket.bind(endpoint);
+            self.stuck_since = None;
+        }
+        stuck
+    }
+}
 
 /// A UDP socket that talks to anybody.
 pub struct UdpSocket {
@@ -49,6 +87,7 @@ impl Handle {
             let addr = (!local.ip().is_unspecified()).then_some(IpAddress::Ipv4(*local.ip()));
             // A new socket that is given a port can be bound.
             let _ = state.sockets.udp(socket).bind(IpListenEndpoint { addr, port });
+            state.outboxes.push(Outbox { socket, queued_bytes: 0, stuck_since: None });
             Ok(UdpSocket { handle: self.clone(), socket, port })
         })
     }
@@ -88,6 +127,17 @@ impl UdpStack for Handle {
 }
 
 impl State {
+    /// Drops datagrams that cannot be delivered. Returns whether there were any.
+    pub(super) fn drop_undeliverable(&mut self, now: Instant) -> bool {
+        let Self { outboxes, sockets, .. } = self;
+        outboxes.iter_mut().fold(false, |dropped, outbox| outbox.turn(sockets, now) | dropped)
+    }
+
+    /// When the next datagram turns out to be undeliverable.
+    pub(super) fn next_undeliverable(&self) -> Option<Instant> {
+        self.outboxes.iter().filter_map(|outbox| outbox.stuck_since).min().map(|since| since + UNDELIVERABLE_AFTER)
+    }
+
     /// Queues a datagram; `None` if there is no room.
     fn send_datagram(
         &mut self,
@@ -168,6 +218,7 @@ impl UnconnectedUdp for UdpSocket {
 impl Drop for UdpSocket {
     fn drop(&mut self) {
         self.handle.with(|state| {
+            state.outboxes.retain(|outbox| outbox.socket != self.socket);
             state.closing.finish_datagrams(self.socket);
             state.wake_poll_loop();
         });

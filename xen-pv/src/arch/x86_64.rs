@@ -8,10 +8,13 @@ use core::ptr::NonNull;
 use xen_sys::arch::{MACHINE_TO_PHYS, StartInfo};
 use xen_sys::elf_note;
 use xen_sys::shared_info::SharedInfo;
-use xen_sys::types::{Gfn, Mfn, Pfn, Port};
+use xen_sys::grant_table::{ENTRIES_PER_FRAME, EntryV1, GNTST_OKAY, SetupTable};
+use xen_sys::types::{Domid, Gfn, Mfn, Pfn, Port};
 
 use crate::boot::{BootInfo, SharedRing};
-use crate::memory::PAGE_SIZE;
+use crate::memory::{PAGE_SIZE, allocate_run};
+use crate::real;
+use crate::shared_page::SharedPage;
 
 pub(crate) mod memory;
 mod pvclock;
@@ -85,9 +88,10 @@ extern "C" fn start(start_info: &'static StartInfo) -> ! {
 
 /// A shared ring that the domain builder has set up: its page is one of the guest's, and mapped.
 fn ring(mfn: u64, port: u32) -> SharedRing {
-    let address = pfn(Mfn(mfn)).0 * PAGE_SIZE;
-    let page = NonNull::new(core::ptr::with_exposed_provenance_mut(address));
-    SharedRing { page: page.unwrap_or_else(|| panic!("a shared ring in page 0")), port: Port(port) }
+    let address = core::ptr::with_exposed_provenance_mut(pfn(Mfn(mfn)).0 * PAGE_SIZE);
+    let Some(address) = NonNull::new(address) else { panic!("a shared ring in page 0") };
+    // SAFETY: Xen's start info names the page, which is mapped for the guest's whole life and not part of free memory.
+    SharedRing { page: unsafe { SharedPage::new(address) }, port: Port(port) }
 }
 
 /// The guest's page whose machine frame is `mfn`.
@@ -100,6 +104,32 @@ fn pfn(mfn: Mfn) -> Pfn {
 /// The number by which the page at `address` is granted: its machine frame.
 pub(crate) fn gfn(address: NonNull<u8>) -> Gfn {
     Gfn(memory::mfn(Pfn(address.addr().get() / PAGE_SIZE)).0)
+}
+
+/// Frames of the grant table: room for a network card's two times 256 buffers, its rings and the reserved entries.
+const GRANT_FRAMES: usize = 2;
+
+/// The grant table, mapped over pages of ours, and its number of entries.
+#[cfg(feature = "netfront")]
+pub(crate) fn map_grant_frames() -> Option<(NonNull<EntryV1>, u32)> {
+    let mut frames = [0u64; GRANT_FRAMES];
+    let mut table = SetupTable {
+        dom: Domid::SELF,
+        nr_frames: GRANT_FRAMES as u32,
+        status: 0,
+        pad: [0; 3],
+        frame_list: frames.as_mut_ptr().expose_provenance() as u64,
+    };
+    real::setup_grant_table(&mut table).ok()?;
+    if table.status != GNTST_OKAY {
+        return None;
+    }
+    let entries = allocate_run(GRANT_FRAMES * PAGE_SIZE)?;
+    for (index, frame) in frames.iter().enumerate() {
+        // SAFETY: the pages were just allocated, and the frames are those of the grant table.
+        unsafe { memory::map_frame(entries.addr().get() + index * PAGE_SIZE, Mfn(*frame)) }.ok()?;
+    }
+    Some((entries.cast(), (GRANT_FRAMES * ENTRIES_PER_FRAME) as u32))
 }
 
 /// Random words of the CPU's generator, where it has one. Source: Intel SDM, RDRAND.
