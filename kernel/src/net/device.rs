@@ -28,6 +28,8 @@ pub trait NetworkDevice: Device {
 
     /// Arranges for `waker` to be woken when a frame may have arrived, transmit room came back, or the link changed.
     ///
+    /// Transmit room counts even if nothing was refused: `receive` may have had no room for an answer.
+    ///
     /// Level-triggered: if one of these already holds, the stack finds it by polling `receive` and `transmit` after
     /// this call. Only the waker of the last call needs to be kept, and a wake-up may come without a reason.
     fn register_waker(&mut self, waker: &Waker);

@@ -124,6 +124,7 @@ impl<D: NetworkDevice> Stack<D> {
         progress |= announce(device, state, now);
         let (sent, more_sent) = send(device, state, now);
         progress |= sent;
+        progress |= state.drop_undeliverable(now);
         progress |= state.closing.turn(&mut state.sockets, now);
         device.flush();
 
@@ -136,8 +137,13 @@ impl<D: NetworkDevice> Stack<D> {
     /// When the next turn is due.
     fn next(&self, state: &mut State, now: WireInstant, progress: bool) -> Next {
         let protocols = state.interface.poll_at(now, &state.sockets.set);
-        let times =
-            [protocols, state.addressing.next_deadline(), state.deadlines.next(), state.closing.next_deadline()];
+        let times = [
+            protocols,
+            state.addressing.next_deadline(),
+            state.deadlines.next(),
+            state.closing.next_deadline(),
+            state.next_undeliverable(),
+        ];
         match times.into_iter().flatten().min() {
             None => Next::Woken,
             Some(time) if time > now => Next::At(time_of(time)),

@@ -1,0 +1,199 @@
+//! UDP, and ping.
+
+use alloc::vec;
+use alloc::vec::Vec;
+use core::cell::RefCell;
+use core::net::Ipv4Addr;
+
+use embassy_futures::select::{Either, select};
+use embassy_time::Duration;
+use embedded_nal_async::{ConnectedUdp, UdpStack, UnconnectedUdp};
+use smoltcp::phy::ChecksumCapabilities;
+use smoltcp::wire::{
+    ArpOperation, ArpPacket, ArpRepr, EthernetAddress, EthernetFrame, EthernetProtocol, EthernetRepr, Icmpv4Packet,
+    Icmpv4Repr, IpProtocol, Ipv4Packet, Ipv4Repr,
+};
+
+use super::wire::hardware_address;
+use super::world::{A, B, World, at, dhcp, pattern, socket};
+use crate::net::{Error, Network};
+
+const ANY: Ipv4Addr = Ipv4Addr::UNSPECIFIED;
+
+#[test]
+fn datagrams_travel_with_their_addresses() {
+    let world = World::two();
+    let (a, b) = (world.a(), world.b());
+    world.run(async {
+        let mut server = b.bind_multiple(socket(ANY, 7)).await.expect("a free port");
+        a.configured().await;
+        let (local, mut client) = a.bind_single(socket(ANY, 0)).await.expect("a free port");
+        assert_eq!(local.ip(), A);
+        client.send(local, socket(B, 7), b"question").await.expect("room");
+        let mut buffer = [0; 100];
+        let (length, to, from) = server.receive_into(&mut buffer).await.expect("a datagram");
+        assert_eq!((&buffer[..length], to, from), (&b"question"[..], socket(B, 7), local));
+        server.send(to, from, b"answer").await.expect("room");
+        let (length, to, from) = client.receive_into(&mut buffer).await.expect("a datagram");
+        assert_eq!((&buffer[..length], to, from), (&b"answer"[..], local, socket(B, 7)));
+    });
+}
+
+#[test]
+fn a_connected_socket_hears_its_peer_only() {
+    let world = World::two();
+    let (a, b) = (world.a(), world.b());
+    world.run(async {
+        let mut peer = b.bind_multiple(socket(ANY, 7)).await.expect("a free port");
+        let mut other = b.bind_multiple(socket(ANY, 8)).await.expect("a free port");
+        a.configured().await;
+        let (local, mut client) = UdpStack::connect(&a, socket(B, 7)).await.expect("a route");
+        other.send(socket(B, 8), local, b"noise").await.expect("room");
+        peer.send(socket(B, 7), local, b"signal").await.expect("room");
+        let mut buffer = [0; 3];
+        // A datagram that is too long for the buffer is cut, and its whole length is told.
+        assert_eq!(client.receive_into(&mut buffer).await, Ok(6));
+        assert_eq!(&buffer, b"sig");
+        client.send(b"thanks").await.expect("room");
+        assert_eq!(peer.receive_into(&mut buffer).await.expect("a datagram").2, local);
+    });
+}
+
+#[test]
+fn errors_say_what_is_wrong_with_a_datagram() {
+    let world = World::new(&[at(A), dhcp()]);
+    let (a, b) = (world.a(), world.b());
+    world.run(async {
+        a.configured().await;
+        let mut one = a.bind_multiple(socket(ANY, 7)).await.expect("a free port");
+        assert_eq!(a.bind_multiple(socket(ANY, 7)).await.err(), Some(Error::PortInUse));
+        assert_eq!(a.bind_multiple(socket(B, 8)).await.err(), Some(Error::NoAddress));
+        assert_eq!(one.send(socket(ANY, 7), socket(B, 9), &[0; 1473]).await, Err(Error::TooLarge));
+        assert_eq!(one.send(socket(ANY, 7), socket(B, 9), &[0; 1472]).await, Ok(()));
+        assert_eq!(one.send(socket(ANY, 7), socket([1, 1, 1, 1].into(), 9), b"x").await, Err(Error::NoRoute));
+        assert_eq!(one.send(socket(ANY, 7), socket(B, 0), b"x").await, Err(Error::InvalidAddress));
+        let mut other = b.bind_multiple(socket(ANY, 7)).await.expect("a free port");
+        assert_eq!(other.send(socket(ANY, 7), socket(A, 9), b"x").await, Err(Error::NoAddress));
+        assert_eq!(b.bind_single(socket(ANY, 9)).await.err(), Some(Error::NoAddress));
+    });
+}
+
+#[test]
+fn a_dropped_socket_still_sends_its_datagrams() {
+    let world = World::two();
+    let (a, b) = (world.a(), world.b());
+    world.run(async {
+        let mut server = b.bind_multiple(socket(ANY, 7)).await.expect("a free port");
+        a.configured().await;
+        let mut client = a.bind_multiple(socket(ANY, 0)).await.expect("a free port");
+        client.send(socket(ANY, 0), socket(B, 7), b"last words").await.expect("room");
+        drop(client);
+        let mut buffer = [0; 100];
+        assert_eq!(server.receive_into(&mut buffer).await.expect("a datagram").0, 10);
+        a.settled().await;
+    });
+    world.run_for(Duration::from_secs(1));
+    assert_eq!(world.sockets(&a), 0);
+}
+
+#[test]
+fn a_destination_that_does_not_answer_holds_others_up_only_for_a_while() {
+    let world = World::two();
+    let (a, b) = (world.a(), world.b());
+    world.run(async {
+        let mut server = b.bind_multiple(socket(ANY, 7)).await.expect("a free port");
+        a.configured().await;
+        let mut client = a.bind_multiple(socket(ANY, 0)).await.expect("a free port");
+        client.send(socket(ANY, 0), socket([10, 0, 0, 99].into(), 7), b"anybody?").await.expect("room");
+        let mut buffer = [0; 100];
+        for tries in 0.. {
+            assert!(tries < 5);
+            client.send(socket(ANY, 0), socket(B, 7), b"hello").await.expect("room");
+            match select(server.receive_into(&mut buffer), world.pause(Duration::from_secs(1))).await {
+                Either::First(received) => {
+                    assert_eq!(received.expect("a datagram").0, 5);
+                    break;
+                }
+                Either::Second(()) => {}
+            }
+        }
+    });
+}
+
+/// An Ethernet frame with an echo request from `source`, a host at the wire's side 1.
+fn ping(source: Ipv4Addr, destination: Ipv4Addr, number: u16, data: &[u8]) -> Vec<u8> {
+    let request = Icmpv4Repr::EchoRequest { ident: 7, seq_no: number, data };
+    let ip = Ipv4Repr {
+        src_addr: source,
+        dst_addr: destination,
+        next_header: IpProtocol::Icmp,
+        payload_len: request.buffer_len(),
+        hop_limit: 64,
+    };
+    let ethernet = EthernetRepr {
+        src_addr: hardware_address(1),
+        dst_addr: hardware_address(0),
+        ethertype: EthernetProtocol::Ipv4,
+    };
+    let checksums = ChecksumCapabilities::default();
+    let mut bytes = vec![0; ethernet.buffer_len() + ip.buffer_len() + request.buffer_len()];
+    let mut frame = EthernetFrame::new_unchecked(&mut bytes);
+    ethernet.emit(&mut frame);
+    let mut packet = Ipv4Packet::new_unchecked(frame.payload_mut());
+    ip.emit(&mut packet, &checksums);
+    request.emit(&mut Icmpv4Packet::new_unchecked(packet.payload_mut()), &checksums);
+    bytes
+}
+
+/// An ARP request of [`B`] for [`A`].
+fn who_is_a() -> Vec<u8> {
+    let request = ArpRepr::EthernetIpv4 {
+        operation: ArpOperation::Request,
+        source_hardware_addr: hardware_address(1),
+        source_protocol_addr: B,
+        target_hardware_addr: EthernetAddress::BROADCAST,
+        target_protocol_addr: A,
+    };
+    let ethernet = EthernetRepr {
+        src_addr: hardware_address(1),
+        dst_addr: EthernetAddress::BROADCAST,
+        ethertype: EthernetProtocol::Arp,
+    };
+    let mut bytes = vec![0; ethernet.buffer_len() + request.buffer_len()];
+    let mut frame = EthernetFrame::new_unchecked(&mut bytes);
+    ethernet.emit(&mut frame);
+    request.emit(&mut ArpPacket::new_unchecked(frame.payload_mut()));
+    bytes
+}
+
+#[test]
+fn every_ping_of_a_flood_is_answered() {
+    let answers = alloc::rc::Rc::new(RefCell::new(Vec::new()));
+    let sink = answers.clone();
+    let world = World::with_peer(at(A), move |wire, _| {
+        while let Some(bytes) = wire.receive(1) {
+            let frame = EthernetFrame::new_checked(&bytes).expect("a frame");
+            if frame.ethertype() != EthernetProtocol::Ipv4 {
+                continue;
+            }
+            let packet = Ipv4Packet::new_checked(frame.payload()).expect("a packet");
+            let icmp = Icmpv4Packet::new_checked(packet.payload()).expect("a message");
+            let reply = Icmpv4Repr::parse(&icmp, &ChecksumCapabilities::default()).expect("a message");
+            match reply {
+                Icmpv4Repr::EchoReply { seq_no, data, .. } => sink.borrow_mut().push((seq_no, data.to_vec())),
+                other => panic!("{other:?}"),
+            }
+        }
+    });
+    let a = world.a();
+    world.run(a.configured());
+    world.wire.send(1, who_is_a());
+    let data = pattern(1400, 9);
+    for number in 0..700 {
+        world.wire.send(1, ping(B, A, number, &data));
+    }
+    world.run_for(Duration::from_millis(10));
+    let answers = answers.borrow();
+    assert_eq!(answers.len(), 700);
+    assert!(answers.iter().enumerate().all(|(i, (number, returned))| i == usize::from(*number) && *returned == data));
+}

@@ -1,0 +1,394 @@
+//! TCP.
+
+use alloc::boxed::Box;
+use alloc::vec;
+use alloc::vec::Vec;
+
+use embassy_futures::join::{join, join_array, join3};
+use embassy_futures::select::{Either, select};
+use embassy_time::Duration;
+use embedded_io_async::{Read, ReadExactError, Write};
+use embedded_nal_async::TcpConnect;
+use smoltcp::wire::{EthernetFrame, EthernetProtocol, Ipv4Packet, TcpPacket};
+
+use super::world::{A, B, World, at, dhcp, pattern, socket};
+use crate::net::{Error, Handle, Network, TcpAccept, TcpConnection, TcpListen, TcpListener};
+
+const PORT: u16 = 7;
+
+async fn connect(handle: &Handle) -> Result<TcpConnection, Error> {
+    handle.configured().await;
+    TcpConnect::connect(handle, socket(B, PORT)).await
+}
+
+async fn listen(handle: &Handle, backlog: usize) -> TcpListener {
+    handle.listen(PORT, backlog).await.expect("a free port")
+}
+
+async fn accept(listener: &TcpListener) -> TcpConnection {
+    listener.accept().await.expect("a connection").1
+}
+
+/// A connection between the two stacks, its client's end first.
+async fn pair(world: &World) -> (TcpConnection, TcpConnection) {
+    let (a, b) = (world.a(), world.b());
+    let listener = listen(&b, 1).await;
+    let (client, server) = join(connect(&a), accept(&listener)).await;
+    (client.expect("a connection"), server)
+}
+
+async fn read_to_end(connection: &mut TcpConnection) -> Result<Vec<u8>, Error> {
+    let (mut all, mut chunk) = (Vec::new(), [0; 3000]);
+    loop {
+        match connection.read(&mut chunk).await? {
+            0 => return Ok(all),
+            length => all.extend_from_slice(&chunk[..length]),
+        }
+    }
+}
+
+/// Sends `data` over a connection.
+async fn carry(from: &mut TcpConnection, to: &mut TcpConnection, data: &[u8]) {
+    let mut received = vec![0; data.len()];
+    let (written, read) = join(from.write_all(data), to.read_exact(&mut received)).await;
+    written.expect("all written");
+    read.expect("all read");
+    assert!(received == data);
+}
+
+/// Sends back all that comes.
+async fn echo(mut connection: TcpConnection) {
+    let mut chunk = [0; 1000];
+    while let Ok(length @ 1..) = connection.read(&mut chunk).await {
+        connection.write_all(&chunk[..length]).await.expect("an open connection");
+    }
+}
+
+/// Sends `data` to an echo, and returns what comes back.
+async fn through_echo(handle: &Handle, data: &[u8]) -> Vec<u8> {
+    let mut connection = connect(handle).await.expect("a connection");
+    let mut returned = vec![0; data.len()];
+    // Both directions at once, in turns: more data than all buffers together hold must not block.
+    for (sent, received) in data.chunks(8000).zip(returned.chunks_mut(8000)) {
+        connection.write_all(sent).await.expect("an open connection");
+        connection.read_exact(received).await.expect("all bytes");
+    }
+    returned
+}
+
+#[test]
+fn a_stream_arrives_unchanged_in_both_directions() {
+    let world = World::two();
+    world.run(async {
+        let (mut client, mut server) = pair(&world).await;
+        let (up, down) = (pattern(300_000, 1), pattern(200_000, 2));
+        carry(&mut client, &mut server, &up).await;
+        carry(&mut server, &mut client, &down).await;
+    });
+}
+
+#[test]
+fn several_connections_are_served_at_once() {
+    let world = World::two();
+    let (a, b) = (world.a(), world.b());
+    world.run(async {
+        let listener = listen(&b, 4).await;
+        let data: Vec<Vec<u8>> = (0..8).map(|seed| pattern(20_000, seed)).collect();
+        let server = join_array([(); 8].map(|()| async { echo(accept(&listener).await).await }));
+        let clients = join_array(core::array::from_fn::<_, 8, _>(|i| through_echo(&a, &data[i])));
+        let (returned, _) = join(clients, server).await;
+        assert!(returned.iter().eq(data.iter()));
+    });
+}
+
+#[test]
+fn a_port_without_a_listener_refuses() {
+    let world = World::two();
+    let a = world.a();
+    assert_eq!(world.run(connect(&a)).err(), Some(Error::Refused));
+    world.run_for(Duration::from_millis(1));
+    assert_eq!(world.sockets(&a), 0);
+}
+
+#[test]
+fn a_host_that_is_not_there_times_out() {
+    let world = World::two();
+    let a = world.a();
+    let start = world.now();
+    let result = world.run(async {
+        a.configured().await;
+        TcpConnect::connect(&a, socket([10, 0, 0, 99].into(), PORT)).await
+    });
+    assert_eq!(result.err(), Some(Error::TimedOut));
+    assert!(world.now() - start < Duration::from_secs(20));
+    world.run_for(Duration::from_secs(5));
+    assert_eq!(world.sockets(&a), 0);
+}
+
+#[test]
+fn errors_say_what_is_missing() {
+    let world = World::new(&[at(A), dhcp()]);
+    let (a, b) = (world.a(), world.b());
+    world.run(async {
+        a.configured().await;
+        assert_eq!(TcpConnect::connect(&a, socket([192, 0, 2, 1].into(), PORT)).await.err(), Some(Error::NoRoute));
+        assert_eq!(TcpConnect::connect(&a, socket(B, 0)).await.err(), Some(Error::InvalidAddress));
+        assert_eq!(TcpConnect::connect(&a, "[::1]:7".parse().expect("IPv6")).await.err(), Some(Error::Unsupported));
+        assert_eq!(TcpConnect::connect(&b, socket(A, PORT)).await.err(), Some(Error::NoAddress));
+        let _listener = listen(&a, 1).await;
+        assert_eq!(a.listen(PORT, 1).await.err(), Some(Error::PortInUse));
+        assert_eq!(a.listen(0, 1).await.err(), Some(Error::InvalidAddress));
+    });
+}
+
+#[test]
+fn dropping_a_connection_delivers_what_was_written_and_frees_its_socket() {
+    let world = World::two();
+    let (a, b) = (world.a(), world.b());
+    let data = pattern(50_000, 3);
+    world.run(async {
+        let (mut client, mut server) = pair(&world).await;
+        client.write_all(&data).await.expect("room");
+        drop(client);
+        assert!(read_to_end(&mut server).await.expect("an orderly end") == data);
+        drop(server);
+        join(a.settled(), b.settled()).await;
+    });
+    world.run_for(Duration::from_secs(3));
+    assert_eq!((world.sockets(&a), world.sockets(&b)), (0, 0));
+}
+
+#[test]
+fn closing_one_direction_leaves_the_other_open() {
+    let world = World::two();
+    world.run(async {
+        let (mut client, mut server) = pair(&world).await;
+        client.write_all(b"question").await.expect("room");
+        client.close_write();
+        assert_eq!(client.write(b"more").await, Err(Error::Closed));
+        assert_eq!(read_to_end(&mut server).await.expect("an orderly end"), b"question");
+        server.write_all(b"answer").await.expect("an open direction");
+        drop(server);
+        assert_eq!(read_to_end(&mut client).await.expect("an orderly end"), b"answer");
+    });
+}
+
+#[test]
+fn connections_that_nobody_accepts_are_reset_with_their_listener() {
+    let world = World::two();
+    let (a, b) = (world.a(), world.b());
+    world.run(async {
+        let listener = listen(&b, 2).await;
+        let mut client = connect(&a).await.expect("a connection");
+        drop(listener);
+        assert_eq!(client.read(&mut [0; 10]).await, Err(Error::Reset));
+        assert_eq!(client.write(b"anybody?").await, Err(Error::Reset));
+        assert_eq!(client.flush().await, Ok(()));
+    });
+    world.run_for(Duration::from_secs(3));
+    assert_eq!((world.sockets(&a), world.sockets(&b)), (0, 0));
+    world.run(async { drop(listen(&b, 1).await) });
+}
+
+#[test]
+fn a_peer_that_goes_on_sending_to_a_dropped_connection_is_told() {
+    let world = World::two();
+    let b = world.b();
+    world.run(async {
+        let (mut client, server) = pair(&world).await;
+        drop(server);
+        let data = pattern(10_000, 4);
+        let result = loop {
+            if let Err(error) = client.write_all(&data).await {
+                break error;
+            }
+        };
+        assert_eq!(result, Error::Reset);
+    });
+    world.run_for(Duration::from_secs(3));
+    assert_eq!(world.sockets(&b), 0);
+}
+
+#[test]
+fn a_dropped_attempt_to_connect_leaves_nothing() {
+    let world = World::two();
+    let (a, b) = (world.a(), world.b());
+    world.wire.set(|wire| wire.delivers = Box::new(|side, _| side != 1));
+    world.run(async {
+        let _listener = listen(&b, 1).await;
+        a.configured().await;
+        let mut attempt = Box::pin(connect(&a));
+        // One poll starts it.
+        assert!(matches!(select(&mut attempt, core::future::ready(())).await, Either::Second(())));
+        drop(attempt);
+    });
+    world.run_for(Duration::from_secs(3));
+    assert_eq!(world.sockets(&a), 0);
+}
+
+#[test]
+fn a_full_backlog_is_silent_until_there_is_room() {
+    let world = World::two();
+    let (a, b) = (world.a(), world.b());
+    world.run(async {
+        let listener = listen(&b, 2).await;
+        let (one, two) = join(connect(&a), connect(&a)).await;
+        let (mut one, two) = (one.expect("room for it"), two.expect("room for it"));
+        let start = world.now();
+        // The third waits, and gets its turn when one was accepted.
+        let (third, mut server) = join(connect(&a), accept(&listener)).await;
+        third.expect("room by now");
+        assert!(world.now() - start < Duration::from_secs(2));
+        one.write_all(b"first come").await.expect("an open connection");
+        let mut greeting = [0; 10];
+        server.read_exact(&mut greeting).await.expect("first served");
+        assert_eq!(&greeting, b"first come");
+        drop(two);
+    });
+}
+
+#[test]
+fn a_stream_survives_loss() {
+    let world = World::two();
+    let mut state = 1u32;
+    world.wire.set(|wire| {
+        wire.delivers = Box::new(move |_, _| {
+            state = state.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
+            !(state >> 16).is_multiple_of(20)
+        });
+    });
+    let (a, b) = (world.a(), world.b());
+    let data = pattern(400_000, 5);
+    world.run(async {
+        let listener = listen(&b, 1).await;
+        let server = async { echo(accept(&listener).await).await };
+        let (returned, ()) = join(through_echo(&a, &data), server).await;
+        assert!(returned == data);
+    });
+}
+
+#[test]
+fn a_connection_survives_a_link_that_goes_and_comes() {
+    let world = World::two();
+    let data = pattern(30_000, 6);
+    world.run(async {
+        let (mut client, mut server) = pair(&world).await;
+        world.wire.set(|wire| wire.up = false);
+        client.write_all(&data).await.expect("room");
+        let mut received = vec![0; data.len()];
+        let back = async {
+            world.pause(Duration::from_secs(15)).await;
+            world.wire.set(|wire| wire.up = true);
+        };
+        let (result, ()) = join(server.read_exact(&mut received), back).await;
+        result.expect("all bytes");
+        assert!(received == data);
+    });
+}
+
+#[test]
+fn a_peer_that_is_gone_is_noticed() {
+    let world = World::two();
+    let (a, b) = (world.a(), world.b());
+    let start = world.now();
+    world.run(async {
+        let (mut client, _server) = pair(&world).await;
+        world.wire.set(|wire| wire.delivers = Box::new(|_, _| false));
+        assert_eq!(client.read(&mut [0; 10]).await, Err(Error::Reset));
+    });
+    assert!(world.now() - start < Duration::from_secs(200));
+    world.run_for(Duration::from_secs(300));
+    assert_eq!((world.sockets(&a), world.sockets(&b)), (0, 0));
+}
+
+#[test]
+fn a_connection_ends_when_its_address_is_no_longer_ours() {
+    let world = World::two();
+    let a = world.a();
+    world.run(async {
+        let (mut client, _server) = pair(&world).await;
+        a.with(|state| {
+            state.interface.update_ip_addrs(|addresses| addresses.clear());
+            state.wake_poll_loop();
+        });
+        assert_eq!(client.read(&mut [0; 10]).await, Err(Error::Reset));
+    });
+}
+
+#[test]
+fn an_idle_connection_lives_on() {
+    let world = World::two();
+    world.run(async {
+        let (mut client, mut server) = pair(&world).await;
+        world.pause(Duration::from_secs(900)).await;
+        client.write_all(b"still there?").await.expect("an open connection");
+        let mut received = [0; 12];
+        server.read_exact(&mut received).await.expect("an open connection");
+    });
+}
+
+#[test]
+fn reading_is_cancel_safe() {
+    let world = World::two();
+    world.run(async {
+        let (mut client, mut server) = pair(&world).await;
+        let mut buffer = [0; 4];
+        for _ in 0..3 {
+            let nothing = select(server.read(&mut buffer), core::future::ready(())).await;
+            assert!(matches!(nothing, Either::Second(())));
+        }
+        client.write_all(b"data").await.expect("room");
+        assert_eq!(server.read_exact(&mut buffer).await, Ok(()));
+        drop(client);
+        assert_eq!(server.read_exact(&mut buffer).await, Err(ReadExactError::UnexpectedEof));
+    });
+}
+
+#[test]
+fn small_messages_do_not_wait_for_acknowledgements() {
+    let world = World::two();
+    let start = world.now();
+    world.run(async {
+        let (mut client, mut server) = pair(&world).await;
+        let mut byte = [0];
+        for _ in 0..20 {
+            client.write_all(b"x").await.expect("room");
+            client.flush().await.expect("an open connection");
+            client.write_all(b"y").await.expect("room");
+            server.read_exact(&mut byte).await.expect("a byte");
+            server.read_exact(&mut byte).await.expect("a byte");
+        }
+    });
+    assert!(world.now() - start < Duration::from_millis(300), "{:?}", world.now() - start);
+}
+
+#[test]
+fn ports_and_sequence_numbers_come_from_the_seed() {
+    let syn = |frame: &[u8]| {
+        let ethernet = EthernetFrame::new_checked(frame).ok()?;
+        let ip =
+            (ethernet.ethertype() == EthernetProtocol::Ipv4).then(|| Ipv4Packet::new_checked(ethernet.payload()))?;
+        let ip = ip.ok()?;
+        let tcp = TcpPacket::new_checked(ip.payload()).ok()?;
+        Some((tcp.src_port(), tcp.seq_number()))
+    };
+    let seen = alloc::rc::Rc::new(core::cell::RefCell::new(Vec::new()));
+    let world = World::two();
+    let sink = seen.clone();
+    world.wire.set(|wire| {
+        wire.delivers = Box::new(move |side, frame| {
+            if side == 0 {
+                sink.borrow_mut().extend(syn(frame));
+            }
+            true
+        });
+    });
+    let a = world.a();
+    let attempts = world.run(async { join3(connect(&a), connect(&a), connect(&a)).await });
+    assert!(matches!(attempts, (Err(Error::Refused), Err(Error::Refused), Err(Error::Refused))));
+    let seen = seen.borrow();
+    assert!(seen.len() >= 3);
+    assert!(seen.iter().all(|(port, _)| *port >= 49152));
+    let distinct = |i: usize, j: usize| seen[i].0 != seen[j].0 && seen[i].1 != seen[j].1;
+    assert!(distinct(0, 1) && distinct(1, 2) && distinct(0, 2));
+}
