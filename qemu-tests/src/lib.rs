@@ -1,1 +1,33 @@
-//! Spore.
+//! Spore's test bed: real Xen, dom0 and `xl` in QEMU, and what scenarios need to judge guests there.
+//!
+//! [`setup::setup`] brings what is missing; [`Bed::boot`] starts a machine; [`Bed::create`] starts a guest as a user would, with an `xl`
+//! configuration; [`Guest`] waits on its console and its end. [`broker::Broker`] is a real MQTT broker on the host.
+//! Inside, from the bottom: `packages` and `apt` (Debian packages, unpacked), `initramfs`, `cpio`, `elf` and `kernel_image` (what dom0
+//! boots), `machine` (QEMU, one file a CPU), `link` (the line to the agent in dom0, which is the crate `bed-agent`), `bed`, `guest`.
+
+#![forbid(unsafe_code)]
+
+pub mod agent;
+pub mod apt;
+pub mod bed;
+pub mod cpio;
+pub mod dom0;
+pub mod elf;
+pub mod guest;
+pub mod initramfs;
+pub mod kernel_image;
+pub mod link;
+pub mod log_stream;
+pub mod machine;
+pub mod packages;
+pub mod place;
+pub mod progress;
+pub mod root;
+pub mod setup;
+pub mod verdict;
+
+pub use bed::{Bed, BedOptions};
+pub use bed_agent::protocol;
+pub use dom0::Dom0;
+pub use guest::{Guest, GuestSpec, ShutdownReason};
+pub use machine::{Arch, Forward};

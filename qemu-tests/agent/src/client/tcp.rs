@@ -1,0 +1,212 @@
+//! TCP against an echo server: many connections, or one long stream both ways at once.
+
+use super::pattern::Pattern;
+use crate::protocol::{TcpConnections, TcpConnectionsResult, TcpStream as Stream, TcpStreamResult};
+use std::io::{self, Read, Write};
+use std::net::{Shutdown, SocketAddrV4, TcpStream};
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::thread;
+use std::time::{Duration, Instant};
+
+/// Bytes handed to the connection, or taken from it, at once.
+const PIECE_BYTES: usize = 32 << 10;
+
+/// Opens the connections, `parallel` at a time.
+#[must_use]
+pub fn connections(wanted: &TcpConnections) -> TcpConnectionsResult {
+    let start = Instant::now();
+    let next = AtomicU32::new(0);
+    let result = Mutex::new(TcpConnectionsResult::default());
+    thread::scope(|scope| {
+        for _ in 0..wanted.parallel.clamp(1, wanted.count.max(1)) {
+            scope.spawn(|| {
+                loop {
+                    let number = next.fetch_add(1, Ordering::Relaxed);
+                    if number >= wanted.count {
+                        return;
+                    }
+                    let outcome = one_connection(wanted, number);
+                    let mut result = result.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+                    match outcome {
+                        Ok(()) => result.succeeded += 1,
+                        Err(error) => {
+                            result.failed += 1;
+                            result.first_error.get_or_insert(format!("connection {number}: {error}"));
+                        }
+                    }
+                }
+            });
+        }
+    });
+    let mut result = result.into_inner().unwrap_or_else(std::sync::PoisonError::into_inner);
+    result.elapsed_us = microseconds(start);
+    result
+}
+
+fn one_connection(wanted: &TcpConnections, number: u32) -> io::Result<()> {
+    let mut connection = connect(wanted.address, wanted.patience_ms)?;
+    let mut sent = vec![0; wanted.size_bytes as usize];
+    Pattern::new(number.into()).fill(&mut sent);
+    connection.write_all(&sent).map_err(named("send"))?;
+    let mut received = vec![0; sent.len()];
+    connection.read_exact(&mut received).map_err(named("read back"))?;
+    if received != sent {
+        return Err(io::Error::other("what came back differs from what was sent"));
+    }
+    connection.shutdown(Shutdown::Write).map_err(named("close"))?;
+    match connection.read(&mut [0]).map_err(named("wait for the other side's close"))? {
+        0 => Ok(()),
+        _ => Err(io::Error::other("more came back than was sent")),
+    }
+}
+
+/// Sends the pattern and checks what comes back, at the same time.
+#[must_use]
+pub fn stream(wanted: &Stream) -> TcpStreamResult {
+    let start = Instant::now();
+    let mut result = TcpStreamResult::default();
+    if let Err(error) = stream_into(wanted, &mut result) {
+        result.error = Some(error.to_string());
+    }
+    result.elapsed_us = microseconds(start);
+    result
+}
+
+fn stream_into(wanted: &Stream, result: &mut TcpStreamResult) -> io::Result<()> {
+    let connection = connect(wanted.address, wanted.patience_ms)?;
+    let TcpStreamResult { sent_bytes, received_bytes, first_wrong_byte, .. } = result;
+    thread::scope(|scope| {
+        let sender = scope.spawn(|| send_pattern(&connection, wanted, sent_bytes));
+        let received = receive_pattern(&connection, wanted, received_bytes, first_wrong_byte);
+        if received.is_err() {
+            // Wakes a sender that waits for room which will never come. The connection may be reset already.
+            let _ = connection.shutdown(Shutdown::Both);
+        }
+        let sent = sender.join().unwrap_or_else(|_| Err(io::Error::other("the sender panicked")));
+        received.and(sent)
+    })
+}
+
+fn send_pattern(mut connection: &TcpStream, wanted: &Stream, sent_bytes: &mut u64) -> io::Result<()> {
+    let mut pattern = Pattern::new(wanted.seed);
+    let mut piece = vec![0; PIECE_BYTES];
+    while *sent_bytes < wanted.size_bytes {
+        let length = piece_length(wanted.size_bytes - *sent_bytes);
+        pattern.fill(&mut piece[..length]);
+        connection.write_all(&piece[..length]).map_err(named("send"))?;
+        *sent_bytes += length as u64;
+    }
+    connection.shutdown(Shutdown::Write).map_err(named("close"))
+}
+
+fn receive_pattern(
+    mut connection: &TcpStream,
+    wanted: &Stream,
+    received_bytes: &mut u64,
+    first_wrong_byte: &mut Option<u64>,
+) -> io::Result<()> {
+    let mut pattern = Pattern::new(wanted.seed);
+    let mut piece = vec![0; PIECE_BYTES];
+    loop {
+        let length = connection.read(&mut piece).map_err(named("receive"))?;
+        if length == 0 {
+            return match wanted.size_bytes - *received_bytes {
+                0 => Ok(()),
+                missing => Err(io::Error::other(format!("the other side closed {missing} bytes early"))),
+            };
+        }
+        if let Some(offset) = pattern.first_difference(&piece[..length]) {
+            *received_bytes += offset as u64;
+            *first_wrong_byte = Some(*received_bytes);
+            return Err(io::Error::other(format!("byte {received_bytes} is wrong")));
+        }
+        *received_bytes += length as u64;
+        if *received_bytes > wanted.size_bytes {
+            return Err(io::Error::other("more came back than was sent"));
+        }
+    }
+}
+
+fn piece_length(left: u64) -> usize {
+    usize::try_from(left).map_or(PIECE_BYTES, |left| left.min(PIECE_BYTES))
+}
+
+fn connect(address: SocketAddrV4, patience_ms: u32) -> io::Result<TcpStream> {
+    let patience = Duration::from_millis(patience_ms.into());
+    let connection = TcpStream::connect_timeout(&address.into(), patience).map_err(named("connect"))?;
+    connection.set_read_timeout(Some(patience))?;
+    connection.set_write_timeout(Some(patience))?;
+    Ok(connection)
+}
+
+fn named(step: &'static str) -> impl Fn(io::Error) -> io::Error {
+    move |error| io::Error::new(error.kind(), format!("{step}: {error}"))
+}
+
+fn microseconds(since: Instant) -> u64 {
+    u64::try_from(since.elapsed().as_micros()).unwrap_or(u64::MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::net::{Ipv4Addr, SocketAddr, TcpListener};
+
+    /// An echo server on loopback that changes the byte at `wrong_byte` of each connection.
+    fn server(wrong_byte: Option<usize>) -> SocketAddrV4 {
+        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
+        let SocketAddr::V4(address) = listener.local_addr().unwrap() else { panic!("not IPv4") };
+        thread::spawn(move || {
+            for connection in listener.incoming() {
+                let mut connection = connection.unwrap();
+                thread::spawn(move || {
+                    let mut done = 0;
+                    let mut piece = [0; 5000];
+                    while let Ok(length @ 1..) = connection.read(&mut piece) {
+                        if let Some(at) = wrong_byte.and_then(|at| at.checked_sub(done)).filter(|at| *at < length) {
+                            piece[at] ^= 1;
+                        }
+                        done += length;
+                        if connection.write_all(&piece[..length]).is_err() {
+                            return;
+                        }
+                    }
+                });
+            }
+        });
+        address
+    }
+
+    #[test]
+    fn connections_all_succeed_against_an_honest_server() {
+        let wanted =
+            TcpConnections { address: server(None), count: 20, parallel: 4, size_bytes: 3000, patience_ms: 10_000 };
+        let result = connections(&wanted);
+        assert_eq!((result.succeeded, result.failed, result.first_error), (20, 0, None));
+    }
+
+    #[test]
+    fn a_refused_connection_is_counted_and_named() {
+        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
+        let SocketAddr::V4(address) = listener.local_addr().unwrap() else { panic!("not IPv4") };
+        drop(listener);
+        let result =
+            connections(&TcpConnections { address, count: 2, parallel: 1, size_bytes: 1, patience_ms: 10_000 });
+        assert_eq!((result.succeeded, result.failed), (0, 2));
+        assert!(result.first_error.unwrap().starts_with("connection 0: connect: "));
+    }
+
+    #[test]
+    fn a_stream_comes_back_whole() {
+        let wanted = Stream { address: server(None), size_bytes: 1_000_001, seed: 7, patience_ms: 10_000 };
+        let result = stream(&wanted);
+        assert_eq!((result.sent_bytes, result.received_bytes, result.error), (1_000_001, 1_000_001, None));
+    }
+
+    #[test]
+    fn a_wrong_byte_is_found_where_it_is() {
+        let wanted = Stream { address: server(Some(123_456)), size_bytes: 1_000_000, seed: 7, patience_ms: 10_000 };
+        assert_eq!(stream(&wanted).first_wrong_byte, Some(123_456));
+    }
+}

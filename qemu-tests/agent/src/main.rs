@@ -1,0 +1,19 @@
+//! dom0's first process: sets the system up, then starts itself again as the agent and reaps what others leave behind.
+
+#![forbid(unsafe_code)]
+
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    let outcome = match std::env::args().nth(1).as_deref() {
+        Some("serve") => bed_agent::serve::serve(),
+        _ => bed_agent::init::run(),
+    };
+    match outcome {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            println!("bed-agent: {error}");
+            ExitCode::FAILURE
+        }
+    }
+}

@@ -1,0 +1,111 @@
+//! The agent: takes the host's calls from the virtio-serial port and answers them, each in a thread of its own.
+
+use crate::client::{ping, tcp, udp};
+use crate::follow;
+use crate::init::uptime_ms;
+use crate::protocol::{Answer, Call, Message, PORT_NAME, Request, read_frame, write_frame};
+use crate::run::Scripts;
+use crate::xenstore;
+use rustix::fs::inotify::{self, CreateFlags, WatchFlags};
+use std::fs::{self, File, OpenOptions};
+use std::io::{self, BufReader};
+use std::mem::MaybeUninit;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::thread;
+
+/// The writing half of the port. A frame is written under the lock, so frames never mix.
+#[derive(Clone)]
+struct Host(Arc<Mutex<File>>);
+
+impl Host {
+    fn send(&self, message: &Message) -> io::Result<()> {
+        write_frame(&mut *self.0.lock().unwrap_or_else(PoisonError::into_inner), message)
+    }
+}
+
+/// Serves until the host closes the port.
+///
+/// # Errors
+/// The port is missing or fails, or the logs cannot be followed.
+pub fn serve() -> io::Result<()> {
+    let port = OpenOptions::new().read(true).write(true).open(port_device()?)?;
+    let host = Host(Arc::new(Mutex::new(port.try_clone()?)));
+    let scripts = Arc::new(Scripts::default());
+    let logs = host.clone();
+    thread::spawn(move || {
+        let outcome =
+            follow::follow(|source, bytes| logs.send(&Message::Log { source: source.clone(), bytes: bytes.to_vec() }));
+        println!("bed-agent: following logs ended: {outcome:?}");
+    });
+    host.send(&Message::Ready { uptime_ms: uptime_ms() })?;
+    let mut calls = BufReader::new(port);
+    while let Some(Call { id, request }) = read_frame(&mut calls)? {
+        let (host, scripts) = (host.clone(), scripts.clone());
+        thread::spawn(move || {
+            let message = Message::Answer { id, answer: answer(id, request, &scripts) };
+            if let Err(error) = host.send(&message) {
+                println!("bed-agent: call {id}: {error}");
+            }
+        });
+    }
+    Ok(())
+}
+
+/// The device of the port with our name. The kernel adds ports in its own time, so a missing one is awaited.
+fn port_device() -> io::Result<PathBuf> {
+    let watch = inotify::init(CreateFlags::CLOEXEC)?;
+    inotify::add_watch(&watch, "/dev", WatchFlags::CREATE)?;
+    let mut buffer = [MaybeUninit::uninit(); 1024];
+    let mut events = inotify::Reader::new(&watch, &mut buffer);
+    loop {
+        for entry in fs::read_dir("/sys/class/virtio-ports")? {
+            let entry = entry?;
+            let device = Path::new("/dev").join(entry.file_name());
+            let name = fs::read_to_string(entry.path().join("name")).unwrap_or_default();
+            if name.trim_end() == PORT_NAME && device.exists() {
+                return Ok(device);
+            }
+        }
+        events.next()?;
+    }
+}
+
+fn answer(id: u32, request: Request, scripts: &Scripts) -> Result<Answer, String> {
+    match request {
+        Request::Run { script } => scripts.run(id, &script).map(Answer::Exited),
+        Request::Kill { id } => {
+            scripts.kill(id);
+            Ok(Answer::Done)
+        }
+        Request::Write { path, bytes } => {
+            write(Path::new(&path), &bytes).map(|()| Answer::Done).map_err(|error| format!("{path}: {error}"))
+        }
+        Request::Read { path } => fs::read(&path).map(Answer::Bytes).map_err(|error| format!("{path}: {error}")),
+        Request::ForgetLogs { guest } => {
+            forget_logs(&guest).map(|()| Answer::Done).map_err(|error| format!("logs of {guest}: {error}"))
+        }
+        Request::Xenstore(operation) => xenstore::perform(&operation),
+        Request::Ping(wanted) => ping::ping(&wanted).map(Answer::Ping).map_err(|error| format!("ping: {error}")),
+        Request::TcpConnections(wanted) => Ok(Answer::TcpConnections(tcp::connections(&wanted))),
+        Request::TcpStream(wanted) => Ok(Answer::TcpStream(tcp::stream(&wanted))),
+        Request::UdpEcho(wanted) => udp::echo(&wanted).map(Answer::UdpEcho).map_err(|error| format!("udp: {error}")),
+    }
+}
+
+fn write(path: &Path, bytes: &[u8]) -> io::Result<()> {
+    if let Some(directory) = path.parent() {
+        fs::create_dir_all(directory)?;
+    }
+    fs::write(path, bytes)
+}
+
+fn forget_logs(guest: &str) -> io::Result<()> {
+    for path in follow::logs_of(guest) {
+        match fs::remove_file(path) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+            _ => {}
+        }
+    }
+    Ok(())
+}

@@ -1,0 +1,189 @@
+//! Questions to apt and dpkg: what a package depends on, and its files.
+//!
+//! Packages are downloaded and unpacked, never installed; only QEMU is installed, because it needs half of a system around it.
+
+use anyhow::{Context, Result, bail};
+use std::collections::{BTreeMap, BTreeSet};
+use std::fs;
+use std::io::{BufRead, BufReader};
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+
+/// A package as apt knows it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Package {
+    /// Its name, without architecture.
+    pub name: String,
+    /// The version that would be downloaded.
+    pub version: String,
+    /// Whether it holds nothing but shared libraries.
+    pub library: bool,
+    /// Names of packages that it depends on; of alternatives the first.
+    pub depends: Vec<String>,
+    /// Size of its file.
+    pub size_bytes: u64,
+}
+
+/// Whether this process may change the system.
+#[must_use]
+pub fn is_root() -> bool {
+    // The owner of /proc/self is the effective user of this process.
+    use std::os::unix::fs::MetadataExt;
+    fs::metadata("/proc/self").is_ok_and(|metadata| metadata.uid() == 0)
+}
+
+/// Asks apt about packages, in the given Debian architecture.
+///
+/// # Errors
+/// apt is missing, or does not know one of them.
+pub fn show(names: &BTreeSet<String>, architecture: &str) -> Result<Vec<Package>> {
+    let mut command = Command::new("apt-cache");
+    command.args(["show", "--no-all-versions"]).args(names.iter().map(|name| format!("{name}:{architecture}")));
+    let output = command
+        .stderr(Stdio::piped())
+        .output()
+        .context("this bed is made from Debian packages, but there is no apt-cache")?;
+    let packages = parse(&String::from_utf8_lossy(&output.stdout));
+    let known: BTreeSet<_> = packages.iter().map(|package| package.name.as_str()).collect();
+    let unknown: Vec<_> = names.iter().map(String::as_str).filter(|name| !known.contains(name)).collect();
+    if !unknown.is_empty() {
+        bail!("apt knows no package {} for {architecture}", unknown.join(", "));
+    }
+    Ok(packages)
+}
+
+/// All of `wanted` and the libraries that they need, directly or through other libraries.
+///
+/// Programs that a package depends on (an init system, Python, udev) are left out: nothing of theirs runs in the bed.
+///
+/// # Errors
+/// As [`show`].
+pub fn with_libraries(wanted: &[String], architecture: &str) -> Result<Vec<Package>> {
+    let mut found: BTreeMap<String, Package> = BTreeMap::new();
+    let mut seen: BTreeSet<String> = BTreeSet::new();
+    let mut ask: BTreeSet<String> = wanted.iter().cloned().collect();
+    while !ask.is_empty() {
+        let answers = show(&ask, architecture)?;
+        seen.append(&mut ask);
+        for package in answers {
+            if wanted.contains(&package.name) || package.library {
+                let likely_libraries =
+                    package.depends.iter().filter(|name| name.starts_with("lib") || name.starts_with("zlib"));
+                ask.extend(likely_libraries.filter(|name| !seen.contains(*name)).cloned());
+                found.insert(package.name.clone(), package);
+            }
+        }
+    }
+    Ok(found.into_values().collect())
+}
+
+/// Fetches the lists of packages anew.
+///
+/// # Errors
+/// Not root, or apt fails.
+pub fn update() -> Result<()> {
+    if !is_root() {
+        bail!("apt's lists of packages are missing or old; please type: sudo apt-get update");
+    }
+    quiet(Command::new("apt-get").args(["update", "-q"]))
+}
+
+/// Installs a program of the host with apt, or says what to type.
+///
+/// # Errors
+/// Not root, or apt fails.
+pub fn install(package: &str, why: &str) -> Result<()> {
+    let arguments = ["install", "--yes", "--no-install-recommends", package];
+    if !is_root() {
+        bail!("{why}; please type: sudo apt-get install --no-install-recommends {package}");
+    }
+    let install = || quiet(Command::new("apt-get").args(arguments).env("DEBIAN_FRONTEND", "noninteractive"));
+    install().or_else(|_| update().and_then(|()| install()))
+}
+
+/// Downloads packages into a folder, and calls `each` with the line that apt prints for each of them.
+///
+/// # Errors
+/// apt fails: then the lists may be older than what the archive still has.
+pub fn download(packages: &[&Package], architecture: &str, folder: &Path, mut each: impl FnMut(usize)) -> Result<()> {
+    let mut command = Command::new("apt-get");
+    command.args(["download", "-q"]).current_dir(folder).stdout(Stdio::piped()).stderr(Stdio::piped());
+    command.args(packages.iter().map(|package| format!("{}:{architecture}={}", package.name, package.version)));
+    let mut child = command.spawn().context("apt-get")?;
+    let lines =
+        child.stdout.take().map(BufReader::new).into_iter().flat_map(|reader| reader.lines().map_while(Result::ok));
+    for (number, _) in lines.filter(|line| line.starts_with("Get:")).enumerate() {
+        each(number + 1);
+    }
+    let output = child.wait_with_output()?;
+    if !output.status.success() {
+        bail!("apt-get download: {}", String::from_utf8_lossy(&output.stderr).trim());
+    }
+    Ok(())
+}
+
+/// The file that [`download`] leaves for a package.
+///
+/// # Errors
+/// There is none.
+pub fn downloaded(package: &Package, folder: &Path) -> Result<PathBuf> {
+    let prefix = format!("{}_", package.name);
+    for entry in fs::read_dir(folder)? {
+        let name = entry?.file_name();
+        if name.to_string_lossy().starts_with(&prefix) {
+            return Ok(folder.join(name));
+        }
+    }
+    bail!("apt-get downloaded no file for {}", package.name)
+}
+
+/// Unpacks a package's files below `root`; none of its scripts run.
+///
+/// # Errors
+/// dpkg-deb is missing or fails.
+pub fn unpack(file: &Path, root: &Path) -> Result<()> {
+    quiet(Command::new("dpkg-deb").arg("-x").arg(file).arg(root))
+}
+
+/// Runs a command and shows what it printed only when it fails.
+fn quiet(command: &mut Command) -> Result<()> {
+    let output = command.stdin(Stdio::null()).output().with_context(|| format!("{command:?}"))?;
+    if !output.status.success() {
+        let (out, error) = (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
+        bail!("{command:?}: {}\n{}{}", output.status, out, error);
+    }
+    Ok(())
+}
+
+/// Reads what `apt-cache show` prints: paragraphs of `Field: value` lines.
+fn parse(text: &str) -> Vec<Package> {
+    let paragraph = |paragraph: &str| {
+        let field = |name: &str| paragraph.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(": "));
+        let alternatives = field("Depends").unwrap_or_default().split(", ");
+        let first = |alternatives: &str| {
+            alternatives.split([' ', ':']).next().filter(|name| !name.is_empty()).map(str::to_owned)
+        };
+        Some(Package {
+            name: field("Package")?.to_owned(),
+            version: field("Version")?.to_owned(),
+            library: field("Section") == Some("libs"),
+            depends: alternatives.filter_map(first).collect(),
+            size_bytes: field("Size").and_then(|size| size.parse().ok()).unwrap_or(0),
+        })
+    };
+    text.split("\n\n").filter_map(paragraph).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn paragraphs_are_read_with_their_first_alternatives() {
+        let text = "Package: a\nVersion: 1:2-3\nSection: admin\nDepends: libx1 (>= 2), python3:any, lsb-base | y\nSize: 77\nDescription: t\n more\n\nPackage: b\nVersion: 1\nSection: libs\n\n";
+        let [a, b] = parse(text).try_into().unwrap();
+        assert_eq!(a.depends, ["libx1", "python3", "lsb-base"]);
+        assert_eq!((a.version.as_str(), a.library, a.size_bytes), ("1:2-3", false, 77));
+        assert_eq!((b.depends.len(), b.library), (0, true));
+    }
+}

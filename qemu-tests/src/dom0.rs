@@ -1,0 +1,198 @@
+//! What can be done in dom0, through the agent.
+
+use crate::guest::{Guest, GuestSpec};
+use crate::link::Link;
+use anyhow::{Result, bail};
+use bed_agent::protocol::{
+    Answer, Output, Ping, PingResult, Request, TcpConnections, TcpConnectionsResult, TcpStream, TcpStreamResult,
+    UdpEcho, UdpEchoResult, Xenstore,
+};
+use std::sync::Arc;
+use std::time::Duration;
+
+/// Longest wait for a script or another short call.
+const CALL_PATIENCE: Duration = Duration::from_secs(60);
+
+/// A handle to dom0; clones lead to the same one, from any thread.
+#[derive(Debug, Clone)]
+pub struct Dom0(Arc<Link>);
+
+impl Dom0 {
+    pub(crate) fn new(link: Arc<Link>) -> Self {
+        Self(link)
+    }
+
+    pub(crate) fn link(&self) -> &Link {
+        &self.0
+    }
+
+    /// Runs a script in dom0's shell to its end.
+    ///
+    /// # Errors
+    /// It did not end within a minute, or dom0 is gone. A script that fails is no error: see its status.
+    pub fn shell(&self, script: &str) -> Result<Output> {
+        self.shell_within(script, CALL_PATIENCE)
+    }
+
+    /// Runs a script that may take longer.
+    ///
+    /// # Errors
+    /// As [`Bed::shell`].
+    pub fn shell_within(&self, script: &str, patience: Duration) -> Result<Output> {
+        match self.call(Request::Run { script: script.to_owned() }, patience)? {
+            Answer::Exited(output) => Ok(output),
+            other => unexpected(&other),
+        }
+    }
+
+    /// Runs a script that must succeed; returns what it printed.
+    ///
+    /// # Errors
+    /// It failed: then what it printed is in the message. Otherwise as [`Bed::shell`].
+    pub fn must(&self, script: &str) -> Result<String> {
+        let output = self.shell(script)?;
+        let (out, error) = (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
+        match output.status {
+            0 => Ok(out.into_owned()),
+            status => bail!("in dom0: {script}: exit status {status}\n{out}{error}"),
+        }
+    }
+
+    /// Writes a file in dom0, creating the directories above it.
+    ///
+    /// # Errors
+    /// dom0 cannot write it, or is gone.
+    pub fn put(&self, path: &str, bytes: &[u8]) -> Result<()> {
+        self.done(Request::Write { path: path.to_owned(), bytes: bytes.to_vec() })
+    }
+
+    /// Reads a file in dom0.
+    ///
+    /// # Errors
+    /// dom0 cannot read it, or is gone.
+    pub fn read(&self, path: &str) -> Result<Vec<u8>> {
+        match self.call(Request::Read { path: path.to_owned() }, CALL_PATIENCE)? {
+            Answer::Bytes(bytes) => Ok(bytes),
+            other => unexpected(&other),
+        }
+    }
+
+    /// A xenstore node's value, byte for byte; `None` when there is no such node.
+    ///
+    /// # Errors
+    /// xenstored refuses, or dom0 is gone.
+    pub fn xenstore_read(&self, path: &str) -> Result<Option<Vec<u8>>> {
+        self.xenstore_value(Xenstore::Read(path.to_owned()), CALL_PATIENCE)
+    }
+
+    /// Sets a xenstore node's value.
+    ///
+    /// # Errors
+    /// xenstored refuses, or dom0 is gone.
+    pub fn xenstore_write(&self, path: &str, value: &[u8]) -> Result<()> {
+        self.done(Request::Xenstore(Xenstore::Write(path.to_owned(), value.to_vec())))
+    }
+
+    /// The names below a xenstore node.
+    ///
+    /// # Errors
+    /// There is no such node, or dom0 is gone.
+    pub fn xenstore_list(&self, path: &str) -> Result<Vec<String>> {
+        match self.call(Request::Xenstore(Xenstore::List(path.to_owned())), CALL_PATIENCE)? {
+            Answer::Names(names) => Ok(names),
+            other => unexpected(&other),
+        }
+    }
+
+    /// Waits until a xenstore node has a value (`None`: until it is gone); returns what it is at last.
+    ///
+    /// # Errors
+    /// xenstored refuses, or dom0 is gone.
+    pub fn xenstore_wait(&self, path: &str, value: Option<&[u8]>, patience: Duration) -> Result<Option<Vec<u8>>> {
+        let deadline_ms = u32::try_from(patience.as_millis()).unwrap_or(u32::MAX);
+        let operation = Xenstore::WaitFor { path: path.to_owned(), value: value.map(<[u8]>::to_vec), deadline_ms };
+        self.xenstore_value(operation, patience + CALL_PATIENCE)
+    }
+
+    /// Sends echo requests from dom0.
+    ///
+    /// # Errors
+    /// dom0 is gone.
+    pub fn ping(&self, ping: &Ping) -> Result<PingResult> {
+        let lasting = Duration::from_micros(u64::from(ping.count) * u64::from(ping.interval_us))
+            + Duration::from_millis(ping.patience_ms.into());
+        match self.call(Request::Ping(ping.clone()), lasting + CALL_PATIENCE)? {
+            Answer::Ping(result) => Ok(result),
+            other => unexpected(&other),
+        }
+    }
+
+    /// Opens many TCP connections from dom0 to an echo server.
+    ///
+    /// # Errors
+    /// They did not end in time, or dom0 is gone.
+    pub fn tcp_connections(&self, wanted: &TcpConnections, patience: Duration) -> Result<TcpConnectionsResult> {
+        match self.call(Request::TcpConnections(wanted.clone()), patience)? {
+            Answer::TcpConnections(result) => Ok(result),
+            other => unexpected(&other),
+        }
+    }
+
+    /// Sends a long stream from dom0 to a TCP echo server and checks what comes back.
+    ///
+    /// # Errors
+    /// It did not end in time, or dom0 is gone.
+    pub fn tcp_stream(&self, wanted: &TcpStream, patience: Duration) -> Result<TcpStreamResult> {
+        match self.call(Request::TcpStream(wanted.clone()), patience)? {
+            Answer::TcpStream(result) => Ok(result),
+            other => unexpected(&other),
+        }
+    }
+
+    /// Sends datagrams from dom0 to a UDP echo server.
+    ///
+    /// # Errors
+    /// They did not end in time, or dom0 is gone.
+    pub fn udp_echo(&self, wanted: &UdpEcho, patience: Duration) -> Result<UdpEchoResult> {
+        match self.call(Request::UdpEcho(wanted.clone()), patience)? {
+            Answer::UdpEcho(result) => Ok(result),
+            other => unexpected(&other),
+        }
+    }
+
+    /// Starts a guest with `xl`.
+    ///
+    /// # Errors
+    /// `xl` refuses it: its words are in the message.
+    pub fn create(&self, spec: &GuestSpec) -> Result<Guest> {
+        Guest::create(self.clone(), spec)
+    }
+
+    /// Forgets the logs of earlier guests of a name, here and in dom0.
+    pub(crate) fn forget_logs(&self, guest: &str) -> Result<()> {
+        self.done(Request::ForgetLogs { guest: guest.to_owned() })
+    }
+
+    fn xenstore_value(&self, operation: Xenstore, patience: Duration) -> Result<Option<Vec<u8>>> {
+        match self.call(Request::Xenstore(operation), patience)? {
+            Answer::Value(value) => Ok(value),
+            other => unexpected(&other),
+        }
+    }
+
+    fn done(&self, request: Request) -> Result<()> {
+        match self.call(request, CALL_PATIENCE)? {
+            Answer::Done => Ok(()),
+            other => unexpected(&other),
+        }
+    }
+
+    fn call(&self, request: Request, patience: Duration) -> Result<Answer> {
+        self.0.call(request, patience)
+    }
+}
+
+/// The agent answered a question that was not asked: host and agent are of different versions.
+fn unexpected<T>(answer: &Answer) -> Result<T> {
+    bail!("dom0's agent answered something else: {answer:?}")
+}

@@ -1,0 +1,178 @@
+//! The emulated machines that the bed runs on, one file for each CPU, and the QEMU process.
+
+mod x86_64;
+
+use crate::packages::Set;
+use crate::progress::Progress;
+use anyhow::{Context, Result, bail};
+use std::fs;
+use std::net::{Ipv4Addr, SocketAddrV4};
+use std::os::fd::OwnedFd;
+use std::os::unix::net::UnixStream;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+
+/// A CPU that Spore runs on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Arch {
+    /// 64-bit x86, paravirtualised guests.
+    X86_64,
+}
+
+impl Arch {
+    /// All of them.
+    pub const ALL: [Arch; 1] = [Arch::X86_64];
+
+    /// The name on command lines and in paths.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Arch::X86_64 => "x86_64",
+        }
+    }
+
+    /// The machine that emulates this CPU.
+    #[must_use]
+    pub fn machine(self) -> &'static dyn Machine {
+        match self {
+            Arch::X86_64 => &x86_64::X86_64,
+        }
+    }
+}
+
+impl std::str::FromStr for Arch {
+    type Err = anyhow::Error;
+
+    fn from_str(name: &str) -> Result<Self> {
+        let all = Self::ALL.map(Self::name).join(", ");
+        Self::ALL
+            .into_iter()
+            .find(|arch| arch.name() == name)
+            .with_context(|| format!("no machine for {name}; there is: {all}"))
+    }
+}
+
+/// What differs from one emulated machine to the next.
+pub trait Machine: Sync {
+    /// dom0's packages.
+    fn packages(&self) -> Set;
+    /// QEMU's program and the Debian package that has it.
+    fn qemu(&self) -> (&'static str, &'static str);
+    /// Rust's name of the target that dom0's agent is built for.
+    fn agent_target(&self) -> &'static str;
+    /// Debian's name for the folder of this CPU's libraries.
+    fn triplet(&self) -> &'static str;
+    /// Kernel modules of the bus that the virtio devices sit on.
+    fn modules(&self) -> &'static [&'static str];
+    /// Makes Xen and dom0's kernel as QEMU takes them, when they are not there yet.
+    ///
+    /// # Errors
+    /// The packages are missing or hold something else.
+    fn prepare(&self, progress: &mut dyn Progress) -> Result<()>;
+    /// QEMU's arguments that name the machine and what it boots; those for devices that all machines have come after them.
+    ///
+    /// # Errors
+    /// [`Machine::prepare`] has not been called.
+    fn arguments(&self, initramfs: &Path) -> Result<Vec<String>>;
+    /// The suffix of virtio devices on this machine's bus, as in `virtio-net-pci`.
+    fn virtio_bus(&self) -> &'static str;
+}
+
+/// A port of the host's loopback interface that leads to a guest.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Forward {
+    /// Port on 127.0.0.1.
+    pub host_port: u16,
+    /// Where it leads.
+    pub guest: SocketAddrV4,
+    /// UDP instead of TCP.
+    pub udp: bool,
+}
+
+/// A running QEMU, killed on drop.
+#[derive(Debug)]
+pub struct Qemu(Child);
+
+impl Qemu {
+    /// Starts the machine; its serial console goes to the file `serial`. The stream leads to the agent's port.
+    ///
+    /// # Errors
+    /// QEMU cannot be started.
+    pub fn start(arch: Arch, initramfs: &Path, forwards: &[Forward], serial: &Path) -> Result<(Qemu, UnixStream)> {
+        let machine = arch.machine();
+        let (program, package) = machine.qemu();
+        let (agent, theirs) = UnixStream::pair().context("make a pair of sockets")?;
+        // Another bed may still write to a file of this name: it keeps its own.
+        let _ = fs::remove_file(serial);
+        let mut command = Command::new(program);
+        command.args(["-nodefaults", "-no-user-config", "-display", "none", "-no-reboot"]);
+        command.args(machine.arguments(initramfs)?).arg("-serial").arg(format!("file:{}", comma(serial)?));
+        let bus = machine.virtio_bus();
+        // QEMU's standard input is the socket, so nothing needs a name in a file system.
+        command.args(["-chardev", "socket,id=agent,fd=0", "-device", &format!("virtio-serial-{bus}")]);
+        command.args(["-device", &format!("virtserialport,chardev=agent,name={}", bed_agent::protocol::PORT_NAME)]);
+        command.args(["-netdev", &network(forwards), "-device", &format!("virtio-net-{bus},netdev=net")]);
+        let errors = serial.with_extension("qemu");
+        let error_file = fs::File::create(&errors).with_context(|| format!("create {}", errors.display()))?;
+        command.stdin(Stdio::from(OwnedFd::from(theirs))).stdout(Stdio::null()).stderr(error_file);
+        match command.spawn() {
+            Ok(child) => Ok((Qemu(child), agent)),
+            Err(error) => bail!("{program}: {error}; it is in the Debian package {package}"),
+        }
+    }
+
+    /// Whether it has ended, and how.
+    #[must_use]
+    pub fn ended(&mut self) -> Option<String> {
+        self.0.try_wait().ok().flatten().map(|status| status.to_string())
+    }
+}
+
+impl Drop for Qemu {
+    fn drop(&mut self) {
+        // It may have ended by itself.
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
+/// QEMU's user network: DHCP and the host's loopback interface at 10.0.2.2, and the forwarded ports.
+fn network(forwards: &[Forward]) -> String {
+    let mut network = "user,id=net".to_owned();
+    for Forward { host_port, guest, udp } in forwards {
+        let protocol = if *udp { "udp" } else { "tcp" };
+        network += &format!(",hostfwd={protocol}:{}:{host_port}-{}:{}", Ipv4Addr::LOCALHOST, guest.ip(), guest.port());
+    }
+    network
+}
+
+/// A path as part of a QEMU option, where a comma is written twice.
+fn comma(path: &Path) -> Result<String> {
+    let path = path.to_str().with_context(|| format!("{} is not UTF-8", path.display()))?;
+    Ok(path.replace(',', ",,"))
+}
+
+/// Writes a file so that others see the old one or the new one, whole.
+///
+/// # Errors
+/// What the file system reports.
+pub fn write_whole(path: &Path, content: &[u8]) -> Result<()> {
+    let new: PathBuf = path.with_extension(format!("new-{}", std::process::id()));
+    fs::write(&new, content).with_context(|| format!("write {}", new.display()))?;
+    fs::rename(&new, path).with_context(|| format!("write {}", path.display()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn forwards_become_options_of_the_network() {
+        let guest = SocketAddrV4::new(Ipv4Addr::new(10, 0, 2, 50), 7);
+        let forwards = [Forward { host_port: 8007, guest, udp: false }, Forward { host_port: 8008, guest, udp: true }];
+        assert_eq!(
+            network(&forwards),
+            "user,id=net,hostfwd=tcp:127.0.0.1:8007-10.0.2.50:7,hostfwd=udp:127.0.0.1:8008-10.0.2.50:7"
+        );
+    }
+}

@@ -1,0 +1,148 @@
+//! The Debian packages that the bed is made of: found, downloaded and unpacked below `target/bed`.
+//!
+//! Two sets: what runs in dom0 (one for each CPU), and what runs on the host (the MQTT broker and its clients, Xen's C headers).
+//! A set that is complete is never looked at again, unless what is wanted changed: a list beside it says what is there.
+
+use crate::apt::{self, Package};
+use crate::place;
+use crate::progress::Progress;
+use anyhow::{Context, Result, bail};
+use std::collections::BTreeSet;
+use std::fs;
+use std::path::PathBuf;
+
+/// A set of packages and where it is unpacked.
+#[derive(Debug, Clone)]
+pub struct Set {
+    /// The set's name and folder: a machine's, or "host".
+    pub name: &'static str,
+    /// Debian's name of the CPU.
+    pub architecture: &'static str,
+    /// Packages by name; the libraries that they need come along.
+    pub wanted: &'static [&'static str],
+    /// Packages that stand for the newest version of another one, whose name begins with the second part.
+    pub newest: &'static [(&'static str, &'static str)],
+}
+
+/// What the host itself runs or reads.
+pub const HOST: Set = Set {
+    name: "host",
+    architecture: if cfg!(target_arch = "aarch64") { "arm64" } else { "amd64" },
+    wanted: &["libc6", "libxen-dev", "mosquitto", "mosquitto-clients"],
+    newest: &[],
+};
+
+impl Set {
+    fn folder(&self) -> PathBuf {
+        place::bed().join(self.name)
+    }
+
+    /// The folder that looks like the root of a system with these packages.
+    #[must_use]
+    pub fn root(&self) -> PathBuf {
+        self.folder().join("root")
+    }
+
+    /// The version in the name of an unpacked package, such as `6.1.0-56-amd64` of `linux-image-6.1.0-56-amd64`.
+    ///
+    /// # Errors
+    /// The set is not complete.
+    pub fn version_in_name(&self, prefix: &str) -> Result<String> {
+        let list = fs::read_to_string(self.list())
+            .with_context(|| format!("the packages for {} are missing: run setup", self.name))?;
+        let name = list.lines().skip(1).filter_map(|line| line.split(' ').next());
+        let version = name
+            .filter_map(|name| name.strip_prefix(prefix))
+            .find(|version| version.starts_with(|first: char| first.is_ascii_digit()));
+        version.map(str::to_owned).with_context(|| format!("no package {prefix}<version> is unpacked"))
+    }
+
+    fn list(&self) -> PathBuf {
+        self.folder().join("packages")
+    }
+
+    /// The list's first line: a change here means that the set must be made anew.
+    fn headline(&self) -> String {
+        let newest = self.newest.iter().map(|(meta, _)| *meta);
+        let names: Vec<_> = self.wanted.iter().copied().chain(newest).collect();
+        format!("for {}: {}", self.architecture, names.join(" "))
+    }
+
+    /// Downloads and unpacks what is missing.
+    ///
+    /// # Errors
+    /// No apt, no network, or lists of packages that only root can renew; the message says what to type.
+    pub fn provide(&self, progress: &mut dyn Progress) -> Result<()> {
+        let headline = self.headline();
+        if fs::read_to_string(self.list()).is_ok_and(|list| list.lines().next() == Some(&headline)) {
+            return Ok(());
+        }
+        progress.say(&format!("packages for {}: asking apt", self.name));
+        let packages = match self.resolve() {
+            Ok(packages) => packages,
+            Err(error) => {
+                progress.say(&format!("{error:#}; renewing apt's lists"));
+                apt::update()?;
+                self.resolve()?
+            }
+        };
+        let packages = match self.fetch(&packages, progress) {
+            Ok(()) => packages,
+            Err(error) => {
+                // The archive drops old versions: lists that are a few weeks old name files that are gone.
+                progress.say(&format!("{error:#}; renewing apt's lists"));
+                apt::update()?;
+                let packages = self.resolve()?;
+                self.fetch(&packages, progress)?;
+                packages
+            }
+        };
+        let lines = packages.iter().map(|package| format!("{} {}", package.name, package.version));
+        let list: Vec<_> = std::iter::once(headline).chain(lines).collect();
+        fs::write(self.list(), list.join("\n") + "\n").context("write the list of packages")
+    }
+
+    fn resolve(&self) -> Result<Vec<Package>> {
+        let mut wanted: Vec<String> = self.wanted.iter().map(|name| (*name).to_owned()).collect();
+        let metas: BTreeSet<String> = self.newest.iter().map(|(meta, _)| (*meta).to_owned()).collect();
+        if !metas.is_empty() {
+            let answers = apt::show(&metas, self.architecture)?;
+            for (meta, prefix) in self.newest {
+                let names = answers.iter().filter(|package| package.name == *meta).flat_map(|package| &package.depends);
+                let Some(name) = names.into_iter().find(|name| name.starts_with(prefix)) else {
+                    bail!("package {meta} names no {prefix}*");
+                };
+                wanted.push(name.clone());
+            }
+        }
+        apt::with_libraries(&wanted, self.architecture)
+    }
+
+    fn fetch(&self, packages: &[Package], progress: &mut dyn Progress) -> Result<()> {
+        let stamps = self.folder().join("unpacked");
+        let downloads = self.folder().join("downloads");
+        for folder in [&stamps, &downloads, &self.root()] {
+            fs::create_dir_all(folder).with_context(|| format!("make {}", folder.display()))?;
+        }
+        let stamp = |package: &Package| stamps.join(format!("{}_{}", package.name, package.version));
+        let missing: Vec<_> = packages.iter().filter(|package| !stamp(package).exists()).collect();
+        if missing.is_empty() {
+            return Ok(());
+        }
+        let megabytes = missing.iter().map(|package| package.size_bytes).sum::<u64>() / 1_000_000;
+        progress.say(&format!("packages for {}: downloading {} ({megabytes} MB)", self.name, missing.len()));
+        apt::download(&missing, self.architecture, &downloads, |number| {
+            if number % 10 == 0 {
+                progress.say(&format!("  {number} of {}", missing.len()));
+            }
+        })?;
+        progress.say(&format!("packages for {}: unpacking below {}", self.name, self.root().display()));
+        for package in missing {
+            let file = apt::downloaded(package, &downloads)?;
+            apt::unpack(&file, &self.root())?;
+            fs::remove_file(file)?;
+            fs::write(stamp(package), "")?;
+        }
+        Ok(())
+    }
+}
