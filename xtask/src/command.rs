@@ -7,7 +7,10 @@ use clap::{Parser, Subcommand};
 
 use crate::terminal::{self, Style};
 
+mod boot;
 mod build_image;
+mod host;
+mod logs;
 mod setup;
 mod size;
 
@@ -22,6 +25,9 @@ struct Arguments {
 #[derive(Debug, Subcommand)]
 enum Command {
     BuildImage(build_image::Arguments),
+    Boot(boot::Arguments),
+    Host(host::Arguments),
+    Logs(logs::Arguments),
     Size(size::Arguments),
     Setup(setup::Arguments),
 }
@@ -30,6 +36,9 @@ enum Command {
 pub fn run() -> ExitCode {
     let result = match Arguments::parse().command {
         Command::BuildImage(arguments) => build_image::run(&arguments),
+        Command::Boot(arguments) => boot::run(&arguments),
+        Command::Host(arguments) => host::run(&arguments),
+        Command::Logs(arguments) => logs::run(&arguments),
         Command::Size(arguments) => size::run(&arguments),
         Command::Setup(arguments) => setup::run(&arguments),
     };

@@ -7,7 +7,9 @@
 
 pub mod arch;
 pub mod command;
+pub mod guest;
 pub mod image;
+pub mod interrupt;
 pub mod process;
 pub mod schema;
 pub mod setup;

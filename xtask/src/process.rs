@@ -17,7 +17,9 @@ fn line(command: &Command) -> String {
     let mut words = Vec::new();
     for (key, value) in command.get_envs() {
         if let Some(value) = value {
-            words.push(format!("{}={}", key.to_string_lossy(), quoted(value)));
+            // What one would type; xtask uses the other form because it allows spaces in a flag.
+            let key = key.to_string_lossy().replace("CARGO_ENCODED_RUSTFLAGS", "RUSTFLAGS");
+            words.push(format!("{key}={}", quoted(value)));
         }
     }
     let program = std::path::Path::new(command.get_program());

@@ -7,11 +7,10 @@ use std::process::Command;
 
 use anyhow::{Context, Result, bail};
 
+use crate::arch::Arch;
+use crate::guest;
 use crate::process;
-use crate::workspace::Workspace;
-
-/// The host's target triple in which the bed's own programs are built: static, for they run in a bare initramfs.
-const STATIC_TARGET: &str = "x86_64-unknown-linux-musl";
+use crate::terminal::{self, Style};
 
 /// What building an image needs: the standard library's source.
 ///
@@ -22,14 +21,22 @@ pub fn for_images() -> Result<()> {
     need(&sysroot.join("lib/rustlib/src/rust/library/core/src/lib.rs"), &["component", "add", "rust-src"])
 }
 
-/// What the bed needs in addition: a target for its agent, and Debian's packages.
+/// What booting an image needs in addition: QEMU, Debian's packages, the bed's agent.
 ///
 /// # Errors
 /// Says what to type when something cannot be brought.
-pub fn for_bed(_workspace: &Workspace) -> Result<()> {
+pub fn for_bed(arch: Arch) -> Result<()> {
     for_images()?;
-    let sysroot = sysroot()?;
-    need(&sysroot.join("lib/rustlib").join(STATIC_TARGET).join("lib"), &["target", "add", STATIC_TARGET])
+    qemu_tests::setup::setup(guest::machine(arch), &mut Lines)
+}
+
+/// Shows what the bed's setup does.
+struct Lines;
+
+impl qemu_tests::progress::Progress for Lines {
+    fn say(&mut self, line: &str) {
+        terminal::say(terminal::on_stderr(line, Style::Dim));
+    }
 }
 
 /// Lets rustup bring what `path` belongs to.

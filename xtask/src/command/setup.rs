@@ -4,8 +4,9 @@ use std::process::ExitCode;
 
 use anyhow::Result;
 
+use crate::arch::Arch;
 use crate::setup;
-use crate::workspace::Workspace;
+use crate::terminal::{self, Style};
 
 /// Bring what is missing: a rustup component, a rustup target, the Debian packages that the test bed is made of.
 ///
@@ -13,10 +14,15 @@ use crate::workspace::Workspace;
 /// the bed are downloaded and unpacked below target/, not installed; QEMU is installed where it is missing and this is
 /// root, else the command to type is shown.
 #[derive(Debug, clap::Args)]
-pub struct Arguments {}
+pub struct Arguments {
+    /// The processor that the bed emulates.
+    #[arg(long, value_enum, default_value_t = Arch::X86_64)]
+    arch: Arch,
+}
 
 /// Runs it.
-pub fn run(_: &Arguments) -> Result<ExitCode> {
-    setup::for_bed(&Workspace::load()?)?;
+pub fn run(arguments: &Arguments) -> Result<ExitCode> {
+    setup::for_bed(arguments.arch)?;
+    terminal::say(terminal::on_stderr("nothing is missing", Style::Green));
     Ok(ExitCode::SUCCESS)
 }
