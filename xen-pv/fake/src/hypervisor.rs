@@ -1,0 +1,274 @@
+//! The fake hypervisor: one guest's grant table and event channels.
+
+use std::cell::{Cell, RefCell};
+use std::ptr::NonNull;
+use std::rc::Rc;
+use std::sync::atomic::{AtomicU16, Ordering};
+
+use xen_pv::hypervisor::{Error, Hypervisor};
+use xen_pv::memory::{PAGE_SIZE, Page};
+use xen_pv::shared_page::{Shared, SharedPage};
+use xen_sys::grant_table::{EntryV1, GTF_PERMIT_ACCESS, GTF_READING, GTF_READONLY, GTF_WRITING};
+use xen_sys::types::{Domid, Gfn, GrantRef, Port};
+
+/// The number of the first page that is named to the hypervisor, so that 0 is never a page.
+const FIRST_GFN: u64 = 0x1000;
+
+/// A handle to the fake hypervisor, as the guest holds it.
+#[derive(Debug, Clone)]
+pub struct FakeXen(Rc<State>);
+
+#[derive(Debug)]
+struct State {
+    entries: NonNull<EntryV1>,
+    entry_count: u32,
+    /// Address of each page that the guest has named.
+    pages: RefCell<Vec<NonNull<u8>>>,
+    ports: RefCell<Vec<FakePort>>,
+    /// Ports that a guest may have.
+    port_limit: Cell<usize>,
+    /// Hypercalls that sent an event.
+    notifications: Cell<u32>,
+}
+
+#[derive(Debug, Clone, Copy)]
+struct FakePort {
+    open: bool,
+    remote: Domid,
+    /// The guest's pending bit.
+    pending: bool,
+    /// Events for the other end.
+    outgoing: u32,
+}
+
+impl FakeXen {
+    /// A hypervisor whose guest has a grant table of `entry_count` entries.
+    #[must_use]
+    pub fn new(entry_count: u32) -> Self {
+        let zero = EntryV1 { flags: 0, domid: Domid(0), frame: 0 };
+        // A real table is mapped for ever as well.
+        let entries = Box::leak(vec![zero; entry_count as usize].into_boxed_slice());
+        Self(Rc::new(State {
+            entries: NonNull::from(entries).cast(),
+            entry_count,
+            pages: RefCell::default(),
+            ports: RefCell::default(),
+            port_limit: Cell::new(1024),
+            notifications: Cell::new(0),
+        }))
+    }
+
+    /// Where the guest's grant table is mapped, and its number of entries.
+    #[must_use]
+    pub fn grant_table(&self) -> (NonNull<EntryV1>, u32) {
+        (self.0.entries, self.0.entry_count)
+    }
+
+    /// From now on the guest may have no more than `limit` ports.
+    pub fn limit_ports(&self, limit: usize) {
+        self.0.port_limit.set(limit);
+    }
+
+    /// Number of ports that are open.
+    #[must_use]
+    pub fn open_ports(&self) -> usize {
+        self.0.ports.borrow().iter().filter(|port| port.open).count()
+    }
+
+    /// Number of hypercalls by which the guest sent an event.
+    #[must_use]
+    pub fn notifications(&self) -> u32 {
+        self.0.notifications.get()
+    }
+
+    /// Sets the guest's pending bit, as the other end of the channel does.
+    pub fn raise(&self, port: Port) {
+        if let Some(port) = self.port_mut(port) {
+            port.set(|port| port.pending = true);
+        }
+    }
+
+    /// The other end of a port: says how many events the guest sent since the last call.
+    #[must_use]
+    pub fn take_outgoing(&self, port: Port) -> u32 {
+        let mut count = 0;
+        if let Some(port) = self.port_mut(port) {
+            port.set(|port| count = std::mem::take(&mut port.outgoing));
+        }
+        count
+    }
+
+    /// Who may bind to a port, if it is open.
+    #[must_use]
+    pub fn remote(&self, port: Port) -> Option<Domid> {
+        let ports = self.0.ports.borrow();
+        ports.get(port.0.checked_sub(1)? as usize).filter(|port| port.open).map(|port| port.remote)
+    }
+
+    fn port_mut(&self, port: Port) -> Option<PortMut<'_>> {
+        let index = port.0.checked_sub(1)? as usize;
+        self.0.ports.borrow().get(index).filter(|port| port.open)?;
+        Some(PortMut { xen: self, index })
+    }
+
+    fn flags(&self, reference: GrantRef) -> &AtomicU16 {
+        assert!(reference.0 < self.0.entry_count, "the reference {reference:?} is outside the grant table");
+        // SAFETY: the entry is inside the leaked table.
+        let entry = unsafe { self.0.entries.add(reference.0 as usize) };
+        // SAFETY: the flags are the entry's first field, aligned, and only ever accessed atomically.
+        unsafe { AtomicU16::from_ptr(entry.as_ptr().cast()) }
+    }
+
+    /// The entry's fields besides its flags.
+    fn entry(&self, reference: GrantRef) -> EntryV1 {
+        assert!(reference.0 < self.0.entry_count, "the reference {reference:?} is outside the grant table");
+        // SAFETY: the entry is inside the leaked table.
+        let entry = unsafe { self.0.entries.add(reference.0 as usize) };
+        // SAFETY: there is one thread.
+        unsafe { entry.as_ptr().read_volatile() }
+    }
+
+    /// Whether an entry grants anything.
+    #[must_use]
+    pub fn is_granted(&self, reference: GrantRef) -> bool {
+        self.flags(reference).load(Ordering::SeqCst) & GTF_PERMIT_ACCESS != 0
+    }
+
+    /// Number of entries that grant something.
+    #[must_use]
+    pub fn granted(&self) -> usize {
+        (0..self.0.entry_count).filter(|reference| self.is_granted(GrantRef(*reference))).count()
+    }
+
+    /// The page of an entry, for domain `by`.
+    ///
+    /// # Panics
+    /// When access is not granted, or only for reading: the guest has ended it too early, or never began.
+    fn page(&self, by: Domid, reference: GrantRef, write: bool) -> NonNull<u8> {
+        let entry = self.entry(reference);
+        assert!(entry.flags & GTF_PERMIT_ACCESS != 0, "{by:?} uses {reference:?}, which is not granted");
+        assert_eq!(entry.domid, by, "{reference:?} is granted to another domain");
+        assert!(!write || entry.flags & GTF_READONLY == 0, "{by:?} writes to {reference:?}, which is read-only");
+        let index = u64::from(entry.frame) - FIRST_GFN;
+        self.0.pages.borrow()[index as usize]
+    }
+
+    /// Maps a granted page for domain `by`, for writing unless it is granted read-only.
+    ///
+    /// # Panics
+    /// When access is not granted.
+    #[must_use]
+    pub fn map(&self, by: Domid, reference: GrantRef) -> Mapping {
+        let writable = self.entry(reference).flags & GTF_READONLY == 0;
+        let address = self.page(by, reference, writable);
+        let flags = if writable { GTF_READING | GTF_WRITING } else { GTF_READING };
+        self.flags(reference).fetch_or(flags, Ordering::SeqCst);
+        Mapping { xen: self.clone(), reference, address }
+    }
+
+    /// Copies bytes out of a granted page, as `GNTTABOP_copy` does for domain `by`.
+    ///
+    /// # Panics
+    /// When access is not granted, or the bytes are not within the page.
+    #[must_use]
+    pub fn copy_from(&self, by: Domid, reference: GrantRef, offset: usize, length: usize) -> Vec<u8> {
+        assert!(offset + length <= PAGE_SIZE, "a copy across the end of the page");
+        let address = self.page(by, reference, false);
+        let mut bytes = vec![0; length];
+        // SAFETY: the guest keeps a granted page mapped.
+        unsafe { SharedPage::new(address) }.read_bytes(offset, &mut bytes);
+        bytes
+    }
+
+    /// Copies bytes into a granted page, as `GNTTABOP_copy` does for domain `by`.
+    ///
+    /// # Panics
+    /// When writing is not granted, or the bytes are not within the page.
+    pub fn copy_to(&self, by: Domid, reference: GrantRef, offset: usize, bytes: &[u8]) {
+        assert!(offset + bytes.len() <= PAGE_SIZE, "a copy across the end of the page");
+        let address = self.page(by, reference, true);
+        // SAFETY: the guest keeps a granted page mapped.
+        unsafe { SharedPage::new(address) }.write_bytes(offset, bytes);
+    }
+}
+
+/// A port that is known to be open.
+struct PortMut<'x> {
+    xen: &'x FakeXen,
+    index: usize,
+}
+
+impl PortMut<'_> {
+    fn set(&self, change: impl FnOnce(&mut FakePort)) {
+        change(&mut self.xen.0.ports.borrow_mut()[self.index]);
+    }
+}
+
+/// A granted page that another domain has mapped; dropping it unmaps it.
+#[derive(Debug)]
+pub struct Mapping {
+    xen: FakeXen,
+    reference: GrantRef,
+    address: NonNull<u8>,
+}
+
+impl Shared for Mapping {
+    fn shared(&self) -> SharedPage<'_> {
+        assert!(self.xen.is_granted(self.reference), "{:?} was ended while it was mapped", self.reference);
+        // SAFETY: the guest keeps a granted page mapped.
+        unsafe { SharedPage::new(self.address) }
+    }
+}
+
+impl Drop for Mapping {
+    fn drop(&mut self) {
+        self.xen.flags(self.reference).fetch_and(!(GTF_READING | GTF_WRITING), Ordering::SeqCst);
+    }
+}
+
+impl Hypervisor for FakeXen {
+    fn notify(&self, port: Port) -> Result<(), Error> {
+        self.0.notifications.set(self.0.notifications.get() + 1);
+        self.port_mut(port).ok_or(Error::Invalid)?.set(|port| port.outgoing += 1);
+        Ok(())
+    }
+
+    fn allocate_unbound(&self, remote: Domid) -> Result<Port, Error> {
+        if self.open_ports() >= self.0.port_limit.get() {
+            return Err(Error::NoSpace);
+        }
+        let mut ports = self.0.ports.borrow_mut();
+        // Like Xen, the lowest number that is free. A pending bit may have survived its port.
+        match ports.iter_mut().enumerate().find(|(_, port)| !port.open) {
+            Some((index, port)) => {
+                *port = FakePort { open: true, remote, pending: port.pending, outgoing: 0 };
+                Ok(Port(index as u32 + 1))
+            }
+            None => {
+                ports.push(FakePort { open: true, remote, pending: false, outgoing: 0 });
+                Ok(Port(ports.len() as u32))
+            }
+        }
+    }
+
+    fn close(&self, port: Port) -> Result<(), Error> {
+        self.port_mut(port).ok_or(Error::Invalid)?.set(|port| port.open = false);
+        Ok(())
+    }
+
+    fn gfn(&self, page: &Page) -> Gfn {
+        let mut pages = self.0.pages.borrow_mut();
+        let known = pages.iter().position(|address| *address == page.address());
+        let index = known.unwrap_or_else(|| {
+            pages.push(page.address());
+            pages.len() - 1
+        });
+        Gfn(FIRST_GFN + index as u64)
+    }
+
+    fn take_pending(&self, port: Port) -> bool {
+        let mut ports = self.0.ports.borrow_mut();
+        let index = port.0.checked_sub(1).map(|index| index as usize);
+        index.and_then(|index| ports.get_mut(index)).is_some_and(|port| std::mem::take(&mut port.pending))
+    }
+}

@@ -1,0 +1,128 @@
+//! One domain with its store and its backends, and the loop that lets them all run.
+
+use std::future::Future;
+
+use xen_pv::event_channel::Events;
+use xen_pv::grant_table::GrantTable;
+use xen_pv::hypervisor::Hypervisor;
+use xen_pv::memory::Page;
+use xen_pv::netfront::{Buffers, Device, netfront};
+use xen_pv::shared_page::SharedPage;
+use xen_pv::xenstore::Client;
+use xen_sys::types::Domid;
+
+use crate::tasks::Tasks;
+use crate::{FakeXen, Netback, Store};
+
+/// The guest's number.
+pub const GUEST: Domid = Domid(7);
+/// Turns after which a machine that does not come to rest is taken to run in circles.
+const TURNS_MAX: usize = 10_000;
+
+/// A machine with one guest.
+#[derive(Debug)]
+pub struct Machine {
+    /// The hypervisor.
+    pub xen: FakeXen,
+    /// The guest's event channels.
+    pub events: Events<FakeXen>,
+    /// The guest's grant table.
+    pub grants: GrantTable<FakeXen>,
+    /// The store, as the control domain sees it.
+    pub store: Store,
+    /// The guest's connection to the store.
+    pub client: Client<FakeXen>,
+    /// What runs in the guest.
+    pub tasks: Tasks,
+    /// The network backend, while there is one.
+    pub netback: Option<Netback>,
+}
+
+impl Default for Machine {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl Machine {
+    /// A machine whose guest is connected to the store and does nothing else.
+    #[must_use]
+    pub fn new() -> Self {
+        let xen = FakeXen::new(1024);
+        let events = Events::new(xen.clone());
+        let (entries, count) = xen.grant_table();
+        // SAFETY: the table is leaked, and only the hypervisor changes it besides.
+        let grants = unsafe { GrantTable::new(xen.clone(), entries, count) };
+        let page = Page::allocate().unwrap_or_else(|| panic!("no memory"));
+        let address = page.address();
+        page.leak();
+        // SAFETY: the page is leaked, so it stays mapped, and nobody refers into it.
+        let page = unsafe { SharedPage::new(address) };
+        let port = xen.allocate_unbound(Domid(0)).unwrap_or_else(|error| panic!("{error}"));
+        let store = Store::new(xen.clone(), page, port, GUEST);
+        let client = Client::new(page, events.bind(port));
+        let mut tasks = Tasks::default();
+        let pump = client.clone();
+        tasks.spawn(async move { pump.run().await });
+        Self { xen, events, grants, store, client, tasks, netback: None }
+    }
+
+    /// Lets everything run until nothing has anything to do.
+    ///
+    /// # Panics
+    /// When that does not happen.
+    pub fn settle(&mut self) {
+        for _ in 0..TURNS_MAX {
+            let mut progress = self.tasks.run();
+            progress |= self.store.serve();
+            if let Some(netback) = &mut self.netback {
+                progress |= netback.step(&mut self.store);
+            }
+            progress |= self.events.dispatch() > 0;
+            if !progress {
+                return;
+            }
+        }
+        panic!("the machine does not come to rest");
+    }
+
+    /// Runs a future to its end.
+    ///
+    /// # Panics
+    /// When it waits for something that never comes.
+    pub fn run<T: 'static>(&mut self, future: impl Future<Output = T> + 'static) -> T {
+        let result = self.tasks.spawn_for(future);
+        self.settle();
+        let value = result.borrow_mut().take();
+        value.unwrap_or_else(|| panic!("the future waits for ever"))
+    }
+
+    /// Starts the guest's network card and returns the half that the stack drives.
+    pub fn start_netfront(&mut self, buffers: Buffers) -> Device<FakeXen> {
+        let (device, driver) = netfront(self.events.clone(), self.grants.clone(), self.client.clone(), buffers);
+        self.tasks.spawn(async move { panic!("the driver ended: {}", driver.run().await) });
+        device
+    }
+
+    /// Attaches a network card, as the toolstack does, with a backend that starts at once.
+    pub fn attach(&mut self, netback: Netback) {
+        netback.create_directories(&mut self.store);
+        self.netback = Some(netback);
+    }
+
+    /// Detaches the network card as the toolstack does: asks the backend to close, waits until it has, removes the
+    /// directories.
+    ///
+    /// # Panics
+    /// When the card does not close.
+    pub fn detach(&mut self) {
+        let Some(netback) = &self.netback else { panic!("no card is attached") };
+        netback.request_close(&mut self.store);
+        self.settle();
+        let Some(netback) = self.netback.take() else { panic!("no card is attached") };
+        assert_eq!(netback.shown(&self.store), "6", "the card does not close");
+        netback.remove_directories(&mut self.store);
+        drop(netback);
+        self.settle();
+    }
+}

@@ -1,0 +1,372 @@
+//! A network backend that behaves like Linux's netback, and can be told not to.
+//!
+//! It uses the backend's side of the same rings, follows the same states, and is as strict as netback about what a
+//! frontend sends: what netback answers with an error is a panic here.
+
+use std::collections::VecDeque;
+
+use xen_pv::ring::{BackRing, Broken};
+use xen_pv::shared_page::Shared;
+use xen_pv::xenstore::Rights;
+use xen_sys::io::netif::{
+    EXTRA_FLAG_MORE, ExtraInfo, RSP_OKAY, RXF_EXTRA_INFO, RXF_MORE_DATA, RxRequest, RxResponse, TXF_CSUM_BLANK,
+    TXF_EXTRA_INFO, TXF_MORE_DATA, TxRequest, TxResponse,
+};
+use xen_sys::types::{Domid, GrantRef, Port};
+
+use crate::hypervisor::Mapping;
+use crate::machine::GUEST;
+use crate::{FakeXen, Store};
+
+/// A frame that the guest sent.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Sent {
+    /// Its bytes.
+    pub bytes: Vec<u8>,
+    /// The flags of its first slot.
+    pub flags: u16,
+}
+
+/// The rings of a connection.
+#[derive(Debug)]
+pub struct Rings {
+    /// From the guest.
+    pub tx: BackRing<TxRequest, TxResponse, Mapping>,
+    /// To the guest.
+    pub rx: BackRing<RxRequest, RxResponse, Mapping>,
+    tx_reference: GrantRef,
+    rx_reference: GrantRef,
+    tx_port: Port,
+    rx_port: Port,
+}
+
+/// A backend for the card `vif/0` of the guest.
+#[derive(Debug)]
+pub struct Netback {
+    xen: FakeXen,
+    domain: Domid,
+    /// Nodes that it writes into its directory when it starts.
+    pub features: Vec<(&'static str, &'static str)>,
+    /// The card's address as the toolstack writes it.
+    pub mac: String,
+    /// The connection, while there is one.
+    pub rings: Option<Rings>,
+    /// Frames from the guest.
+    pub sent: Vec<Sent>,
+    /// Frames for the guest that wait for buffers, with their flags.
+    pub to_deliver: VecDeque<(Vec<u8>, u16)>,
+    /// Does not touch the rings by itself.
+    pub manual: bool,
+    /// Takes requests but answers none.
+    pub silent: bool,
+    /// Does not follow the frontend's states.
+    pub frozen: bool,
+    /// Requests taken while silent.
+    unanswered: Vec<u16>,
+    /// Connections made.
+    pub connections: u32,
+    /// Events sent to the guest.
+    pub events: u32,
+}
+
+impl Netback {
+    /// A backend in domain `domain` with the features of Linux 6.1's.
+    #[must_use]
+    pub fn new(xen: &FakeXen, domain: Domid) -> Self {
+        Self {
+            xen: xen.clone(),
+            domain,
+            features: vec![
+                ("feature-sg", "1"),
+                ("feature-gso-tcpv4", "1"),
+                ("feature-gso-tcpv6", "1"),
+                ("feature-ipv6-csum-offload", "1"),
+                ("feature-rx-copy", "1"),
+                ("feature-multicast-control", "1"),
+                ("feature-split-event-channels", "1"),
+                ("multi-queue-max-queues", "1"),
+            ],
+            mac: "00:16:3e:01:02:03".to_owned(),
+            rings: None,
+            sent: Vec::new(),
+            to_deliver: VecDeque::new(),
+            manual: false,
+            silent: false,
+            frozen: false,
+            unanswered: Vec::new(),
+            connections: 0,
+            events: 0,
+        }
+    }
+
+    /// The backend's directory.
+    #[must_use]
+    pub fn directory(&self) -> String {
+        format!("/local/domain/{}/backend/vif/{}/0", self.domain.0, GUEST.0)
+    }
+
+    /// The frontend's directory.
+    #[must_use]
+    pub fn frontend() -> String {
+        format!("/local/domain/{}/device/vif/0", GUEST.0)
+    }
+
+    /// What the toolstack does to attach a card.
+    pub fn create_directories(&self, store: &mut Store) {
+        let (front, back) = (Self::frontend(), self.directory());
+        store.write(&back, "");
+        store.allow(&back, &[(self.domain, Rights::None), (GUEST, Rights::Read)]);
+        for (leaf, value) in [("frontend", front.as_str()), ("online", "1"), ("state", "1"), ("mac", &self.mac)] {
+            store.write(&format!("{back}/{leaf}"), value);
+        }
+        let domain = self.domain.0.to_string();
+        store.write(&front, "");
+        store.allow(&front, &[(GUEST, Rights::None), (self.domain, Rights::Read)]);
+        let nodes = [("backend", back.as_str()), ("backend-id", &domain), ("mac", &self.mac), ("state", "1")];
+        for (leaf, value) in nodes {
+            store.write(&format!("{front}/{leaf}"), value);
+        }
+    }
+
+    /// What the toolstack does to detach a card: asks the backend to close.
+    pub fn request_close(&self, store: &mut Store) {
+        store.write(&format!("{}/online", self.directory()), "0");
+        self.show(store, "5");
+    }
+
+    /// What the toolstack does once the backend has closed.
+    pub fn remove_directories(&self, store: &mut Store) {
+        store.remove(&Self::frontend());
+        store.remove(&self.directory());
+    }
+
+    /// The state that it shows.
+    #[must_use]
+    pub fn shown(&self, store: &Store) -> String {
+        store.read(&format!("{}/state", self.directory())).unwrap_or_default()
+    }
+
+    /// Shows a state.
+    pub fn show(&self, store: &mut Store, state: &str) {
+        store.write(&format!("{}/state", self.directory()), state);
+    }
+
+    /// The state that the frontend shows.
+    #[must_use]
+    pub fn frontend_shown(store: &Store) -> String {
+        store.read(&format!("{}/state", Self::frontend())).unwrap_or_default()
+    }
+
+    /// Goes away without a word, as when its domain dies, and comes back as new.
+    pub fn restart(&mut self, store: &mut Store) {
+        self.rings = None;
+        self.unanswered.clear();
+        self.show(store, "1");
+    }
+
+    /// Does what there is to do; says whether there was anything.
+    pub fn step(&mut self, store: &mut Store) -> bool {
+        let mut progress = !self.frozen && self.follow(store);
+        if !self.manual && self.rings.is_some() {
+            progress |= self.transmit() | self.deliver();
+        }
+        progress
+    }
+
+    /// Follows the frontend's state, as `frontend_changed` of Linux's `drivers/net/xen-netback/xenbus.c` does.
+    fn follow(&mut self, store: &mut Store) -> bool {
+        let (ours, theirs) = (self.shown(store), Self::frontend_shown(store));
+        let online = store.read(&format!("{}/online", self.directory())).as_deref() == Some("1");
+        match (ours.as_str(), theirs.as_str()) {
+            ("1", _) => {
+                for (leaf, value) in &self.features {
+                    store.write(&format!("{}/{leaf}", self.directory()), value);
+                }
+                self.show(store, "2");
+            }
+            ("2", "4") => {
+                self.connect(store);
+                self.show(store, "4");
+            }
+            ("4", "1" | "5" | "6") | ("5", "1" | "6") => {
+                self.rings = None;
+                self.unanswered.clear();
+                self.show(store, if ours == "4" { "5" } else { "6" });
+            }
+            ("6", "1") if online => self.show(store, "2"),
+            _ => return false,
+        }
+        true
+    }
+
+    fn connect(&mut self, store: &Store) {
+        let number = |leaf: &str| -> Option<u32> {
+            store.read(&format!("{}/{leaf}", Self::frontend()))?.parse().ok()
+        };
+        let required = |leaf: &str| number(leaf).unwrap_or_else(|| panic!("the frontend has no {leaf}"));
+        assert_eq!(required("request-rx-copy"), 1);
+        let (tx_port, rx_port) = match (number("event-channel-tx"), number("event-channel-rx")) {
+            (Some(tx), Some(rx)) => (tx, rx),
+            _ => (required("event-channel"), required("event-channel")),
+        };
+        for port in [tx_port, rx_port] {
+            assert_eq!(self.xen.remote(Port(port)), Some(self.domain), "the port is not for this backend");
+        }
+        let (tx_reference, rx_reference) = (GrantRef(required("tx-ring-ref")), GrantRef(required("rx-ring-ref")));
+        self.rings = Some(Rings {
+            tx: BackRing::attach(self.xen.map(self.domain, tx_reference)),
+            rx: BackRing::attach(self.xen.map(self.domain, rx_reference)),
+            tx_reference,
+            rx_reference,
+            tx_port: Port(tx_port),
+            rx_port: Port(rx_port),
+        });
+        self.connections += 1;
+    }
+
+    /// The rings.
+    ///
+    /// # Panics
+    /// Without a connection.
+    pub fn rings(&mut self) -> &mut Rings {
+        self.rings.as_mut().unwrap_or_else(|| panic!("the backend is not connected"))
+    }
+
+    /// Takes the frames that the guest has sent, and answers them.
+    fn transmit(&mut self) -> bool {
+        let Some(rings) = &mut self.rings else { return false };
+        let waiting = rings.tx.requests().unwrap_or_else(|Broken| panic!("the frontend broke the transmit ring"));
+        let mut progress = waiting > 0;
+        while let Some(request) = rings.tx.take() {
+            assert!(!self.unanswered.contains(&request.id), "the id {} is in flight already", request.id);
+            self.sent.push(fetch(&self.xen, self.domain, request));
+            self.unanswered.push(request.id);
+        }
+        if !self.silent {
+            for id in self.unanswered.drain(..) {
+                rings.tx.put(TxResponse { id, status: RSP_OKAY });
+                progress = true;
+            }
+            if rings.tx.push().requested() {
+                self.events += 1;
+                self.xen.raise(rings.tx_port);
+            }
+        }
+        // Like netback, asks for an event once it has found nothing.
+        let _ = rings.tx.final_check();
+        progress
+    }
+
+    /// Delivers the frames that wait for the guest, each in one slot.
+    fn deliver(&mut self) -> bool {
+        let Some(rings) = &mut self.rings else { return false };
+        let _ = rings.rx.requests().unwrap_or_else(|Broken| panic!("the frontend broke the receive ring"));
+        let mut progress = false;
+        while let Some((bytes, flags)) = self.to_deliver.front() {
+            let Some(request) = rings.rx.take() else { break };
+            self.xen.copy_to(self.domain, request.gref, 0, bytes);
+            let status = i16::try_from(bytes.len()).unwrap_or(i16::MAX);
+            rings.rx.put(RxResponse { id: request.id, offset: 0, flags: *flags, status });
+            self.to_deliver.pop_front();
+            progress = true;
+        }
+        if rings.rx.push().requested() {
+            self.events += 1;
+            self.xen.raise(rings.rx_port);
+        }
+        let _ = rings.rx.final_check();
+        progress
+    }
+
+    /// Takes the next receive buffer and writes `bytes` into it at `offset`; returns its id.
+    ///
+    /// # Panics
+    /// When the guest has posted none.
+    pub fn fill_buffer(&mut self, offset: usize, bytes: &[u8]) -> u16 {
+        let (xen, domain) = (self.xen.clone(), self.domain);
+        let rings = self.rings();
+        let _ = rings.rx.requests();
+        let request = rings.rx.take().unwrap_or_else(|| panic!("no buffer is posted"));
+        xen.copy_to(domain, request.gref, offset, bytes);
+        request.id
+    }
+
+    /// Answers the next receive buffer with this response, whose id is put right; returns the id.
+    pub fn respond(&mut self, bytes: &[u8], offset: u16, flags: u16, status: i16) -> u16 {
+        let id = self.fill_buffer(0, bytes);
+        self.rings().rx.put(RxResponse { id, offset, flags, status });
+        id
+    }
+
+    /// Answers the next receive buffer with extra information.
+    pub fn respond_extra(&mut self, extra: ExtraInfo) {
+        let _ = self.fill_buffer(0, &[]);
+        self.rings().rx.put_as(extra);
+    }
+
+    /// Makes the responses visible and sends an event, wanted or not.
+    pub fn push_rx(&mut self) {
+        let xen = self.xen.clone();
+        let rings = self.rings();
+        let _ = rings.rx.push().requested();
+        xen.raise(rings.rx_port);
+    }
+
+    /// Makes the responses visible and sends an event, wanted or not.
+    pub fn push_tx(&mut self) {
+        let xen = self.xen.clone();
+        let rings = self.rings();
+        let _ = rings.tx.push().requested();
+        xen.raise(rings.tx_port);
+    }
+
+    /// Sends an event on both channels without reason.
+    pub fn raise(&mut self) {
+        let xen = self.xen.clone();
+        let rings = self.rings();
+        xen.raise(rings.tx_port);
+        xen.raise(rings.rx_port);
+    }
+
+    /// Overwrites a word of the page of the receive ring, or of the transmit ring, behind the ring's back.
+    pub fn overwrite(&mut self, transmit: bool, offset: usize, value: u32) {
+        let (xen, domain) = (self.xen.clone(), self.domain);
+        let rings = self.rings();
+        let reference = if transmit { rings.tx_reference } else { rings.rx_reference };
+        let mapping = xen.map(domain, reference);
+        mapping.shared().write(offset, value);
+        // The ring itself stays mapped.
+        std::mem::forget(mapping);
+    }
+}
+
+/// Copies a frame out of the guest's page, as strict as netback.
+fn fetch(xen: &FakeXen, domain: Domid, request: TxRequest) -> Sent {
+    let (offset, size) = (usize::from(request.offset), usize::from(request.size));
+    assert!(size >= 14, "a frame without a whole Ethernet header");
+    assert!(offset + size <= 4096, "a frame that crosses its page");
+    assert_eq!(request.flags & (TXF_MORE_DATA | TXF_EXTRA_INFO), 0, "a chain, which was not offered");
+    let bytes = xen.copy_from(domain, request.gref, offset, size);
+    if request.flags & TXF_CSUM_BLANK != 0 {
+        assert!(matches!(bytes.get(23), Some(6 | 17)), "a blank checksum in what is neither TCP nor UDP");
+    }
+    Sent { bytes, flags: request.flags }
+}
+
+/// The flags and bytes of a chain: every slot but the last says that more data follows.
+#[must_use]
+pub fn chain_flags(slots: usize) -> Vec<u16> {
+    (0..slots).map(|slot| if slot + 1 < slots { RXF_MORE_DATA } else { 0 }).collect()
+}
+
+/// A slot's flags with extra information behind it.
+#[must_use]
+pub fn with_extra(flags: u16) -> u16 {
+    flags | RXF_EXTRA_INFO
+}
+
+/// Extra information with another behind it.
+#[must_use]
+pub fn with_more(extra: ExtraInfo) -> ExtraInfo {
+    ExtraInfo { flags: extra.flags | EXTRA_FLAG_MORE, ..extra }
+}

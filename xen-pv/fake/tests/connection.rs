@@ -1,0 +1,292 @@
+//! The card's life: connect, close, detach, attach, restart.
+
+mod common;
+
+use common::{BUFFERS, Bed, udp_frame};
+use kernel::net::device::NetworkDevice;
+use smoltcp::phy::Device as _;
+use xen_fake::Netback;
+use xen_pv::netfront::Buffers;
+use xen_sys::types::{Domid, GrantRef};
+
+/// Entries of the grant table that a connected card uses: two rings, its receive pages, half as many transmit pages.
+fn entries(buffers: Buffers) -> usize {
+    2 + usize::from(buffers.receive) + usize::from(buffers.transmit).div_ceil(2)
+}
+
+#[test]
+fn the_card_connects_and_frames_pass_both_ways() {
+    let mut bed = Bed::connected();
+    assert_eq!(bed.device.hardware_address().0, [0, 0x16, 0x3e, 1, 2, 3]);
+    assert_eq!(bed.counters().connections, 1);
+    assert_eq!(bed.machine.xen.granted(), entries(BUFFERS));
+    // One port for the store, two for the card.
+    assert_eq!(bed.machine.xen.open_ports(), 3);
+    bed.assert_works();
+}
+
+#[test]
+fn the_link_is_down_until_the_backend_has_connected() {
+    let mut bed = Bed::unattached(BUFFERS);
+    assert!(!bed.is_up());
+    assert!(!bed.try_send(&udp_frame(b"too early", true)));
+    let mut netback = Netback::new(&bed.machine.xen, Domid(0));
+    netback.frozen = true;
+    bed.machine.attach(netback);
+    bed.machine.settle();
+    assert!(!bed.is_up());
+    bed.netback().frozen = false;
+    bed.turn(0);
+    bed.machine.settle();
+    assert!(bed.is_up());
+    assert!(bed.wakes.take() > 0, "the stack is told");
+    bed.assert_works();
+}
+
+#[test]
+fn every_page_is_zero_when_it_is_granted() {
+    let mut bed = Bed::connected();
+    bed.netback().manual = true;
+    for _ in 0..BUFFERS.receive {
+        let rx = &mut bed.netback().rings().rx;
+        rx.requests().expect("whole");
+        let request = rx.take().expect("a buffer");
+        assert_eq!(bed.machine.xen.copy_from(Domid(0), request.gref, 0, 4096), vec![0; 4096]);
+    }
+}
+
+#[test]
+fn the_backends_domain_comes_from_the_store() {
+    let mut bed = Bed::unattached(BUFFERS);
+    let netback = Netback::new(&bed.machine.xen, Domid(5));
+    bed.machine.attach(netback);
+    bed.machine.settle();
+    bed.assert_works();
+}
+
+#[test]
+fn detach_ends_every_grant_and_closes_every_port() {
+    let mut bed = Bed::connected();
+    bed.assert_works();
+    bed.machine.detach();
+    assert!(!bed.is_up());
+    assert_eq!(bed.machine.xen.granted(), 0);
+    assert_eq!(bed.machine.grants.quarantined(), 0);
+    assert_eq!(bed.machine.xen.open_ports(), 1);
+    assert!(!bed.machine.store.exists(&Netback::frontend()), "the directory was written to after it had gone");
+}
+
+#[test]
+fn attach_after_detach_connects_again_and_again() {
+    let mut bed = Bed::connected();
+    for round in 1..20u8 {
+        bed.machine.detach();
+        assert!(!bed.is_up());
+        let mut netback = Netback::new(&bed.machine.xen, Domid(u16::from(round)));
+        netback.mac = format!("00:16:3e:00:00:{round:02x}");
+        bed.machine.attach(netback);
+        bed.machine.settle();
+        assert_eq!(bed.device.hardware_address().0[5], round);
+        bed.assert_works();
+    }
+    assert_eq!(bed.counters().connections, 20);
+    assert_eq!(bed.machine.xen.granted(), entries(BUFFERS));
+    assert_eq!(bed.machine.grants.quarantined(), 0);
+}
+
+#[test]
+fn a_new_init_wait_is_a_new_connection() {
+    let mut bed = Bed::connected();
+    for round in 2..10 {
+        bed.machine.netback.as_mut().expect("a card").restart(&mut bed.machine.store);
+        bed.machine.settle();
+        assert_eq!(bed.counters().connections, round);
+        bed.assert_works();
+    }
+    assert_eq!(bed.machine.xen.granted(), entries(BUFFERS));
+    assert_eq!(bed.machine.grants.quarantined(), 0);
+}
+
+#[test]
+fn closed_without_closing_stops_the_card() {
+    let mut bed = Bed::connected();
+    bed.netback().frozen = true;
+    bed.netback().rings = None;
+    let directory = bed.netback().directory();
+    bed.machine.store.write(&format!("{directory}/state"), "6");
+    bed.machine.settle();
+    assert!(!bed.is_up());
+    assert_eq!(bed.machine.xen.granted(), 0);
+    assert_eq!(Netback::frontend_shown(&bed.machine.store), "6");
+    // The backend comes back.
+    bed.machine.store.write(&format!("{directory}/state"), "1");
+    bed.netback().frozen = false;
+    bed.machine.settle();
+    bed.assert_works();
+}
+
+#[test]
+fn directories_that_vanish_without_a_word_stop_the_card() {
+    let mut bed = Bed::connected();
+    let directory = bed.netback().directory();
+    bed.machine.netback = None;
+    bed.machine.store.remove(&Netback::frontend());
+    bed.machine.store.remove(&directory);
+    bed.machine.settle();
+    assert!(!bed.is_up());
+    assert_eq!(bed.machine.xen.granted(), 0);
+    let netback = Netback::new(&bed.machine.xen, Domid(0));
+    bed.machine.attach(netback);
+    bed.machine.settle();
+    bed.assert_works();
+}
+
+#[test]
+fn pages_that_the_backend_keeps_mapped_are_quarantined() {
+    let mut bed = Bed::connected();
+    bed.netback().frozen = true;
+    // It says that it has closed, but lets go of nothing.
+    let directory = bed.netback().directory();
+    bed.machine.store.write(&format!("{directory}/state"), "6");
+    bed.machine.settle();
+    assert_eq!(bed.machine.grants.quarantined(), 2, "both rings");
+    assert_eq!(bed.machine.xen.granted(), 2);
+    let free = bed.machine.grants.free_entries();
+    // A new backend gets new pages, and the old ones stay out of use.
+    bed.machine.netback = None;
+    bed.machine.store.remove(&Netback::frontend());
+    let netback = Netback::new(&bed.machine.xen, Domid(0));
+    bed.machine.attach(netback);
+    bed.machine.settle();
+    bed.assert_works();
+    bed.machine.detach();
+    assert_eq!(bed.machine.grants.free_entries(), free);
+}
+
+#[test]
+fn a_card_that_closes_before_it_connects_is_let_go() {
+    let mut bed = Bed::unattached(BUFFERS);
+    let mut netback = Netback::new(&bed.machine.xen, Domid(0));
+    netback.frozen = true;
+    bed.machine.attach(netback);
+    bed.machine.settle();
+    bed.netback().frozen = false;
+    bed.machine.detach();
+    assert_eq!(bed.machine.xen.granted(), 0);
+}
+
+#[test]
+fn bad_values_in_the_store_leave_the_card_out_of_use_until_they_are_mended() {
+    let cases = [
+        ("mac", "00:16:3e:01:02"),
+        ("mac", "00:16:3e:01:02:03:04"),
+        ("mac", "00-16-3e-01-02-03"),
+        ("mac", "00:16:3e:01:02:0g"),
+        ("mac", "01:16:3e:01:02:03"),
+        ("mac", "00:00:00:00:00:00 "),
+        ("mac", ""),
+        ("backend-id", "-1"),
+        ("backend-id", "32752"),
+        ("backend-id", "65536"),
+        ("backend-id", "0x0"),
+        ("backend", "relative/path"),
+        ("mtu", "many"),
+        ("mtu", "-5"),
+    ];
+    for (leaf, value) in cases {
+        let mut bed = Bed::unattached(BUFFERS);
+        let netback = Netback::new(&bed.machine.xen, Domid(0));
+        netback.create_directories(&mut bed.machine.store);
+        let path = format!("{}/{leaf}", Netback::frontend());
+        let good = bed.machine.store.read(&path).unwrap_or_else(|| String::from("1500"));
+        bed.machine.store.write(&path, value);
+        bed.machine.netback = Some(netback);
+        bed.machine.settle();
+        assert!(!bed.is_up(), "{leaf} {value}");
+        assert_eq!(bed.machine.xen.granted(), 0);
+        bed.machine.store.write(&path, &good);
+        bed.machine.settle();
+        bed.assert_works();
+    }
+}
+
+#[test]
+fn bad_features_leave_the_card_out_of_use() {
+    for (feature, value) in [
+        ("feature-rx-copy", "0"),
+        ("feature-rx-copy", "yes"),
+        ("feature-split-event-channels", "2"),
+        ("feature-no-csum-offload", ""),
+    ] {
+        let bed = Bed::with(BUFFERS, |netback| {
+            netback.features.retain(|(name, _)| *name != feature);
+            netback.features.push((feature, value));
+        });
+        assert!(!bed.is_up(), "{feature} {value}");
+        assert_eq!(bed.machine.xen.granted(), 0);
+    }
+}
+
+#[test]
+fn the_mtu_is_clamped_to_what_the_card_can_do() {
+    for (value, largest) in [("1500", 1514), ("9000", 1514), ("1400", 1414), ("10", 590), ("4294967295", 1514)] {
+        let mut bed = Bed::unattached(BUFFERS);
+        let netback = Netback::new(&bed.machine.xen, Domid(0));
+        netback.create_directories(&mut bed.machine.store);
+        bed.machine.store.write(&format!("{}/mtu", Netback::frontend()), value);
+        bed.machine.netback = Some(netback);
+        bed.machine.settle();
+        assert_eq!(bed.device.capabilities().max_transmission_unit, largest);
+        bed.assert_works();
+    }
+}
+
+#[test]
+fn without_ports_the_card_stays_out_of_use_and_keeps_nothing() {
+    let mut bed = Bed::unattached(BUFFERS);
+    bed.machine.xen.limit_ports(2);
+    let netback = Netback::new(&bed.machine.xen, Domid(0));
+    bed.machine.attach(netback);
+    bed.machine.settle();
+    assert!(!bed.is_up());
+    assert_eq!(bed.machine.xen.granted(), 0);
+    assert_eq!(bed.machine.xen.open_ports(), 1);
+    // A change, whatever it is, makes it try again.
+    bed.machine.xen.limit_ports(10);
+    bed.machine.store.write(&format!("{}/anything", Netback::frontend()), "");
+    bed.machine.settle();
+    bed.assert_works();
+}
+
+#[test]
+fn a_backend_of_the_other_kind_finds_no_stale_channels() {
+    let mut bed = Bed::connected();
+    bed.netback().features.retain(|(name, _)| *name != "feature-split-event-channels");
+    let directory = bed.netback().directory();
+    bed.machine.store.remove(&format!("{directory}/feature-split-event-channels"));
+    bed.machine.netback.as_mut().expect("a card").restart(&mut bed.machine.store);
+    bed.machine.settle();
+    bed.assert_works();
+    let frontend = Netback::frontend();
+    assert!(!bed.machine.store.exists(&format!("{frontend}/event-channel-tx")));
+    assert!(bed.machine.store.exists(&format!("{frontend}/event-channel")));
+}
+
+#[test]
+fn large_segments_and_scattered_packets_are_not_offered() {
+    let bed = Bed::connected();
+    for feature in ["feature-sg", "feature-gso-tcpv4", "feature-gso-tcpv6", "feature-ipv6-csum-offload"] {
+        assert!(!bed.machine.store.exists(&format!("{}/{feature}", Netback::frontend())), "{feature}");
+    }
+}
+
+#[test]
+fn a_backend_that_reaches_for_ended_pages_finds_nothing() {
+    let mut bed = Bed::connected();
+    let rx = &mut bed.netback().rings().rx;
+    rx.requests().expect("whole");
+    let request = rx.take().expect("a buffer");
+    bed.machine.detach();
+    assert!(!bed.machine.xen.is_granted(request.gref));
+    assert_ne!(request.gref, GrantRef(0));
+}
