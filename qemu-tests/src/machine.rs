@@ -9,6 +9,7 @@ use std::fs;
 use std::net::{Ipv4Addr, SocketAddrV4};
 use std::os::fd::OwnedFd;
 use std::os::unix::net::UnixStream;
+use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 
@@ -114,6 +115,8 @@ impl Qemu {
         command.args(["-netdev", &network(forwards), "-device", &format!("virtio-net-{bus},netdev=net")]);
         let errors = serial.with_extension("qemu");
         let error_file = fs::File::create(&errors).with_context(|| format!("create {}", errors.display()))?;
+        // Ctrl-C in the terminal is for whoever owns the bed, to end guests in order.
+        command.process_group(0);
         command.stdin(Stdio::from(OwnedFd::from(theirs))).stdout(Stdio::null()).stderr(error_file);
         match command.spawn() {
             Ok(child) => Ok((Qemu(child), agent)),
