@@ -11,7 +11,7 @@ use embassy_time::{Duration, Timer, with_timeout};
 use kernel::Networked;
 use minimq::{Connection, Error, Io, Op, PeerError, PubError, Publication, QoS, ResourceError, Session};
 
-use crate::collector::Collector;
+use crate::collector::{Collector, End};
 use crate::link::{self, Fault, Link};
 use crate::outbox::Fate;
 use crate::parameters::Settings;
@@ -22,11 +22,17 @@ const RECEIVE_BYTES: usize = 1024;
 /// Room for 8 summaries under way, some 500 bytes each, and for the greeting.
 const TRANSMIT_BYTES: usize = 8 * 1024;
 
+/// How long delivery may take once the platform has asked to stop: a guest is dropped after 10 s, a process after 5 s.
+const STOPPED: Duration = Duration::from_secs(3);
+
 /// Delivers summaries until the input has ended and all are delivered, or the time for it is over.
 pub(crate) async fn run<S: Networked>(settings: &Settings, collector: &Collector, system: &S) {
     let limit = async {
-        collector.ended().await;
-        Timer::after(Duration::from_millis(settings.drain.as_millis() as u64)).await;
+        let wait = match collector.ended().await {
+            End::Complete => settings.drain,
+            End::Stopped => settings.drain.min(STOPPED),
+        };
+        Timer::after(wait).await;
     };
     select(deliver(settings, collector, system), limit).await;
 }
@@ -34,7 +40,7 @@ pub(crate) async fn run<S: Networked>(settings: &Settings, collector: &Collector
 async fn deliver<S: Networked>(settings: &Settings, collector: &Collector, system: &S) {
     let mut link = Link::new("cloud", &settings.cloud, settings.keepalive_s, system);
     let (mut receive, mut transmit) = (vec![0; RECEIVE_BYTES], vec![0; TRANSMIT_BYTES]);
-    let Some(mut session) = link.session(&settings.cloud_client, &mut receive, &mut transmit) else { return };
+    let mut session = link.session(&settings.cloud_client, &mut receive, &mut transmit);
     loop {
         let fault = match until_delivered(collector, link.connect(&mut session)).await {
             Some(Ok(mut connection)) => {

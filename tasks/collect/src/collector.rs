@@ -26,13 +26,22 @@ pub(crate) struct Message {
     pub(crate) payload: String,
 }
 
+/// What ended the input.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum End {
+    /// Enough readings, or the end-of-stream message.
+    Complete,
+    /// The platform asks to stop, and will not wait long.
+    Stopped,
+}
+
 /// The state that both connections share.
 pub(crate) struct Collector {
     state: RefCell<State>,
     /// Raised when the cloud side has something to look at: a summary, or the end.
     news: Signal<NoopRawMutex, ()>,
-    /// Raised at the end.
-    end: Signal<NoopRawMutex, ()>,
+    /// Raised at the end of the input, with what ended it.
+    end: Signal<NoopRawMutex, End>,
 }
 
 struct State {
@@ -95,7 +104,7 @@ impl Collector {
     }
 
     /// Ends the input: closes the open windows.
-    pub(crate) fn finish(&self) {
+    pub(crate) fn finish(&self, end: End) {
         let State { sensors, outbox, counts, ended, .. } = &mut *self.state.borrow_mut();
         sensors.close_all(&mut |window| {
             counts.windows += 1;
@@ -103,7 +112,7 @@ impl Collector {
         });
         *ended = true;
         self.news.signal(());
-        self.end.signal(());
+        self.end.signal(end);
     }
 
     /// The oldest summary that is not under way, if any.
@@ -146,9 +155,9 @@ impl Collector {
         self.news.wait().await;
     }
 
-    /// Resolves when the input has ended.
-    pub(crate) async fn ended(&self) {
-        self.end.wait().await;
+    /// Resolves when the input has ended, with what ended it.
+    pub(crate) async fn ended(&self) -> End {
+        self.end.wait().await
     }
 
     /// The report; what is still undelivered counts as dropped.
@@ -181,3 +190,6 @@ fn take(item: Item<'_>, sensors: &mut Sensors, outbox: &mut Outbox<Op>, counts: 
     }
     counts.readings += 1;
 }
+
+#[cfg(test)]
+mod tests;

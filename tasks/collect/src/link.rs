@@ -122,21 +122,22 @@ impl<'a, S: Networked> Link<'a, S> {
         Self { role, address, keepalive_s, system, next_pause_ms: FIRST_PAUSE_MS, since: None, connections: 0 }
     }
 
-    /// An MQTT session over this link; `receive` holds the largest packet that the broker may send, `transmit` what is not
-    /// yet acknowledged. `None` when the client identifier is too long.
+    /// An MQTT session over this link; `receive` holds the largest packet that the broker may send, `transmit` what is
+    /// not yet acknowledged.
     ///
     /// The session's first connection asks for a clean start: what a broker still has for an earlier run belongs to
     /// windows that this run does not have. Later connections resume it.
-    pub(crate) fn session<'b>(
-        &self,
-        client: &str,
-        receive: &'b mut [u8],
-        transmit: &'b mut [u8],
-    ) -> Option<Session<'b>> {
+    ///
+    /// # Panics
+    /// When the client identifier is too long, which the parameters' check rules out.
+    pub(crate) fn session<'b>(&self, client: &str, receive: &'b mut [u8], transmit: &'b mut [u8]) -> Session<'b> {
         let config = ConfigBuilder::new(Buffers::new(receive, transmit))
             .keepalive_interval(self.keepalive_s)
             .session_expiry_interval(SESSION_S);
-        Some(Session::new(config.client_id(client).ok()?))
+        match config.client_id(client) {
+            Ok(config) => Session::new(config),
+            Err(_) => panic!("a client identifier of {} bytes", client.len()),
+        }
     }
 
     /// Tries once to connect.
@@ -199,3 +200,6 @@ fn jitter(pause_ms: u32, system: &impl System) -> u32 {
     let half = pause_ms / 2;
     half + u32::from_le_bytes(random) % (half + 1)
 }
+
+#[cfg(test)]
+mod tests;

@@ -18,3 +18,6 @@ pub fn parse(text: &str) -> Option<f64> {
 pub fn write(number: f64, out: &mut String) {
     out.push_str(zmij::Buffer::new().format_finite(number));
 }
+
+#[cfg(test)]
+mod tests;

@@ -112,3 +112,6 @@ impl<T> Outbox<T> {
         self.dropped
     }
 }
+
+#[cfg(test)]
+mod tests;

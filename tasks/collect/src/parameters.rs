@@ -4,8 +4,8 @@ use alloc::format;
 use alloc::string::String;
 use alloc::vec::Vec;
 use core::fmt;
-use core::time::Duration;
 
+use embassy_time::Duration;
 use kernel::System;
 use postcard_schema::Schema;
 use serde::{Deserialize, Serialize};
@@ -140,3 +140,6 @@ fn check_text(key: &'static str, text: &str, longest: usize, forbidden: &str) ->
 fn at_least_one<T: Default + PartialEq>(key: &'static str, number: T) -> Result<T, Error> {
     if number == T::default() { Err(Error::Zero(key)) } else { Ok(number) }
 }
+
+#[cfg(test)]
+mod tests;

@@ -45,3 +45,6 @@ fn hash(topic: &str, payload: &[u8]) -> u64 {
     let bytes = topic.bytes().chain([0xff]).chain(payload.iter().copied());
     bytes.fold(0xcbf2_9ce4_8422_2325, |hash, byte| (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3))
 }
+
+#[cfg(test)]
+mod tests;

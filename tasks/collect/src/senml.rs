@@ -26,8 +26,10 @@ const DEPTH: usize = 8;
 /// Times below this are relative to now (RFC 8428, section 4.5.3).
 const FIRST_ABSOLUTE_TIME: f64 = 268_435_456.0;
 
-/// The version of SenML that this reads.
+/// The version of SenML that this reads, and the same with secondary units (RFC 9100), which are units like any others
+/// here: they are passed on as they are.
 const VERSION: f64 = 10.0;
+const VERSION_WITH_SECONDARY_UNITS: f64 = 26.0;
 
 /// A resolved record with a numeric value.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -70,9 +72,11 @@ impl From<ParseError> for Unreadable {
 /// `now` is the time in seconds since 1970 to which relative times refer.
 ///
 /// # Errors
-/// [`Unreadable`] when the pack is not an array of objects, ends early, has a base field of the wrong type, or needs a
+/// [`Unreadable`] when the pack is not UTF-8, not an array of objects, ends early, has a base field of the wrong type, or needs a
 /// version or an extension that this does not know. What was handed out until then stands.
 pub fn read(pack: &[u8], now: f64, take: &mut dyn FnMut(Item<'_>)) -> Result<(), Unreadable> {
+    // The parser looks at the text it hands out only. What is no text at all is no JSON.
+    core::str::from_utf8(pack).map_err(|_| Unreadable)?;
     let mut text = [0; TEXT_BYTES];
     let mut parser = Parser::new(pack, &mut text);
     let mut base = Base::default();
@@ -192,7 +196,8 @@ fn read_record(parser: &mut Parser<'_, '_>, base: &mut Base) -> Result<Record, U
             Field::BaseTime => base.time = Some(read_number(parser)?.ok_or(Unreadable)?),
             Field::BaseValue => base.value = read_number(parser)?.ok_or(Unreadable)?,
             Field::BaseVersion => {
-                read_number(parser)?.filter(|version| *version <= VERSION).ok_or(Unreadable)?;
+                let known = |version: &f64| *version <= VERSION || *version == VERSION_WITH_SECONDARY_UNITS;
+                read_number(parser)?.filter(known).ok_or(Unreadable)?;
             }
             Field::Name => match read_text(parser)? {
                 Some(name) => record.name = name,
@@ -276,3 +281,6 @@ fn skip(parser: &mut Parser<'_, '_>, depth: usize) -> Result<(), Unreadable> {
     }
     Ok(())
 }
+
+#[cfg(test)]
+mod tests;

@@ -18,7 +18,7 @@ use embassy_time::with_timeout;
 use kernel::Networked;
 use minimq::{ConnectEvent, Connection, QoS, RetainHandling, SubscriptionOptions, TopicFilter};
 
-use crate::collector::Collector;
+use crate::collector::{Collector, End};
 use crate::link::{self, Fault, Link, Stream};
 use crate::parameters::Settings;
 
@@ -33,7 +33,7 @@ pub(crate) async fn run<S: Networked>(settings: &Settings, collector: &Collector
     let mut stop = pin!(system.stop_requested());
     let mut link = Link::new("source", &settings.source, settings.keepalive_s, system);
     let (mut receive, mut transmit) = (vec![0; RECEIVE_BYTES], vec![0; TRANSMIT_BYTES]);
-    let Some(mut session) = link.session(&settings.client, &mut receive, &mut transmit) else { return };
+    let mut session = link.session(&settings.client, &mut receive, &mut transmit);
     let mut subscribed = false;
     loop {
         let fault = match select(link.connect(&mut session), stop.as_mut()).await {
@@ -43,9 +43,9 @@ pub(crate) async fn run<S: Networked>(settings: &Settings, collector: &Collector
                 collector.source_connected(link.again(), resumed);
                 let mut listener = Listener { settings, collector, system, link: &link, subscribed: &mut subscribed };
                 match listener.listen(&mut connection, stop.as_mut()).await {
-                    Ok(()) => {
-                        link::close(&mut connection).await;
-                        break;
+                    Ok(end) => {
+                        collector.finish(end);
+                        return link::close(&mut connection).await;
                     }
                     Err(fault) => fault,
                 }
@@ -57,7 +57,7 @@ pub(crate) async fn run<S: Networked>(settings: &Settings, collector: &Collector
             break;
         }
     }
-    collector.finish();
+    collector.finish(End::Stopped);
 }
 
 /// One connection's listener.
@@ -76,7 +76,7 @@ impl<'l, S: Networked> Listener<'_, 'l, S> {
         &mut self,
         connection: &mut Connection<'_, '_, Stream<'l, S>>,
         mut stop: Pin<&mut impl Future>,
-    ) -> Result<(), Fault> {
+    ) -> Result<End, Fault> {
         let mut subscription = None;
         if !*self.subscribed {
             let options =
@@ -89,15 +89,15 @@ impl<'l, S: Networked> Listener<'_, 'l, S> {
         loop {
             let message = match select(with_timeout(self.link.silence(), connection.poll()), stop.as_mut()).await {
                 Either::First(polled) => polled.map_err(|_| Fault::Silent)??,
-                Either::Second(_) => return Ok(()),
+                Either::Second(_) => return Ok(End::Stopped),
             };
             if let Some(message) = message {
                 if self.settings.end.as_deref() == Some(message.topic()) {
-                    return Ok(());
+                    return Ok(End::Complete);
                 }
                 let now = self.system.unix_time().as_secs_f64();
                 if self.collector.receive(message.topic(), message.payload(), now) {
-                    return Ok(());
+                    return Ok(End::Complete);
                 }
             }
             // A refusal of the subscriptions comes as an error above.

@@ -56,3 +56,6 @@ impl Statistics {
         self.squares / self.count as f64
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -70,3 +70,6 @@ fn text(text: &str, out: &mut String) {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -153,3 +153,6 @@ impl Sensors {
 fn start_s(window: u64, window_s: u32) -> i64 {
     (window * u64::from(window_s)) as i64
 }
+
+#[cfg(test)]
+mod tests;

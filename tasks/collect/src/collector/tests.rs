@@ -1,0 +1,113 @@
+//! Tests of what happens to messages between the two connections.
+
+use alloc::string::{String, ToString};
+use alloc::vec;
+
+use embassy_time::Duration;
+
+use super::{Collector, End};
+use crate::link::Address;
+use crate::parameters::Settings;
+
+const NOW: f64 = 1_700_000_000.0;
+
+fn settings() -> Settings {
+    let broker = Address::parse("127.0.0.1").unwrap();
+    Settings {
+        source: broker.clone(),
+        cloud: broker,
+        topics: vec!["sensors/#".to_string()],
+        end: None,
+        summaries: "summaries".to_string(),
+        client: "collect".to_string(),
+        cloud_client: "collect-cloud".to_string(),
+        readings: Some(5),
+        window_s: 60,
+        sensors: 2,
+        queue: 3,
+        keepalive_s: 30,
+        drain: Duration::from_secs(1),
+        run: 7,
+    }
+}
+
+fn receive(collector: &Collector, payload: &str) -> bool {
+    collector.receive("sensors/a", payload.as_bytes(), NOW)
+}
+
+#[test]
+fn a_closed_window_becomes_a_message() {
+    let collector = Collector::new(&settings());
+    receive(&collector, r#"[{"n":"dev:a","bt":1200000000,"v":1},{"n":"dev:a","t":1,"v":3}]"#);
+    assert!(collector.next_message().is_none());
+    receive(&collector, r#"[{"n":"dev:a","t":1200000060,"v":9}]"#);
+    let message = collector.next_message().unwrap();
+    assert_eq!((message.sequence, &*message.topic), (0, "summaries/dev:a"));
+    assert!(message.payload.starts_with(r#"[{"bn":"dev:a/","bt":1200000000,"n":"window","u":"s","v":60}"#));
+}
+
+#[test]
+fn the_end_closes_all_windows_and_is_reached_when_all_have_left() {
+    let collector = Collector::new(&settings());
+    assert!(!collector.is_delivered());
+    receive(&collector, r#"[{"n":"a","t":1200000000,"v":1},{"n":"b","t":1200000000,"v":1}]"#);
+    collector.finish(End::Complete);
+    assert!(!collector.is_delivered());
+    collector.give_up(0);
+    collector.give_up(1);
+    assert!(collector.is_delivered());
+    let report = collector.into_report();
+    assert_eq!((report.windows, report.published, report.dropped), (2, 0, 2));
+}
+
+#[test]
+fn every_kind_of_record_is_counted() {
+    let collector = Collector::new(&settings());
+    receive(
+        &collector,
+        r#"[{"bt":1200000000,"n":"a","v":1},{"n":"a","v":1},{"n":"a","vs":"on"},{"n":"a","v":"on"},{"n":"a","u":"K","v":1},
+            {"n":"a","t":-60,"v":1},{"n":"b","v":1},{"n":"c","v":1}]"#,
+    );
+    receive(&collector, "nonsense");
+    let report = collector.into_report();
+    assert_eq!((report.readings, report.late, report.over_limit), (4, 1, 1));
+    assert_eq!((report.not_numeric, report.malformed, report.duplicates), (1, 3, 1));
+    let names: vec::Vec<&str> = report.sensors.iter().map(|sensor| &*sensor.name).collect();
+    assert_eq!(names, ["a", "b"]);
+}
+
+#[test]
+fn enough_is_said_when_the_readings_have_come() {
+    let collector = Collector::new(&settings());
+    let pack = |from: u32| -> String {
+        let record = |n: u32| alloc::format!(r#"{{"n":"a","t":{},"v":1}}"#, 1_200_000_000 + n);
+        alloc::format!("[{},{}]", record(from), record(from + 1))
+    };
+    assert!(!receive(&collector, &pack(0)));
+    assert!(!receive(&collector, &pack(2)));
+    assert!(receive(&collector, &pack(4)));
+}
+
+#[test]
+fn a_message_that_comes_again_after_a_reconnect_changes_nothing() {
+    let collector = Collector::new(&settings());
+    let pack = r#"[{"n":"a","v":1},{"n":"a","v":2}]"#;
+    collector.source_connected(false, false);
+    receive(&collector, pack);
+    collector.source_connected(true, true);
+    receive(&collector, pack);
+    let report = collector.into_report();
+    assert_eq!((report.readings, report.duplicates, report.source_reconnects), (2, 1, 1));
+    assert_eq!(report.sensors[0].count, 2);
+}
+
+#[test]
+fn what_does_not_fit_the_queue_is_dropped_and_counted() {
+    let collector = Collector::new(&settings());
+    for minute in 0..10 {
+        receive(&collector, &alloc::format!(r#"[{{"n":"a","t":{},"v":1}}]"#, 1_200_000_000 + 60 * minute));
+    }
+    assert_eq!(collector.next_message().unwrap().sequence, 6);
+    let report = collector.into_report();
+    assert_eq!((report.windows, report.dropped), (9, 9));
+}

@@ -1,0 +1,109 @@
+//! Tests of the queue of summaries.
+
+use alloc::vec::Vec;
+
+use proptest::prelude::*;
+
+use super::{Fate, Outbox};
+use crate::statistics::Statistics;
+use crate::window::Window;
+
+fn window(start_s: i64) -> Window {
+    Window { sensor: 0, start_s, statistics: Statistics::of(1.0) }
+}
+
+/// A queue with `count` summaries.
+fn filled(limit: usize, count: i64) -> Outbox<u32> {
+    let mut outbox = Outbox::new(limit);
+    (0..count).for_each(|start_s| outbox.push(window(start_s)));
+    outbox
+}
+
+fn next(outbox: &Outbox<u32>) -> Option<u32> {
+    outbox.next().map(|summary| summary.sequence)
+}
+
+#[test]
+fn summaries_leave_in_order_when_they_are_acknowledged() {
+    let mut outbox = filled(10, 3);
+    outbox.mark_sent(0, 100);
+    outbox.mark_sent(1, 101);
+    assert_eq!(next(&outbox), Some(2));
+    assert_eq!(outbox.settle(&|handle| if *handle == 101 { Fate::Answered } else { Fate::Pending }), 1);
+    assert_eq!((outbox.len(), next(&outbox)), (2, Some(2)));
+    assert_eq!(outbox.settle(&|_| Fate::Answered), 1);
+    assert_eq!((outbox.len(), outbox.dropped()), (1, 0));
+}
+
+#[test]
+fn a_lost_summary_is_sent_again_before_newer_ones() {
+    let mut outbox = filled(10, 3);
+    outbox.mark_sent(0, 100);
+    outbox.mark_sent(1, 101);
+    assert_eq!(outbox.settle(&|_| Fate::Lost), 0);
+    assert_eq!(next(&outbox), Some(0));
+}
+
+#[test]
+fn a_full_queue_drops_the_oldest_that_is_not_under_way() {
+    let mut outbox = filled(3, 3);
+    outbox.mark_sent(0, 100);
+    outbox.push(window(3));
+    assert_eq!((outbox.len(), outbox.dropped(), next(&outbox)), (3, 1, Some(2)));
+    outbox.mark_sent(2, 102);
+    outbox.mark_sent(3, 103);
+    outbox.push(window(4));
+    assert_eq!((outbox.len(), outbox.dropped(), next(&outbox)), (3, 2, None));
+    outbox.settle(&|_| Fate::Answered);
+    outbox.push(window(5));
+    // 4 was dropped, and its number with it.
+    assert_eq!(next(&outbox), Some(5));
+}
+
+#[test]
+fn a_summary_that_is_given_up_is_dropped() {
+    let mut outbox = filled(3, 2);
+    outbox.give_up(0);
+    outbox.give_up(0);
+    assert_eq!((outbox.len(), outbox.dropped(), next(&outbox)), (1, 1, Some(1)));
+}
+
+proptest! {
+    /// Each summary is delivered, dropped or still there, and never two of these; the queue keeps its bound.
+    #[test]
+    fn nothing_disappears(limit in 1usize..6, steps in prop::collection::vec((0u8..4, any::<u32>()), 0..200)) {
+        let mut outbox: Outbox<u32> = Outbox::new(limit);
+        let (mut pushed, mut delivered) = (0, Vec::new());
+        for (step, choice) in steps {
+            match step {
+                0 => {
+                    outbox.push(window(pushed));
+                    pushed += 1;
+                }
+                1 => {
+                    if let Some(summary) = outbox.next() {
+                        prop_assert_eq!(i64::from(summary.sequence), summary.window.start_s);
+                        outbox.mark_sent(summary.sequence, summary.sequence);
+                    }
+                }
+                2 => {
+                    let answered = core::cell::RefCell::new(Vec::new());
+                    let count = outbox.settle(&|sequence| match (sequence ^ choice) % 3 {
+                        0 => { answered.borrow_mut().push(*sequence); Fate::Answered }
+                        1 => Fate::Lost,
+                        _ => Fate::Pending,
+                    });
+                    prop_assert_eq!(count, answered.borrow().len());
+                    delivered.extend(answered.into_inner());
+                }
+                _ => outbox.give_up(choice % 50),
+            }
+            prop_assert!(outbox.len() <= limit);
+            prop_assert_eq!(pushed as u64, delivered.len() as u64 + outbox.dropped() + outbox.len() as u64);
+        }
+        let count = delivered.len();
+        delivered.sort_unstable();
+        delivered.dedup();
+        prop_assert_eq!(delivered.len(), count);
+    }
+}
