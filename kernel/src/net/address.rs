@@ -9,13 +9,13 @@ use core::net::Ipv4Addr;
 
 use heapless::Vec;
 use smoltcp::iface::{Interface, SocketHandle};
-use smoltcp::socket::{dhcpv4, dns};
+use smoltcp::socket::dhcpv4;
 use smoltcp::time::{Duration, Instant};
-use smoltcp::wire::{IpAddress, IpCidr, Ipv4Cidr};
+use smoltcp::wire::{IpCidr, Ipv4Cidr};
 
 use super::sockets::Sockets;
 use super::wakers::Wakers;
-use super::{Ip, Parameters};
+use super::{Error, Ip, Parameters};
 
 /// The first pause before DHCP asks again; each is as long as all before it together.
 const FIRST_DISCOVER_PAUSE: Duration = Duration::from_millis(250);
@@ -101,25 +101,23 @@ impl Addressing {
         self.current.as_ref().is_some_and(|settings| settings.gateway.is_some())
     }
 
-    /// How many name servers there are to ask.
-    pub(super) fn name_servers(&self) -> usize {
-        self.current.as_ref().map_or(0, |settings| settings.name_servers.len())
+    /// The name servers to ask.
+    pub(super) fn name_servers(&self) -> Result<Vec<Ipv4Addr, NAME_SERVERS>, Error> {
+        let settings = self.current.as_ref().ok_or(Error::NoAddress)?;
+        match settings.name_servers.is_empty() {
+            true => Err(Error::NoNameServer),
+            false => Ok(settings.name_servers.clone()),
+        }
     }
 
     /// The link came up, with a new interface: sets the address, or looks for one.
-    pub(super) fn link_up(
-        &mut self,
-        interface: &mut Interface,
-        sockets: &mut Sockets,
-        dns: SocketHandle,
-        now: Instant,
-    ) {
+    pub(super) fn link_up(&mut self, interface: &mut Interface, sockets: &mut Sockets, now: Instant) {
         if let Some(dhcp) = self.dhcp {
             sockets.set.get_mut::<dhcpv4::Socket<'_>>(dhcp).reset();
             self.searching_since = Some(now);
             self.held_until = self.current.is_some().then_some(now + HOLD);
             if let Some(settings) = self.current.clone() {
-                self.apply(settings, interface, sockets, dns, now);
+                self.apply(settings, interface, now);
             }
         } else if let Ip::Static(address) = self.parameters.ip {
             let settings = Settings {
@@ -129,18 +127,12 @@ impl Addressing {
                 origin: "static",
             };
             crate::println!("network: {settings}");
-            self.apply(settings, interface, sockets, dns, now);
+            self.apply(settings, interface, now);
         }
     }
 
     /// Follows what DHCP says. Returns whether anything changed.
-    pub(super) fn turn(
-        &mut self,
-        interface: &mut Interface,
-        sockets: &mut Sockets,
-        dns: SocketHandle,
-        now: Instant,
-    ) -> bool {
+    pub(super) fn turn(&mut self, interface: &mut Interface, sockets: &mut Sockets, now: Instant) -> bool {
         let Some(dhcp) = self.dhcp else { return false };
         let client = sockets.set.get_mut::<dhcpv4::Socket<'static>>(dhcp);
         if let Some(since) = self.searching_since {
@@ -163,12 +155,12 @@ impl Addressing {
                 self.searching_since = None;
                 self.held_until = None;
                 crate::println!("network: {settings}");
-                self.apply(settings, interface, sockets, dns, now);
+                self.apply(settings, interface, now);
             }
             None if self.held_until.is_some() => return false,
             None => {
                 self.searching_since.get_or_insert(now);
-                self.lose(interface, sockets, dns);
+                self.lose(interface);
             }
         }
         true
@@ -186,25 +178,18 @@ impl Addressing {
         }
     }
 
-    fn apply(
-        &mut self,
-        settings: Settings,
-        interface: &mut Interface,
-        sockets: &mut Sockets,
-        dns: SocketHandle,
-        now: Instant,
-    ) {
-        set(interface, sockets, dns, Some(&settings));
+    fn apply(&mut self, settings: Settings, interface: &mut Interface, now: Instant) {
+        set(interface, Some(&settings));
         self.current = Some(settings);
         self.announced = (now, 0);
         self.waiting.wake();
     }
 
-    fn lose(&mut self, interface: &mut Interface, sockets: &mut Sockets, dns: SocketHandle) {
+    fn lose(&mut self, interface: &mut Interface) {
         // The client also says that it has no address before it first had one.
         if let Some(settings) = self.current.take() {
             crate::println!("network: {} lost, asking for another", settings.address.address());
-            set(interface, sockets, dns, None);
+            set(interface, None);
         }
     }
 
@@ -238,7 +223,7 @@ impl Addressing {
 }
 
 /// Sets, or clears, all that `smoltcp` knows about addresses.
-fn set(interface: &mut Interface, sockets: &mut Sockets, dns: SocketHandle, settings: Option<&Settings>) {
+fn set(interface: &mut Interface, settings: Option<&Settings>) {
     interface.update_ip_addrs(|addresses| {
         addresses.clear();
         // The list has room for more than this one.
@@ -249,8 +234,4 @@ fn set(interface: &mut Interface, sockets: &mut Sockets, dns: SocketHandle, sett
         // The table has room for more than this one.
         let _ = interface.routes_mut().add_default_ipv4_route(gateway);
     }
-    let servers: Vec<IpAddress, NAME_SERVERS> = settings
-        .map(|settings| settings.name_servers.iter().map(|server| IpAddress::Ipv4(*server)).collect())
-        .unwrap_or_default();
-    sockets.set.get_mut::<dns::Socket<'_>>(dns).update_servers(&servers);
 }

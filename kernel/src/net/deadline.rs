@@ -1,16 +1,47 @@
 //! Time limits of socket calls.
 //!
-//! Only the poll loop knows the time, so that tests can move it by hand: a call that must not wait for ever opens a
-//! [`Deadline`], the loop's next turn starts its clock, and a later turn says that it has passed.
+//! Only the poll loop knows the time, so that tests can move it by hand: a call that must not wait for ever makes a
+//! [`Timeout`], the loop's next turn starts its clock, and a later turn says that it has passed.
 
 use alloc::vec::Vec;
-use core::task::{Context, Waker};
+use core::future::poll_fn;
+use core::task::{Context, Poll, Waker};
 
 use smoltcp::time::{Duration, Instant};
 
-/// A running time limit. Whoever opened it must close it.
-#[derive(Clone, Copy, PartialEq, Eq)]
-pub(super) struct Deadline(u32);
+use super::Handle;
+
+/// A running time limit; dropping it ends it.
+pub(super) struct Timeout<'a> {
+    handle: &'a Handle,
+    number: u32,
+}
+
+impl<'a> Timeout<'a> {
+    /// A limit of `after` from the poll loop's next turn on.
+    pub(super) fn new(handle: &'a Handle, after: Duration) -> Self {
+        let number = handle.with(|state| {
+            state.wake_poll_loop();
+            state.deadlines.open(after)
+        });
+        Self { handle, number }
+    }
+
+    /// Resolves when the limit has passed.
+    pub(super) async fn passed(&self) {
+        poll_fn(|context| match self.handle.with(|state| state.deadlines.poll(self.number, context)) {
+            true => Poll::Ready(()),
+            false => Poll::Pending,
+        })
+        .await
+    }
+}
+
+impl Drop for Timeout<'_> {
+    fn drop(&mut self) {
+        self.handle.with(|state| state.deadlines.close(self.number));
+    }
+}
 
 /// All running time limits.
 #[derive(Default)]
@@ -20,7 +51,7 @@ pub(super) struct Deadlines {
 }
 
 struct Entry {
-    deadline: Deadline,
+    number: u32,
     after: Duration,
     at: Option<Instant>,
     passed: bool,
@@ -28,26 +59,22 @@ struct Entry {
 }
 
 impl Deadlines {
-    /// Starts a time limit.
-    pub(super) fn open(&mut self, after: Duration) -> Deadline {
+    fn open(&mut self, after: Duration) -> u32 {
         self.last = self.last.wrapping_add(1);
-        let deadline = Deadline(self.last);
-        self.entries.push(Entry { deadline, after, at: None, passed: false, waker: None });
-        deadline
+        self.entries.push(Entry { number: self.last, after, at: None, passed: false, waker: None });
+        self.last
     }
 
-    /// Forgets a time limit.
-    pub(super) fn close(&mut self, deadline: Deadline) {
-        self.entries.retain(|entry| entry.deadline != deadline);
+    fn close(&mut self, number: u32) {
+        self.entries.retain(|entry| entry.number != number);
     }
 
-    /// Whether the time limit has passed; if not, the task is woken when it does.
-    pub(super) fn poll(&mut self, deadline: Deadline, context: &Context<'_>) -> bool {
-        let Some(entry) = self.entries.iter_mut().find(|entry| entry.deadline == deadline) else {
-            return false;
-        };
-        entry.waker = Some(context.waker().clone());
-        entry.passed
+    fn poll(&mut self, number: u32, context: &Context<'_>) -> bool {
+        let entry = self.entries.iter_mut().find(|entry| entry.number == number);
+        entry.is_some_and(|entry| {
+            entry.waker = Some(context.waker().clone());
+            entry.passed
+        })
     }
 
     /// Starts new clocks and wakes those whose time has passed.

@@ -27,7 +27,7 @@ pub(super) const DEFAULT_BUDGET_BYTES: usize = 1024 * 1024;
 const DATAGRAMS: usize = 32;
 
 /// A UDP socket's buffers are no larger than this: enough for its number of full-size datagrams.
-const LARGEST_UDP_BUFFER_BYTES: usize = 48 * 1024;
+pub(super) const LARGEST_UDP_BUFFER_BYTES: usize = 48 * 1024;
 
 /// A connection that hears nothing for this long asks whether the other side is still there.
 const KEEP_ALIVE: Duration = Duration::from_secs(30);
@@ -143,8 +143,8 @@ impl Sockets {
     }
 
     /// Adds a UDP socket that is not bound.
-    pub(super) fn add_udp(&mut self) -> Result<SocketHandle, Error> {
-        let [receive, transmit] = self.buffers(LARGEST_UDP_BUFFER_BYTES)?;
+    pub(super) fn add_udp(&mut self, largest_bytes: usize) -> Result<SocketHandle, Error> {
+        let [receive, transmit] = self.buffers(largest_bytes)?;
         let bytes = receive.len() + transmit.len();
         let buffer = |bytes| udp::PacketBuffer::new(vec![udp::PacketMetadata::EMPTY; DATAGRAMS], bytes);
         let socket = udp::Socket::new(buffer(receive), buffer(transmit));

@@ -119,8 +119,8 @@ impl<D: NetworkDevice> Stack<D> {
         self.follow_link(device, state, now);
         state.deadlines.turn(now);
         let (received, more_received) = receive(device, state, now);
-        let State { addressing, interface, sockets, dns, .. } = state;
-        let mut progress = received | addressing.turn(interface, sockets, *dns, now);
+        let State { addressing, interface, sockets, .. } = state;
+        let mut progress = received | addressing.turn(interface, sockets, now);
         progress |= announce(device, state, now);
         let (sent, more_sent) = send(device, state, now);
         progress |= sent;
@@ -165,7 +165,7 @@ impl<D: NetworkDevice> Stack<D> {
         // smoltcp reads a device's abilities only when it makes an interface, and a new backend may have others.
         state.interface = interface(device, &mut state.random, now);
         state.mtu_bytes = device.capabilities().ip_mtu();
-        state.addressing.link_up(&mut state.interface, &mut state.sockets, state.dns, now);
+        state.addressing.link_up(&mut state.interface, &mut state.sockets, now);
     }
 }
 

@@ -4,8 +4,7 @@ use alloc::vec::Vec;
 use core::net::Ipv4Addr;
 use core::task::Waker;
 
-use smoltcp::iface::{Interface, SocketHandle};
-use smoltcp::socket::dns;
+use smoltcp::iface::Interface;
 
 use super::address::Addressing;
 use super::closing::Closing;
@@ -24,7 +23,6 @@ pub(super) struct State {
     /// The largest IP packet that the device takes.
     pub(super) mtu_bytes: usize,
     pub(super) sockets: Sockets,
-    pub(super) dns: SocketHandle,
     pub(super) addressing: Addressing,
     pub(super) backlogs: Vec<Backlog>,
     /// Ports whose listener has no socket free for another connection.
@@ -41,12 +39,10 @@ impl State {
     pub(super) fn new(interface: Interface, parameters: Parameters, random: Random) -> Self {
         let mut sockets = Sockets::new();
         let addressing = Addressing::new(parameters, &mut sockets);
-        let dns = sockets.add_own(dns::Socket::new(&[], Vec::new()));
         Self {
             interface,
             mtu_bytes: 0,
             sockets,
-            dns,
             addressing,
             backlogs: Vec::new(),
             full_ports: Vec::new(),

@@ -4,12 +4,13 @@ use core::future::poll_fn;
 use core::net::{Ipv4Addr, SocketAddr};
 use core::task::Poll;
 
+use embassy_futures::select::{Either, select};
 use embedded_nal_async::TcpConnect;
 use smoltcp::iface::SocketHandle;
 use smoltcp::socket::tcp;
 use smoltcp::time::Duration;
 
-use super::deadline::Deadline;
+use super::deadline::Timeout;
 use super::sockets::{Sockets, keep_alive};
 use super::state::State;
 use super::{Error, Handle};
@@ -81,17 +82,13 @@ impl State {
 struct Connecting<'a> {
     handle: &'a Handle,
     socket: Option<SocketHandle>,
-    deadline: Deadline,
 }
 
 impl Drop for Connecting<'_> {
     fn drop(&mut self) {
-        self.handle.with(|state| {
-            state.deadlines.close(self.deadline);
-            if let Some(socket) = self.socket {
-                state.abort(socket);
-            }
-        });
+        if let Some(socket) = self.socket {
+            self.handle.with(|state| state.abort(socket));
+        }
     }
 }
 
@@ -101,21 +98,17 @@ impl TcpConnect for Handle {
 
     async fn connect(&self, remote: SocketAddr) -> Result<TcpConnection, Error> {
         let SocketAddr::V4(remote) = remote else { return Err(Error::Unsupported) };
-        let mut connecting = self.with(|state| {
-            let socket = state.start_connecting(*remote.ip(), remote.port())?;
-            Ok(Connecting { handle: self, socket: Some(socket), deadline: state.deadlines.open(CONNECT_TIMEOUT) })
-        })?;
-        poll_fn(|context| {
+        let socket = self.with(|state| state.start_connecting(*remote.ip(), remote.port()))?;
+        let mut connecting = Connecting { handle: self, socket: Some(socket) };
+        let timeout = Timeout::new(self, CONNECT_TIMEOUT);
+        let connected = poll_fn(|context| {
             self.with(|state| {
                 let Some(handle) = connecting.socket else { return Poll::Ready(Err(Error::Closed)) };
                 let socket = state.sockets.tcp(handle);
                 match socket.state() {
                     tcp::State::SynSent | tcp::State::SynReceived => {
                         socket.register_send_waker(context.waker());
-                        match state.deadlines.poll(connecting.deadline, context) {
-                            true => Poll::Ready(Err(Error::TimedOut)),
-                            false => Poll::Pending,
-                        }
+                        Poll::Pending
                     }
                     tcp::State::Closed => Poll::Ready(Err(match state.addressing.address() {
                         Some(_) => Error::Refused,
@@ -128,8 +121,11 @@ impl TcpConnect for Handle {
                     }
                 }
             })
-        })
-        .await
+        });
+        match select(connected, timeout.passed()).await {
+            Either::First(result) => result,
+            Either::Second(()) => Err(Error::TimedOut),
+        }
     }
 }
 

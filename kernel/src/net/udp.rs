@@ -11,7 +11,7 @@ use smoltcp::time::{Duration, Instant};
 use smoltcp::wire::{IpAddress, IpListenEndpoint};
 
 use super::listener::socket_address;
-use super::sockets::Sockets;
+use super::sockets::{LARGEST_UDP_BUFFER_BYTES, Sockets};
 use super::state::State;
 use super::{Error, Handle};
 
@@ -71,7 +71,7 @@ pub struct ConnectedUdpSocket {
 
 impl Handle {
     /// A socket bound to a port (a free one for 0), and to an address unless it is 0.0.0.0.
-    fn bind(&self, local: SocketAddr) -> Result<UdpSocket, Error> {
+    pub(super) fn bind(&self, local: SocketAddr, largest_buffer_bytes: usize) -> Result<UdpSocket, Error> {
         let SocketAddr::V4(local) = local else { return Err(Error::Unsupported) };
         self.with(|state| {
             let port = match local.port() {
@@ -83,7 +83,7 @@ impl Handle {
             {
                 return Err(Error::NoAddress);
             }
-            let socket = state.sockets.add_udp()?;
+            let socket = state.sockets.add_udp(largest_buffer_bytes)?;
             let addr = (!local.ip().is_unspecified()).then_some(IpAddress::Ipv4(*local.ip()));
             // A new socket that is given a port can be bound.
             let _ = state.sockets.udp(socket).bind(IpListenEndpoint { addr, port });
@@ -109,7 +109,7 @@ impl UdpStack for Handle {
             return Err(Error::InvalidAddress);
         }
         let own = self.with(|state| state.source_address(*to.ip()))?;
-        let socket = self.bind(local)?;
+        let socket = self.bind(local, LARGEST_UDP_BUFFER_BYTES)?;
         let local = SocketAddr::V4(SocketAddrV4::new(own, socket.port));
         Ok((local, ConnectedUdpSocket { socket, local, remote }))
     }
@@ -117,12 +117,12 @@ impl UdpStack for Handle {
     async fn bind_single(&self, local: SocketAddr) -> Result<(SocketAddr, UdpSocket), Error> {
         let own = self.with(|state| state.addressing.address()).ok_or(Error::NoAddress)?;
         // Bound to the port alone, the socket survives a change of our address.
-        let socket = self.bind(local)?;
+        let socket = self.bind(local, LARGEST_UDP_BUFFER_BYTES)?;
         Ok((SocketAddr::V4(SocketAddrV4::new(own.address(), socket.port)), socket))
     }
 
     async fn bind_multiple(&self, local: SocketAddr) -> Result<UdpSocket, Error> {
-        self.bind(local)
+        self.bind(local, LARGEST_UDP_BUFFER_BYTES)
     }
 }
 

@@ -149,7 +149,8 @@ fn world(parameters: Parameters, server: &Rc<RefCell<Server>>) -> World {
 fn routes(handle: &Handle) -> (Option<Ipv4Addr>, usize, bool) {
     handle.with(|state| {
         let own = state.addressing.address().map(|own| own.address());
-        (own, state.addressing.name_servers(), state.addressing.has_gateway())
+        let name_servers = state.addressing.name_servers().map_or(0, |servers| servers.len());
+        (own, name_servers, state.addressing.has_gateway())
     })
 }
 
