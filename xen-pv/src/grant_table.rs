@@ -2,12 +2,12 @@
 //!
 //! Implements version 1 of `xen/include/public/grant_table.h`. A [`Grant`] owns its page and its table entry. Ending
 //! access gives the page back, or says [`Busy`] while the other domain reads, writes or maps it. A grant that is dropped
-//! while busy is quarantined: page and entry are never used again, because the other side may still write there
-//! (XSA-396), and the table counts it.
+//! while busy is quarantined: page and entry are used for nothing, because the other side may still write there (XSA-396),
+//! until the hypervisor's own mark in the entry says that it no longer can.
 
 use alloc::rc::Rc;
 use alloc::vec::Vec;
-use core::cell::{Cell, RefCell};
+use core::cell::RefCell;
 use core::marker::PhantomData;
 use core::mem::{ManuallyDrop, offset_of};
 use core::ptr::NonNull;
@@ -70,7 +70,8 @@ struct Table {
     count: u32,
     /// One bit an entry, set while it is taken.
     taken: RefCell<Vec<u32>>,
-    quarantined: Cell<u32>,
+    /// What was dropped while busy.
+    quarantine: RefCell<Vec<(ManuallyDrop<Page>, GrantRef)>>,
 }
 
 impl<H: Hypervisor> GrantTable<H> {
@@ -85,7 +86,7 @@ impl<H: Hypervisor> GrantTable<H> {
         if let Some(first) = taken.first_mut() {
             *first = (1 << RESERVED_ENTRIES) - 1;
         }
-        let table = Table { entries, count, taken: RefCell::new(taken), quarantined: Cell::new(0) };
+        let table = Table { entries, count, taken: RefCell::new(taken), quarantine: RefCell::default() };
         Self { hypervisor, table: Rc::new(table) }
     }
 
@@ -100,10 +101,23 @@ impl<H: Hypervisor> GrantTable<H> {
         Ok(Grant { page: ManuallyDrop::new(page), reference, table: Rc::clone(&self.table), access: PhantomData })
     }
 
-    /// Grants that were dropped while the other domain still used them; each keeps its page and entry for ever.
+    /// Grants that were dropped while the other domain still used them; each keeps its page and entry.
     #[must_use]
-    pub fn quarantined(&self) -> u32 {
-        self.table.quarantined.get()
+    pub fn quarantined(&self) -> usize {
+        self.table.quarantine.borrow().len()
+    }
+
+    /// Frees what is quarantined and no longer in use.
+    pub fn sweep(&self) {
+        self.table.quarantine.borrow_mut().retain_mut(|(page, reference)| {
+            let ended = self.table.end(*reference);
+            if ended {
+                self.table.release(*reference);
+                // SAFETY: the other domain has lost the page, and it leaves the list, so it is dropped once.
+                unsafe { ManuallyDrop::drop(page) };
+            }
+            !ended
+        });
     }
 
     /// Entries that can still be granted.
@@ -251,8 +265,11 @@ impl<A: Access> Drop for Grant<A> {
             // SAFETY: the grant is being dropped, so its page is taken once.
             unsafe { ManuallyDrop::drop(&mut self.page) };
         } else {
-            // The page is not dropped and the entry stays taken.
-            self.table.quarantined.set(self.table.quarantined.get() + 1);
+            // SAFETY: the grant is being dropped, so its page is taken once. Being wrapped again, it is not freed even when
+            // the table goes.
+            let page = ManuallyDrop::new(unsafe { ManuallyDrop::take(&mut self.page) });
+            // The entry stays taken.
+            self.table.quarantine.borrow_mut().push((page, self.reference));
         }
     }
 }

@@ -5,15 +5,14 @@
 //! Detach and attach, a restart of the backend and of its domain, and resume after a migration are all the same path.
 //!
 //! ```text
-//!            InitWait            Connected
-//! Initialising ----> Offered ---------------> Connected
-//!   ^   ^               |  Closing, Closed,      |   |
-//!   |   |               v  Unknown               |   | the device is broken
-//!   |   |            Closed <--------------------+   v
-//!   |   | InitWait,     |                       Recovering
-//!   |   | Initialising  |                            | Closed, InitWait, Initialising
-//!   |   +---------------+                            |
-//!   +------------------------------------------------+
+//!               InitWait            Connected
+//! Initialising ----------> Offered ----------> Connected
+//!   ^      |                  |                   |  |
+//!   |      | Closing          | Closing, Closed,  |  | InitWait, Initialising:
+//!   |      v                  v Unknown, broken   |  | another backend
+//!   |    Closed <---------------------------------+  |
+//!   |      | InitWait, Initialising, Closed          |
+//!   +------+-----------------------------------------+
 //! ```
 
 use xen_sys::io::xenbus::XenbusState;
@@ -27,15 +26,13 @@ pub enum Ours {
     Offered,
     /// Shows `Connected`, and so did the backend.
     Connected,
-    /// Shows `Closed` because the backend stopped; what was shared may still be in use.
+    /// Shows `Closed` because the backend stopped or broke the protocol; what was shared may still be in use.
     Closed,
-    /// Shows `Closed` because the device was broken, and will start again.
-    Recovering,
 }
 
 impl Ours {
     /// All of them.
-    pub const ALL: [Self; 5] = [Self::Initialising, Self::Offered, Self::Connected, Self::Closed, Self::Recovering];
+    pub const ALL: [Self; 4] = [Self::Initialising, Self::Offered, Self::Connected, Self::Closed];
 
     /// What the frontend shows in xenstore.
     #[must_use]
@@ -43,7 +40,7 @@ impl Ours {
         match self {
             Self::Initialising => XenbusState::Initialising,
             Self::Offered | Self::Connected => XenbusState::Connected,
-            Self::Closed | Self::Recovering => XenbusState::Closed,
+            Self::Closed => XenbusState::Closed,
         }
     }
 }
@@ -59,8 +56,6 @@ pub enum Action {
     Up,
     /// Stop the flow of data and show `Closed`, but keep what is shared: the backend lets go of it only then.
     Stop,
-    /// The same, because the device is broken.
-    Recover,
     /// End what is shared.
     Release,
     /// End what is shared and show `Initialising`; then look again.
@@ -76,7 +71,6 @@ impl Action {
             Self::Offer => Ours::Offered,
             Self::Up => Ours::Connected,
             Self::Stop => Ours::Closed,
-            Self::Recover => Ours::Recovering,
             Self::Restart => Ours::Initialising,
         }
     }
@@ -84,49 +78,47 @@ impl Action {
 
 /// What a frontend that has come to `ours` does when the backend shows `theirs`.
 ///
-/// `broken` says that the backend has broken the protocol since the last connection.
+/// `broken` says that the backend has broken the protocol since the last connection, `online` that the toolstack wants the
+/// device to stay (the backend's node of this name is not 0): then a backend that has closed is waited for.
 #[must_use]
-pub fn step(ours: Ours, theirs: XenbusState, broken: bool) -> Action {
+pub fn step(ours: Ours, theirs: XenbusState, broken: bool, online: bool) -> Action {
     use XenbusState as Theirs;
     match (ours, theirs) {
         (Ours::Initialising, Theirs::InitWait) => Action::Offer,
         // A detach that began before the connection: the backend waits for this to end it.
         (Ours::Initialising, Theirs::Closing) => Action::Stop,
-        // The backend closes as well and comes back with InitWait once it sees Initialising.
+        // The backend comes to InitWait by itself once it sees Initialising.
         (Ours::Initialising, _) => Action::Wait,
 
         (Ours::Offered | Ours::Connected, Theirs::Closing | Theirs::Closed | Theirs::Unknown) => Action::Stop,
         // A new backend in the place of the one that was connected.
         (Ours::Connected, Theirs::Initialising | Theirs::InitWait) => Action::Restart,
-        (Ours::Offered | Ours::Connected, _) if broken => Action::Recover,
+        (Ours::Offered | Ours::Connected, _) if broken => Action::Stop,
         (Ours::Offered, Theirs::Connected) => Action::Up,
         (Ours::Offered | Ours::Connected, _) => Action::Wait,
 
-        // The backend has let go, and for now there is no other.
-        (Ours::Closed, Theirs::Closed | Theirs::Unknown) | (Ours::Recovering, Theirs::Unknown) => Action::Release,
-        (Ours::Closed | Ours::Recovering, Theirs::Initialising | Theirs::InitWait)
-        | (Ours::Recovering, Theirs::Closed) => Action::Restart,
-        (Ours::Closed | Ours::Recovering, _) => Action::Wait,
+        (Ours::Closed, Theirs::Initialising | Theirs::InitWait) => Action::Restart,
+        // The backend has let go. One that only closed to open again waits to see Initialising.
+        (Ours::Closed, Theirs::Closed) if online => Action::Restart,
+        (Ours::Closed, Theirs::Closed | Theirs::Unknown) => Action::Release,
+        (Ours::Closed, _) => Action::Wait,
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::{Action, Ours, step};
-    use XenbusState::{
-        Closed, Closing, Connected, InitWait, Initialised, Initialising, Reconfigured, Reconfiguring, Unknown,
-    };
+    use XenbusState::{Closed, Closing, Connected, InitWait, Initialising, Unknown};
     use xen_sys::io::xenbus::XenbusState;
 
-    /// The whole table for an unbroken device; columns in the order of `XenbusState::ALL`.
-    const TABLE: [(Ours, [Action; 9]); 5] = {
+    /// The whole table for an unbroken device that is to stay; columns in the order of `XenbusState::ALL`.
+    const TABLE: [(Ours, [Action; 9]); 4] = {
         use Action::{Offer, Release, Restart, Stop, Up, Wait};
         [
             (Ours::Initialising, [Wait, Wait, Offer, Wait, Wait, Stop, Wait, Wait, Wait]),
             (Ours::Offered, [Stop, Wait, Wait, Wait, Up, Stop, Stop, Wait, Wait]),
             (Ours::Connected, [Stop, Restart, Restart, Wait, Wait, Stop, Stop, Wait, Wait]),
-            (Ours::Closed, [Release, Restart, Restart, Wait, Wait, Wait, Release, Wait, Wait]),
-            (Ours::Recovering, [Release, Restart, Restart, Wait, Wait, Wait, Restart, Wait, Wait]),
+            (Ours::Closed, [Release, Restart, Restart, Wait, Wait, Wait, Restart, Wait, Wait]),
         ]
     };
 
@@ -134,7 +126,28 @@ mod tests {
     fn every_pair_of_states_has_the_action_of_the_table() {
         for (ours, actions) in TABLE {
             for (theirs, action) in XenbusState::ALL.into_iter().zip(actions) {
-                assert_eq!(step(ours, theirs, false), action, "{ours:?} {theirs:?}");
+                assert_eq!(step(ours, theirs, false, true), action, "{ours:?} {theirs:?}");
+            }
+        }
+    }
+
+    #[test]
+    fn a_device_that_is_to_go_differs_only_in_staying_closed() {
+        for (ours, actions) in TABLE {
+            for (theirs, action) in XenbusState::ALL.into_iter().zip(actions) {
+                let expected = if (ours, theirs) == (Ours::Closed, Closed) { Action::Release } else { action };
+                assert_eq!(step(ours, theirs, false, false), expected, "{ours:?} {theirs:?}");
+            }
+        }
+    }
+
+    #[test]
+    fn a_broken_device_differs_only_in_stopping_a_connection() {
+        for (ours, actions) in TABLE {
+            for (theirs, action) in XenbusState::ALL.into_iter().zip(actions) {
+                let connection = matches!(ours, Ours::Offered | Ours::Connected);
+                let expected = if connection && action != Action::Restart { Action::Stop } else { action };
+                assert_eq!(step(ours, theirs, true, true), expected, "{ours:?} {theirs:?}");
             }
         }
     }
@@ -143,8 +156,8 @@ mod tests {
     fn only_initialising_connects_and_only_on_init_wait() {
         for ours in Ours::ALL {
             for theirs in XenbusState::ALL {
-                for broken in [false, true] {
-                    let offers = step(ours, theirs, broken) == Action::Offer;
+                for (broken, online) in [(false, false), (false, true), (true, false), (true, true)] {
+                    let offers = step(ours, theirs, broken, online) == Action::Offer;
                     assert_eq!(offers, ours == Ours::Initialising && theirs == InitWait);
                 }
             }
@@ -155,58 +168,80 @@ mod tests {
     fn closing_and_closed_without_closing_stop_a_connection() {
         for ours in [Ours::Offered, Ours::Connected] {
             for theirs in [Closing, Closed, Unknown] {
-                assert_eq!(step(ours, theirs, false), Action::Stop);
-                assert_eq!(step(ours, theirs, true), Action::Stop);
+                assert_eq!(step(ours, theirs, false, true), Action::Stop);
             }
         }
+    }
+
+    /// Follows the backend through its states and returns where that leads.
+    fn follow(mut ours: Ours, online: bool, story: &[(XenbusState, bool, Action)]) -> Ours {
+        for &(theirs, broken, expected) in story {
+            let action = step(ours, theirs, broken, online);
+            assert_eq!(action, expected, "{ours:?} {theirs:?}");
+            ours = action.leads_to(ours);
+        }
+        ours
     }
 
     #[test]
     fn a_broken_device_is_left_and_started_again() {
-        let mut ours = Ours::Connected;
-        for (theirs, broken, expected) in [
-            (Connected, true, Action::Recover),
+        let story = [
+            (Connected, true, Action::Stop),
             (Connected, true, Action::Wait),
             (Closing, true, Action::Wait),
             (Closed, true, Action::Restart),
-            (Closed, false, Action::Wait),
-            (InitWait, false, Action::Offer),
+            (Closed, true, Action::Wait),
+            (InitWait, true, Action::Offer),
             (Connected, false, Action::Up),
-        ] {
-            let action = step(ours, theirs, broken);
-            assert_eq!(action, expected, "{ours:?} {theirs:?}");
-            ours = action.leads_to(ours);
-        }
-        assert_eq!(ours, Ours::Connected);
+        ];
+        assert_eq!(follow(Ours::Connected, true, &story), Ours::Connected);
     }
 
     #[test]
-    fn broken_changes_nothing_but_a_connection() {
-        for theirs in XenbusState::ALL {
-            for ours in [Ours::Initialising, Ours::Closed, Ours::Recovering] {
-                assert_eq!(step(ours, theirs, true), step(ours, theirs, false));
-            }
-            for ours in [Ours::Offered, Ours::Connected] {
-                let usable =
-                    [InitWait, Initialising, Initialised, Connected, Reconfiguring, Reconfigured].contains(&theirs);
-                let restarts = ours == Ours::Connected && [InitWait, Initialising].contains(&theirs);
-                assert_eq!(step(ours, theirs, true) == Action::Recover, usable && !restarts);
-            }
-        }
+    fn a_backend_that_starts_over_when_it_sees_initialising_is_met_again() {
+        // Linux's netback passes through Closing and Closed on its way from Connected to InitWait.
+        let story = [
+            (InitWait, false, Action::Restart),
+            (Connected, false, Action::Wait),
+            (Closing, false, Action::Stop),
+            (Closed, false, Action::Restart),
+            (InitWait, false, Action::Offer),
+            (Connected, false, Action::Up),
+        ];
+        assert_eq!(follow(Ours::Connected, true, &story), Ours::Connected);
+    }
+
+    #[test]
+    fn a_detached_device_stays_closed() {
+        let story = [
+            (Closing, false, Action::Stop),
+            (Closing, false, Action::Wait),
+            (Closed, false, Action::Release),
+            (Unknown, false, Action::Release),
+        ];
+        assert_eq!(follow(Ours::Connected, false, &story), Ours::Closed);
     }
 
     #[test]
     fn a_backend_that_repeats_itself_causes_no_endless_loop() {
         for start in Ours::ALL {
             for theirs in XenbusState::ALL {
-                let mut ours = start;
-                let settled = (0..4).any(|_| {
-                    let action = step(ours, theirs, false);
-                    ours = action.leads_to(ours);
-                    matches!(action, Action::Wait | Action::Release)
-                });
-                assert!(settled, "{start:?} {theirs:?}");
+                for online in [false, true] {
+                    let mut ours = start;
+                    let settled = (0..4).any(|_| {
+                        let action = step(ours, theirs, false, online);
+                        ours = action.leads_to(ours);
+                        matches!(action, Action::Wait | Action::Release)
+                    });
+                    assert!(settled, "{start:?} {theirs:?}");
+                }
             }
         }
+    }
+
+    #[test]
+    fn each_state_shows_what_linux_expects() {
+        let shown = Ours::ALL.map(Ours::shown);
+        assert_eq!(shown, [Initialising, Connected, Connected, Closed]);
     }
 }

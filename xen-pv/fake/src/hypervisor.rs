@@ -1,6 +1,7 @@
 //! The fake hypervisor: one guest's grant table and event channels.
 
 use std::cell::{Cell, RefCell};
+use std::collections::BTreeMap;
 use std::ptr::NonNull;
 use std::rc::Rc;
 use std::sync::atomic::{AtomicU16, Ordering};
@@ -24,6 +25,8 @@ struct State {
     entry_count: u32,
     /// Address of each page that the guest has named.
     pages: RefCell<Vec<NonNull<u8>>>,
+    /// How often each entry is mapped.
+    mapped: RefCell<BTreeMap<u32, u32>>,
     ports: RefCell<Vec<FakePort>>,
     /// Ports that a guest may have.
     port_limit: Cell<usize>,
@@ -52,6 +55,7 @@ impl FakeXen {
             entries: NonNull::from(entries).cast(),
             entry_count,
             pages: RefCell::default(),
+            mapped: RefCell::default(),
             ports: RefCell::default(),
             port_limit: Cell::new(1024),
             notifications: Cell::new(0),
@@ -163,6 +167,7 @@ impl FakeXen {
         let address = self.page(by, reference, writable);
         let flags = if writable { GTF_READING | GTF_WRITING } else { GTF_READING };
         self.flags(reference).fetch_or(flags, Ordering::SeqCst);
+        *self.0.mapped.borrow_mut().entry(reference.0).or_default() += 1;
         Mapping { xen: self.clone(), reference, address }
     }
 
@@ -222,7 +227,12 @@ impl Shared for Mapping {
 
 impl Drop for Mapping {
     fn drop(&mut self) {
-        self.xen.flags(self.reference).fetch_and(!(GTF_READING | GTF_WRITING), Ordering::SeqCst);
+        let mut mapped = self.xen.0.mapped.borrow_mut();
+        let count = mapped.entry(self.reference.0).or_default();
+        *count = count.saturating_sub(1);
+        if *count == 0 {
+            self.xen.flags(self.reference).fetch_and(!(GTF_READING | GTF_WRITING), Ordering::SeqCst);
+        }
     }
 }
 

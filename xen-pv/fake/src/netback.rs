@@ -157,6 +157,14 @@ impl Netback {
         store.read(&format!("{}/state", Self::frontend())).unwrap_or_default()
     }
 
+    /// Goes away without a word, and a new backend waits in `InitWait` without having seen the frontend.
+    pub fn replace(&mut self, store: &mut Store) -> Option<Rings> {
+        self.frozen = true;
+        self.unanswered.clear();
+        self.show(store, "2");
+        self.rings.take()
+    }
+
     /// Goes away without a word, as when its domain dies, and comes back as new.
     pub fn restart(&mut self, store: &mut Store) {
         self.rings = None;
@@ -200,9 +208,7 @@ impl Netback {
     }
 
     fn connect(&mut self, store: &Store) {
-        let number = |leaf: &str| -> Option<u32> {
-            store.read(&format!("{}/{leaf}", Self::frontend()))?.parse().ok()
-        };
+        let number = |leaf: &str| -> Option<u32> { store.read(&format!("{}/{leaf}", Self::frontend()))?.parse().ok() };
         let required = |leaf: &str| number(leaf).unwrap_or_else(|| panic!("the frontend has no {leaf}"));
         assert_eq!(required("request-rx-copy"), 1);
         let (tx_port, rx_port) = match (number("event-channel-tx"), number("event-channel-rx")) {
@@ -333,10 +339,7 @@ impl Netback {
         let (xen, domain) = (self.xen.clone(), self.domain);
         let rings = self.rings();
         let reference = if transmit { rings.tx_reference } else { rings.rx_reference };
-        let mapping = xen.map(domain, reference);
-        mapping.shared().write(offset, value);
-        // The ring itself stays mapped.
-        std::mem::forget(mapping);
+        xen.map(domain, reference).shared().write(offset, value);
     }
 }
 

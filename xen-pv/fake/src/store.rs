@@ -209,7 +209,8 @@ impl Store {
     fn next_request(&mut self) -> Option<(MessageHeader, Vec<u8>)> {
         const HEADER: usize = size_of::<MessageHeader>();
         loop {
-            let word = |index: usize| u32::from_ne_bytes(self.incoming[index * 4..][..4].try_into().unwrap_or_default());
+            let word =
+                |index: usize| u32::from_ne_bytes(self.incoming[index * 4..][..4].try_into().unwrap_or_default());
             let wanted = if self.incoming.len() < HEADER { HEADER } else { HEADER + word(3) as usize };
             assert!(wanted <= HEADER + PAYLOAD_MAX, "the guest sent a message that is too long");
             if self.incoming.len() >= HEADER && self.incoming.len() == wanted {

@@ -98,9 +98,24 @@ fn attach_after_detach_connects_again_and_again() {
 fn a_new_init_wait_is_a_new_connection() {
     let mut bed = Bed::connected();
     for round in 2..10 {
-        bed.machine.netback.as_mut().expect("a card").restart(&mut bed.machine.store);
+        drop(bed.replace_backend());
+        bed.machine.settle();
+        assert!(!bed.is_up());
+        bed.netback().frozen = false;
         bed.machine.settle();
         assert_eq!(bed.counters().connections, round);
+        bed.assert_works();
+    }
+    assert_eq!(bed.machine.xen.granted(), entries(BUFFERS));
+    assert_eq!(bed.machine.grants.quarantined(), 0);
+}
+
+#[test]
+fn a_backend_that_takes_the_old_rings_before_it_is_noticed_works_as_well() {
+    let mut bed = Bed::connected();
+    for _ in 2..10 {
+        bed.machine.netback.as_mut().expect("a card").restart(&mut bed.machine.store);
+        bed.machine.settle();
         bed.assert_works();
     }
     assert_eq!(bed.machine.xen.granted(), entries(BUFFERS));
@@ -117,8 +132,8 @@ fn closed_without_closing_stops_the_card() {
     bed.machine.settle();
     assert!(!bed.is_up());
     assert_eq!(bed.machine.xen.granted(), 0);
-    assert_eq!(Netback::frontend_shown(&bed.machine.store), "6");
-    // The backend comes back.
+    // The toolstack has not said that the card goes: the frontend is ready for the backend to come back.
+    assert_eq!(Netback::frontend_shown(&bed.machine.store), "1");
     bed.machine.store.write(&format!("{directory}/state"), "1");
     bed.netback().frozen = false;
     bed.machine.settle();
@@ -142,7 +157,7 @@ fn directories_that_vanish_without_a_word_stop_the_card() {
 }
 
 #[test]
-fn pages_that_the_backend_keeps_mapped_are_quarantined() {
+fn pages_that_the_backend_keeps_mapped_are_quarantined_until_it_lets_go() {
     let mut bed = Bed::connected();
     bed.netback().frozen = true;
     // It says that it has closed, but lets go of nothing.
@@ -151,16 +166,34 @@ fn pages_that_the_backend_keeps_mapped_are_quarantined() {
     bed.machine.settle();
     assert_eq!(bed.machine.grants.quarantined(), 2, "both rings");
     assert_eq!(bed.machine.xen.granted(), 2);
-    let free = bed.machine.grants.free_entries();
-    // A new backend gets new pages, and the old ones stay out of use.
-    bed.machine.netback = None;
+    // A new backend gets new pages; the old ones stay out of use.
+    let old = bed.machine.netback.take();
     bed.machine.store.remove(&Netback::frontend());
+    bed.machine.settle();
     let netback = Netback::new(&bed.machine.xen, Domid(0));
     bed.machine.attach(netback);
     bed.machine.settle();
     bed.assert_works();
+    assert_eq!(bed.machine.grants.quarantined(), 2);
+    drop(old);
     bed.machine.detach();
-    assert_eq!(bed.machine.grants.free_entries(), free);
+    assert_eq!(bed.machine.grants.quarantined(), 0);
+    assert_eq!(bed.machine.xen.granted(), 0);
+}
+
+#[test]
+fn a_backend_that_keeps_every_ring_is_refused_before_it_has_all_memory() {
+    let mut bed = Bed::connected();
+    let mut kept = Vec::new();
+    for _ in 0..100 {
+        kept.extend(bed.replace_backend());
+        bed.machine.settle();
+        bed.netback().frozen = false;
+        bed.machine.settle();
+    }
+    let quarantined = bed.machine.grants.quarantined();
+    assert!((64..80).contains(&quarantined), "{quarantined}");
+    assert!(!bed.is_up());
 }
 
 #[test]
@@ -264,7 +297,9 @@ fn a_backend_of_the_other_kind_finds_no_stale_channels() {
     bed.netback().features.retain(|(name, _)| *name != "feature-split-event-channels");
     let directory = bed.netback().directory();
     bed.machine.store.remove(&format!("{directory}/feature-split-event-channels"));
-    bed.machine.netback.as_mut().expect("a card").restart(&mut bed.machine.store);
+    drop(bed.replace_backend());
+    bed.machine.settle();
+    bed.netback().frozen = false;
     bed.machine.settle();
     bed.assert_works();
     let frontend = Netback::frontend();

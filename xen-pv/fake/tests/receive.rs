@@ -21,14 +21,7 @@ fn manual() -> Bed {
 }
 
 fn gso(size: u16) -> ExtraInfo {
-    ExtraInfo {
-        kind: EXTRA_TYPE_GSO,
-        flags: 0,
-        gso_size: size,
-        gso_kind: GSO_TYPE_TCPV4,
-        gso_pad: 0,
-        gso_features: 0,
-    }
+    ExtraInfo { kind: EXTRA_TYPE_GSO, flags: 0, gso_size: size, gso_kind: GSO_TYPE_TCPV4, gso_pad: 0, gso_features: 0 }
 }
 
 fn extra(kind: u8) -> ExtraInfo {
@@ -283,7 +276,8 @@ fn a_broken_connection_is_made_anew() {
 #[test]
 fn a_blank_or_validated_checksum_is_accepted_and_any_other_verified() {
     for frame in [udp_frame, tcp_frame] {
-        let cases = [(0, false, false), (0, true, true), (RXF_CSUM_BLANK, false, true), (RXF_DATA_VALIDATED, false, true)];
+        let cases =
+            [(0, false, false), (0, true, true), (RXF_CSUM_BLANK, false, true), (RXF_DATA_VALIDATED, false, true)];
         for (flags, right, accepted) in cases {
             let mut bed = Bed::connected();
             let frame = frame(b"some payload", right);

@@ -23,6 +23,9 @@ use crate::memory::Page;
 use crate::xenbus::{Action, Ours, step};
 use crate::xenstore::{self, Client, Watch};
 
+/// Pages that a backend may keep from former connections before it gets no new one.
+const QUARANTINE_MAX: usize = 64;
+
 /// The half of the card that follows its backend.
 #[derive(Debug)]
 pub struct Driver<H: Hypervisor> {
@@ -80,20 +83,21 @@ impl<H: Hypervisor> Driver<H> {
             card.address = settings.address;
             card.mtu = settings.mtu;
         }
-        let their_state = join(&settings.backend, "state");
+        let (their_state, online) = (join(&settings.backend, "state"), join(&settings.backend, "online"));
         let watch = self.client.watch(&their_state).await?;
         let mut ours = Ours::Initialising;
         loop {
             watch.clear();
             directory.clear();
-            let theirs = self.client.read(&their_state);
+            let (theirs, online) = (self.client.read(&their_state), self.client.read(&online));
             let present = self.still_there(settings).await;
             let theirs = theirs.await.map_or(XenbusState::Unknown, |text| state(&text));
+            let online = online.await.map_or(true, |text| text != b"0");
             if !present {
                 return Ok(());
             }
             let broken = self.card.borrow().broken;
-            let action = step(ours, theirs, broken);
+            let action = step(ours, theirs, broken, online);
             if let Err(error) = self.perform(action, settings).await {
                 // The card stays out of use until something changes.
                 report(&error);
@@ -134,7 +138,7 @@ impl<H: Hypervisor> Driver<H> {
             Action::Wait => {}
             Action::Offer => self.offer(settings).await?,
             Action::Up => self.connected(),
-            Action::Stop | Action::Recover => {
+            Action::Stop => {
                 self.card.borrow_mut().set_link(false);
                 self.show(XenbusState::Closed).await?;
             }
@@ -149,6 +153,11 @@ impl<H: Hypervisor> Driver<H> {
 
     /// Makes the rings, publishes them, and shows `Connected`.
     async fn offer(&self, settings: &Settings) -> Result<(), Error> {
+        // A backend that keeps what was shared before gets no chance to take all memory, piece by piece.
+        self.grants.sweep();
+        if self.grants.quarantined() > QUARANTINE_MAX {
+            return Err(Error::Quarantine);
+        }
         let features = Features::read(&self.client, &settings.backend).await?;
         let mut keys: Vec<(&str, u32)> = Vec::with_capacity(6);
         let queues = self.make_queues(settings.backend_domain, features, &mut keys)?;
@@ -240,11 +249,11 @@ impl<H: Hypervisor> Driver<H> {
     fn release(&self) {
         let mut card = self.card.borrow_mut();
         card.set_link(false);
-        let quarantined = self.grants.quarantined();
         card.queues = None;
-        if self.grants.quarantined() != quarantined {
-            #[cfg(target_os = "none")]
-            defmt::warn!("netfront: {} pages are still in use by the backend", self.grants.quarantined() - quarantined);
+        self.grants.sweep();
+        #[cfg(target_os = "none")]
+        if self.grants.quarantined() > 0 {
+            defmt::warn!("netfront: {} pages are still in use by the backend", self.grants.quarantined());
         }
     }
 }

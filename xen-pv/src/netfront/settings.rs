@@ -33,6 +33,8 @@ pub enum Error {
     Event(hypervisor::Error),
     /// No memory is left for buffers.
     NoMemory,
+    /// The backend has kept too many pages of former connections.
+    Quarantine,
 }
 
 impl fmt::Display for Error {
@@ -50,6 +52,7 @@ impl fmt::Display for Error {
                 formatter.write_str(error.name())
             }
             Self::NoMemory => formatter.write_str("no memory for buffers"),
+            Self::Quarantine => formatter.write_str("the backend keeps the pages of former connections"),
         }
     }
 }

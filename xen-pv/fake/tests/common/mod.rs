@@ -8,6 +8,7 @@ use std::task::Waker;
 use kernel::net::device::NetworkDevice;
 use smoltcp::phy::{Device as _, RxToken, TxToken};
 use smoltcp::time::Instant;
+use xen_fake::netback::Rings;
 use xen_fake::tasks::CountingWaker;
 use xen_fake::{FakeXen, Machine, Netback};
 use xen_pv::netfront::{Buffers, Counters, Device, checksum};
@@ -50,6 +51,12 @@ impl Bed {
 
     pub fn netback(&mut self) -> &mut Netback {
         self.machine.netback.as_mut().expect("a card is attached")
+    }
+
+    /// The backend dies and another takes its place; returns what the dead one had mapped.
+    pub fn replace_backend(&mut self) -> Option<Rings> {
+        let Machine { netback, store, .. } = &mut self.machine;
+        netback.as_mut().expect("a card is attached").replace(store)
     }
 
     /// One turn of the stack: takes up to `limit` frames.
