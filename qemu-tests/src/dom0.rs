@@ -4,8 +4,8 @@ use crate::guest::{Guest, GuestSpec};
 use crate::link::Link;
 use anyhow::{Result, bail};
 use bed_agent::protocol::{
-    Answer, Output, Ping, PingResult, Request, TcpConnections, TcpConnectionsResult, TcpStream, TcpStreamResult,
-    UdpEcho, UdpEchoResult, Xenstore,
+    Answer, LogSource, Output, Ping, PingResult, Request, TcpConnections, TcpConnectionsResult, TcpStream,
+    TcpStreamResult, UdpEcho, UdpEchoResult, Xenstore,
 };
 use std::sync::Arc;
 use std::time::Duration;
@@ -166,6 +166,17 @@ impl Dom0 {
     /// `xl` refuses it: its words are in the message.
     pub fn create(&self, spec: &GuestSpec) -> Result<Guest> {
         Guest::create(self.clone(), spec)
+    }
+
+    /// All logs of guests since they were last forgotten, in the order of the guests' names.
+    #[must_use]
+    pub fn all_logs(&self) -> Vec<(LogSource, Vec<u8>)> {
+        self.0.all_logs()
+    }
+
+    /// Begins all logs of guests anew on the host's side.
+    pub fn forget_all_logs(&self) {
+        self.0.forget_all();
     }
 
     /// Forgets the logs of earlier guests of a name, here and in dom0.

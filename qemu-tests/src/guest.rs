@@ -1,158 +1,22 @@
 //! A guest: started by `xl` from a configuration as a user writes it, watched through its console and the toolstack's log.
 
+mod end;
+mod spec;
+
+pub use end::ShutdownReason;
+pub use spec::GuestSpec;
+
 use crate::dom0::Dom0;
 use crate::verdict::Failure;
-use anyhow::{Context, Result, bail};
-use bed_agent::protocol::{BRIDGE, LogSource};
-use std::fmt::{self, Write as _};
+use anyhow::{Context, Result};
+use bed_agent::protocol::LogSource;
+use end::{daemon_in, domain_in, ends_in};
 use std::time::{Duration, Instant};
 
 /// Longest wait for the toolstack to say what it did.
 const TOOLSTACK_PATIENCE: Duration = Duration::from_secs(30);
 /// Time in which the console daemon brings the last bytes of a guest that has ended.
 const LAST_BYTES_PATIENCE: Duration = Duration::from_millis(500);
-
-/// What a guest is made of.
-#[derive(Debug, Clone)]
-pub struct GuestSpec {
-    /// Its name, also in the names of its logs.
-    pub name: String,
-    /// The image that `xl` boots.
-    pub image: Vec<u8>,
-    /// A Linux guest's first file system.
-    pub ramdisk: Option<Vec<u8>>,
-    /// Memory.
-    pub memory_mib: u32,
-    /// Whether it has a network interface on the bridge.
-    pub vif: bool,
-    /// Its hardware address; one made of its name when there is none.
-    pub mac: Option<String>,
-    /// The guest's command line.
-    pub extra: String,
-    /// Nodes written below the domain's `data/` before it runs.
-    pub data: Vec<(String, Vec<u8>)>,
-    /// What the toolstack does when the guest asks for a reboot: "preserve" keeps the dead domain so that its reason can be read.
-    pub on_reboot: String,
-    /// Further lines of the configuration.
-    pub configuration: Vec<String>,
-}
-
-impl GuestSpec {
-    /// A guest of 4 MiB without network.
-    #[must_use]
-    pub fn new(name: &str, image: Vec<u8>) -> Self {
-        Self {
-            name: name.to_owned(),
-            image,
-            ramdisk: None,
-            memory_mib: 4,
-            vif: false,
-            mac: None,
-            extra: String::new(),
-            data: Vec::new(),
-            on_reboot: "preserve".to_owned(),
-            configuration: Vec::new(),
-        }
-    }
-
-    /// The hardware address: the one given, or one in Xen's range that depends on nothing but the name.
-    #[must_use]
-    pub fn mac(&self) -> String {
-        let hash = |hash: u32, byte: u8| (hash ^ u32::from(byte)).wrapping_mul(0x0100_0193);
-        let [_, a, b, c] = self.name.bytes().fold(0x811c_9dc5, hash).to_be_bytes();
-        self.mac.clone().unwrap_or_else(|| format!("00:16:3e:{:02x}:{b:02x}:{c:02x}", a & 0x7f))
-    }
-
-    fn image_path(&self) -> String {
-        format!("/var/lib/spore/{}.img", self.name)
-    }
-
-    fn ramdisk_path(&self) -> String {
-        format!("/var/lib/spore/{}.ramdisk", self.name)
-    }
-
-    /// The configuration that `xl` gets.
-    ///
-    /// # Errors
-    /// The command line has both kinds of quotes, which `xl` cannot express.
-    pub fn xl_configuration(&self) -> Result<String> {
-        let mut text = String::new();
-        let preserve = "preserve".to_owned();
-        let lines =
-            [("name", &self.name), ("type", &"pv".to_owned()), ("kernel", &self.image_path()), ("extra", &self.extra)];
-        let ends = [("on_poweroff", &preserve), ("on_reboot", &self.on_reboot), ("on_crash", &preserve)];
-        for (key, value) in lines.into_iter().chain(ends) {
-            let quote = if value.contains('"') { '\'' } else { '"' };
-            if value.contains(quote) {
-                bail!("xl cannot quote {key}: {value}");
-            }
-            writeln!(text, "{key} = {quote}{value}{quote}")?;
-        }
-        writeln!(text, "memory = {}\nvcpus = 1", self.memory_mib)?;
-        if self.ramdisk.is_some() {
-            writeln!(text, "ramdisk = \"{}\"", self.ramdisk_path())?;
-        }
-        if self.vif {
-            writeln!(text, "vif = [ \"{}\" ]", self.vif_specification())?;
-        }
-        for line in &self.configuration {
-            writeln!(text, "{line}")?;
-        }
-        Ok(text)
-    }
-
-    fn vif_specification(&self) -> String {
-        format!("mac={},bridge={BRIDGE}", self.mac())
-    }
-}
-
-/// Why a domain ended. Source: xen/include/public/sched.h, `SHUTDOWN_*`.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum ShutdownReason {
-    /// It ended in order.
-    PowerOff,
-    /// It asks to be started again.
-    Reboot,
-    /// It was saved.
-    Suspend,
-    /// It failed.
-    Crash,
-    /// Its watchdog ran out.
-    Watchdog,
-    /// It asks for a reset without a new domain.
-    SoftReset,
-    /// A reason that this list does not know.
-    Unknown(u32),
-}
-
-impl From<u32> for ShutdownReason {
-    fn from(code: u32) -> Self {
-        match code {
-            0 => Self::PowerOff,
-            1 => Self::Reboot,
-            2 => Self::Suspend,
-            3 => Self::Crash,
-            4 => Self::Watchdog,
-            5 => Self::SoftReset,
-            code => Self::Unknown(code),
-        }
-    }
-}
-
-impl fmt::Display for ShutdownReason {
-    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let name = match self {
-            Self::PowerOff => "poweroff",
-            Self::Reboot => "reboot",
-            Self::Suspend => "suspend",
-            Self::Crash => "crash",
-            Self::Watchdog => "watchdog",
-            Self::SoftReset => "soft reset",
-            Self::Unknown(code) => return write!(formatter, "reason {code}"),
-        };
-        formatter.write_str(name)
-    }
-}
 
 /// A domain that `xl` made, destroyed on drop.
 #[derive(Debug)]
@@ -377,8 +241,21 @@ impl Guest {
     /// # Errors
     /// `xl` refuses.
     pub fn destroy(mut self) -> Result<()> {
-        self.destroyed = true;
-        self.xl("destroy", "")
+        self.end()
+    }
+
+    fn end(&mut self) -> Result<()> {
+        if std::mem::replace(&mut self.destroyed, true) {
+            return Ok(());
+        }
+        if self.spec.on_reboot == "preserve" {
+            return self.xl("destroy", "");
+        }
+        // The toolstack's daemon may be starting the guest again at this moment: it has to go first.
+        let log = self.dom0.link().log(&self.toolstack(), 0);
+        let daemon = daemon_in(&String::from_utf8_lossy(&log)).unwrap_or_default();
+        let name = &self.spec.name;
+        self.dom0.must(&format!("kill {daemon}; ! xl domid '{name}' || xl destroy '{name}'")).map(drop)
     }
 
     fn xl(&self, command: &str, arguments: &str) -> Result<()> {
@@ -396,23 +273,9 @@ impl Guest {
 
 impl Drop for Guest {
     fn drop(&mut self) {
-        if !self.destroyed {
-            // The bed may be gone already; a scenario that cares calls destroy().
-            let _ = self.xl("destroy", "");
-        }
+        // The bed may be gone already; a scenario that cares calls destroy().
+        let _ = self.end();
     }
-}
-
-/// The number of the newest domain of this name, from the log of `xl`: "Waiting for domain hello (domid 3) to die [pid 42]".
-fn domain_in(log: &str, name: &str) -> Option<u32> {
-    let start = format!("Waiting for domain {name} (domid ");
-    log.lines().rev().find_map(|line| line.strip_prefix(&start)?.split(')').next()?.parse().ok())
-}
-
-/// The reasons of all ends, from the log of `xl`: "Domain 3 has shut down, reason code 3 0x3".
-fn ends_in(log: &str) -> Vec<ShutdownReason> {
-    let code = |line: &str| line.split_once("has shut down, reason code ")?.1.split(' ').next()?.parse::<u32>().ok();
-    log.split_inclusive('\n').filter(|line| line.ends_with('\n')).filter_map(code).map(ShutdownReason::from).collect()
 }
 
 /// A console's text: binary log frames (0xFE to 0x00) and carriage returns are left out; an unfinished frame too.
@@ -434,31 +297,8 @@ pub fn plain_text(console: &[u8]) -> String {
 mod tests {
     use super::*;
 
-    const LOG: &str = "Waiting for domain hello (domid 3) to die [pid 42]\nDomain 3 has shut down, reason code 1 0x1\n\
-        Action for shutdown reason code 1 is restart\nDone. Rebooting now\nWaiting for domain hello (domid 4) to die [pid 42]\n\
-        Domain 4 has shut down, reason code 3 0x3\nDomain 4 has shut d";
-
-    #[test]
-    fn the_toolstacks_log_tells_numbers_and_reasons() {
-        assert_eq!(domain_in(LOG, "hello"), Some(4));
-        assert_eq!(domain_in(LOG, "other"), None);
-        assert_eq!(ends_in(LOG), [ShutdownReason::Reboot, ShutdownReason::Crash]);
-    }
-
     #[test]
     fn text_is_separated_from_frames() {
         assert_eq!(plain_text(b"a\r\n\xfe\x01\n\x00b\xfe\x05"), "a\nb");
-    }
-
-    #[test]
-    fn the_configuration_quotes_what_it_is_given() {
-        let mut spec = GuestSpec::new("hello", Vec::new());
-        spec.extra = "text=\"a b\"".into();
-        spec.vif = true;
-        let text = spec.xl_configuration().unwrap();
-        assert!(text.contains("extra = 'text=\"a b\"'\n") && text.contains("memory = 4\n"), "{text}");
-        assert!(text.contains(&format!("vif = [ \"mac={},bridge=xenbr0\" ]", spec.mac())), "{text}");
-        spec.extra = "'\"".into();
-        assert!(spec.xl_configuration().is_err());
     }
 }

@@ -30,6 +30,18 @@ const MODULES: [&str; 12] = [
     "failover",
 ];
 
+/// Connects a guest's interface to the bridge. Xen's own script, `vif-bridge`, does the same and costs two seconds more of the emulated
+/// CPU for each guest; it is there too, for the scenario that asks for it.
+const HOTPLUG_SCRIPT: &str = r#"#!/bin/sh
+case "$1" in
+add | online)
+    ip link set "$vif" master "$(xenstore-read "$XENBUS_PATH/bridge")" up &&
+        xenstore-write "$XENBUS_PATH/hotplug-status" connected
+    ;;
+esac
+"#;
+const HOTPLUG_NAME: &str = "vif-bed";
+
 /// What the file system is made of.
 #[derive(Debug)]
 pub struct Ingredients<'a> {
@@ -87,6 +99,10 @@ impl Ingredients<'_> {
             archive.file(program, 0o755, &content);
         }
         self.libraries(archive, libraries)?;
+        let settings = self.root.read("/etc/xen/xl.conf")?;
+        let default = format!("\nvif.default.script=\"{HOTPLUG_NAME}\"\n");
+        archive.file("/etc/xen/xl.conf", 0o644, &[settings.as_slice(), default.as_bytes()].concat());
+        archive.file(&format!("/etc/xen/scripts/{HOTPLUG_NAME}"), 0o755, HOTPLUG_SCRIPT.as_bytes());
         for file in self.root.files_below("/etc/xen")? {
             archive.file(&file, 0o755, &self.root.read(&file)?);
         }

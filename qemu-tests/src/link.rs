@@ -92,6 +92,19 @@ impl Link {
         self.inbox().logs.remove(source);
     }
 
+    /// Begins all logs anew.
+    pub fn forget_all(&self) {
+        self.inbox().logs.clear();
+    }
+
+    /// All logs as they are now, in the order of their guests' names.
+    #[must_use]
+    pub fn all_logs(&self) -> Vec<(LogSource, Vec<u8>)> {
+        let mut logs: Vec<_> = self.inbox().logs.iter().map(|(source, log)| (source.clone(), log.clone())).collect();
+        logs.sort_by_key(|(source, _)| format!("{source:?}"));
+        logs
+    }
+
     /// A log as it is now, from an offset on.
     #[must_use]
     pub fn log(&self, source: &LogSource, from: usize) -> Vec<u8> {

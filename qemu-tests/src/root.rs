@@ -84,8 +84,8 @@ mod tests {
 
     #[test]
     fn links_are_followed_within_the_root() {
-        assert_eq!(inside(Path::new("lib64//lib/x/ld.so")), Path::new("lib64/lib/x/ld.so"));
-        assert_eq!(inside(&Path::new("lib64").join("/lib/x/ld.so")), Path::new("lib/x/ld.so"));
+        assert_eq!(inside(Path::new("lib64/./ld.so")), Path::new("lib64/ld.so"));
+        assert_eq!(inside(Path::new("/lib/x/ld.so")), Path::new("lib/x/ld.so"));
         assert_eq!(inside(&Path::new("usr/lib").join("../../lib/x")), Path::new("lib/x"));
     }
 }

@@ -1,3 +1,0 @@
-//! Scenarios.
-
-fn main() {}
