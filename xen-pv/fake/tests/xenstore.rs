@@ -2,9 +2,9 @@
 
 use std::mem::offset_of;
 
+use xen_fake::FakeXen;
 use xen_fake::Machine;
 use xen_pv::xenstore::{Error, ErrorKind, Permission, Rights, Watch};
-use xen_fake::FakeXen;
 use xen_sys::io::xs_wire::{DomainInterface, MessageType};
 use xen_sys::types::Domid;
 

@@ -1,0 +1,351 @@
+//! Compares every type and constant of this crate with Xen's own C headers, as the C compiler sees them.
+//!
+//! A C program that prints the headers' view is compiled and run; its output is compared with ours. The headers are those
+//! of Debian's libxen-dev: installed, or unpacked by `cargo xtask setup`, or where the variable `XEN_INCLUDE` says (the
+//! directory that holds `xen/xen.h`).
+
+use std::collections::BTreeMap;
+use std::fmt::Write;
+use std::fs;
+use std::mem::{offset_of, size_of};
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use xen_sys::arch::{self, number};
+use xen_sys::io::{console, netif, ring, xenbus::XenbusState, xs_wire};
+use xen_sys::shared_info::{SharedInfo, VcpuInfo, VcpuTimeInfo};
+use xen_sys::types::{Domid, GrantRef, Port};
+use xen_sys::{elf_note, event_channel, grant_table, sched};
+
+/// What is compared: an expression in C, and its value here.
+struct Facts(Vec<(String, i64)>);
+
+impl Facts {
+    fn add(&mut self, c: impl Into<String>, value: impl TryInto<i64>) {
+        let c = c.into();
+        let value = value.try_into().unwrap_or_else(|_| panic!("the value of {c} does not fit"));
+        self.0.push((c, value));
+    }
+}
+
+/// Adds the size of a type and the offsets and sizes of its fields, each named in C and here.
+macro_rules! layout {
+    ($facts:expr, $c:literal => $rust:ty { $($c_field:literal => $field:ident),* $(,)? }) => {
+        $facts.add(concat!("sizeof(", $c, ")"), size_of::<$rust>());
+        $(
+            $facts.add(concat!("offsetof(", $c, ", ", $c_field, ")"), offset_of!($rust, $field));
+            $facts.add(concat!("sizeof(((", $c, " *)0)->", $c_field, ")"), field_size(|value: &$rust| &value.$field));
+        )*
+    };
+}
+
+/// Adds constants, each named in C and here.
+macro_rules! constants {
+    ($facts:expr, $($c:literal => $rust:expr),* $(,)?) => {
+        $( $facts.add($c, $rust); )*
+    };
+}
+
+fn field_size<T, F>(_field: impl Fn(&T) -> &F) -> usize {
+    size_of::<F>()
+}
+
+fn xen_facts(facts: &mut Facts) {
+    layout!(facts, "vcpu_time_info_t" => VcpuTimeInfo {
+        "version" => version, "tsc_timestamp" => tsc_timestamp, "system_time" => system_time_ns,
+        "tsc_to_system_mul" => tsc_to_system_mul, "tsc_shift" => tsc_shift, "flags" => flags,
+    });
+    layout!(facts, "vcpu_info_t" => VcpuInfo {
+        "evtchn_upcall_pending" => evtchn_upcall_pending, "evtchn_upcall_mask" => evtchn_upcall_mask,
+        "evtchn_pending_sel" => evtchn_pending_sel, "arch" => arch, "time" => time,
+    });
+    layout!(facts, "shared_info_t" => SharedInfo {
+        "vcpu_info" => vcpu_info, "evtchn_pending" => evtchn_pending, "evtchn_mask" => evtchn_mask,
+        "wc_version" => wc_version, "wc_sec" => wc_sec, "wc_nsec" => wc_nsec, "wc_sec_hi" => wc_sec_hi, "arch" => arch,
+    });
+    layout!(facts, "domid_t" => Domid {});
+    layout!(facts, "grant_ref_t" => GrantRef {});
+    layout!(facts, "evtchn_port_t" => Port {});
+    constants!(facts,
+        "DOMID_SELF" => Domid::SELF.0,
+        "DOMID_FIRST_RESERVED" => Domid::FIRST_RESERVED.0,
+        "XEN_ELFNOTE_GUEST_OS" => elf_note::GUEST_OS,
+        "XEN_ELFNOTE_XEN_VERSION" => elf_note::XEN_VERSION,
+        "XEN_ELFNOTE_LOADER" => elf_note::LOADER,
+        "__HYPERVISOR_memory_op" => number::MEMORY_OP,
+        "__HYPERVISOR_xen_version" => number::XEN_VERSION,
+        "__HYPERVISOR_grant_table_op" => number::GRANT_TABLE_OP,
+        "__HYPERVISOR_sched_op" => number::SCHED_OP,
+        "__HYPERVISOR_event_channel_op" => number::EVENT_CHANNEL_OP,
+    );
+    layout!(facts, "sched_poll_t" => sched::Poll { "ports" => ports, "nr_ports" => nr_ports, "timeout" => timeout_ns });
+    layout!(facts, "sched_shutdown_t" => sched::Shutdown { "reason" => reason });
+    constants!(facts,
+        "SCHEDOP_yield" => sched::SCHEDOP_YIELD,
+        "SCHEDOP_shutdown" => sched::SCHEDOP_SHUTDOWN,
+        "SCHEDOP_poll" => sched::SCHEDOP_POLL,
+        "SHUTDOWN_poweroff" => sched::ShutdownReason::PowerOff as u32,
+        "SHUTDOWN_reboot" => sched::ShutdownReason::Reboot as u32,
+        "SHUTDOWN_crash" => sched::ShutdownReason::Crash as u32,
+    );
+}
+
+#[cfg(target_arch = "x86_64")]
+fn arch_facts(facts: &mut Facts) {
+    layout!(facts, "arch_vcpu_info_t" => arch::ArchVcpuInfo { "cr2" => cr2 });
+    layout!(facts, "arch_shared_info_t" => arch::ArchSharedInfo {
+        "max_pfn" => max_pfn, "pfn_to_mfn_frame_list_list" => pfn_to_mfn_frame_list_list, "nmi_reason" => nmi_reason,
+        "p2m_cr3" => p2m_cr3, "p2m_vaddr" => p2m_vaddr, "p2m_generation" => p2m_generation,
+    });
+    layout!(facts, "start_info_t" => arch::StartInfo {
+        "magic" => magic, "nr_pages" => nr_pages, "shared_info" => shared_info, "flags" => flags,
+        "store_mfn" => store_mfn, "store_evtchn" => store_evtchn, "console.domU" => console, "pt_base" => pt_base,
+        "nr_pt_frames" => nr_pt_frames, "mfn_list" => mfn_list, "mod_start" => mod_start, "mod_len" => mod_len,
+        "cmd_line" => cmd_line, "first_p2m_pfn" => first_p2m_pfn, "nr_p2m_frames" => nr_p2m_frames,
+    });
+    facts.add("offsetof(start_info_t, console.domU.evtchn) - offsetof(start_info_t, console.domU.mfn)", {
+        offset_of!(arch::StartInfoConsole, evtchn) - offset_of!(arch::StartInfoConsole, mfn)
+    });
+    layout!(facts, "trap_info_t" => arch::TrapInfo {
+        "vector" => vector, "flags" => flags, "cs" => cs, "address" => address,
+    });
+    layout!(facts, "mmu_update_t" => arch::MmuUpdate { "ptr" => ptr, "val" => val });
+    constants!(facts,
+        "XEN_LEGACY_MAX_VCPUS" => arch::LEGACY_MAX_VCPUS,
+        "FLAT_KERNEL_CS" => arch::FLAT_KERNEL_CS,
+        "MMU_NORMAL_PT_UPDATE" => arch::MMU_NORMAL_PT_UPDATE,
+        "UVMF_TLB_FLUSH" => arch::Translation::FlushAll as usize,
+        "UVMF_INVLPG" => arch::Translation::Invalidate as usize,
+        "__HYPERVISOR_set_trap_table" => number::SET_TRAP_TABLE,
+        "__HYPERVISOR_mmu_update" => number::MMU_UPDATE,
+        "__HYPERVISOR_update_va_mapping" => number::UPDATE_VA_MAPPING,
+    );
+    facts.add("(long)HYPERVISOR_VIRT_START", arch::MACHINE_TO_PHYS as i64);
+}
+
+fn event_and_grant_facts(facts: &mut Facts) {
+    layout!(facts, "evtchn_alloc_unbound_t" => event_channel::AllocUnbound {
+        "dom" => dom, "remote_dom" => remote_dom, "port" => port,
+    });
+    layout!(facts, "evtchn_close_t" => event_channel::Close { "port" => port });
+    layout!(facts, "evtchn_send_t" => event_channel::Send { "port" => port });
+    layout!(facts, "grant_entry_v1_t" => grant_table::EntryV1 {
+        "flags" => flags, "domid" => domid, "frame" => frame,
+    });
+    layout!(facts, "gnttab_setup_table_t" => grant_table::SetupTable {
+        "dom" => dom, "nr_frames" => nr_frames, "status" => status, "frame_list" => frame_list,
+    });
+    layout!(facts, "gnttab_query_size_t" => grant_table::QuerySize {
+        "dom" => dom, "nr_frames" => nr_frames, "max_nr_frames" => max_nr_frames, "status" => status,
+    });
+    constants!(facts,
+        "EVTCHNOP_close" => event_channel::EVTCHNOP_CLOSE,
+        "EVTCHNOP_send" => event_channel::EVTCHNOP_SEND,
+        "EVTCHNOP_alloc_unbound" => event_channel::EVTCHNOP_ALLOC_UNBOUND,
+        "GNTTABOP_setup_table" => grant_table::GNTTABOP_SETUP_TABLE,
+        "GNTTABOP_query_size" => grant_table::GNTTABOP_QUERY_SIZE,
+        "GNTST_okay" => grant_table::GNTST_OKAY,
+        "GNTTAB_NR_RESERVED_ENTRIES" => grant_table::RESERVED_ENTRIES,
+        "4096 / sizeof(grant_entry_v1_t)" => grant_table::ENTRIES_PER_FRAME,
+        "GTF_invalid" => grant_table::GTF_INVALID,
+        "GTF_permit_access" => grant_table::GTF_PERMIT_ACCESS,
+        "GTF_readonly" => grant_table::GTF_READONLY,
+        "GTF_reading" => grant_table::GTF_READING,
+        "GTF_writing" => grant_table::GTF_WRITING,
+    );
+}
+
+fn ring_and_console_facts(facts: &mut Facts) {
+    for name in ["netif_tx", "netif_rx"] {
+        let sring = format!("struct {name}_sring");
+        for (field, offset) in [
+            ("req_prod", offset_of!(ring::RingHeader, req_prod)),
+            ("req_event", offset_of!(ring::RingHeader, req_event)),
+            ("rsp_prod", offset_of!(ring::RingHeader, rsp_prod)),
+            ("rsp_event", offset_of!(ring::RingHeader, rsp_event)),
+            ("ring", size_of::<ring::RingHeader>()),
+        ] {
+            facts.add(format!("offsetof({sring}, {field})"), offset);
+        }
+    }
+    facts.add("__CONST_RING_SIZE(netif_tx, 4096)", ring::slots(4096, size_of::<netif::TxRequest>()));
+    facts.add("__CONST_RING_SIZE(netif_rx, 4096)", ring::slots(4096, size_of::<netif::RxRequest>()));
+    layout!(facts, "struct xencons_interface" => console::ConsoleInterface {
+        "in" => input, "out" => output, "in_cons" => in_cons, "in_prod" => in_prod, "out_cons" => out_cons,
+        "out_prod" => out_prod,
+    });
+    let names = [
+        "Unknown",
+        "Initialising",
+        "InitWait",
+        "Initialised",
+        "Connected",
+        "Closing",
+        "Closed",
+        "Reconfiguring",
+        "Reconfigured",
+    ];
+    for (name, state) in names.into_iter().zip(XenbusState::ALL) {
+        assert_eq!(format!("{state:?}"), name);
+        facts.add(format!("XenbusState{name}"), state as u8);
+    }
+}
+
+fn netif_facts(facts: &mut Facts) {
+    layout!(facts, "netif_tx_request_t" => netif::TxRequest {
+        "gref" => gref, "offset" => offset, "flags" => flags, "id" => id, "size" => size,
+    });
+    layout!(facts, "netif_tx_response_t" => netif::TxResponse { "id" => id, "status" => status });
+    layout!(facts, "netif_rx_request_t" => netif::RxRequest { "id" => id, "pad" => pad, "gref" => gref });
+    layout!(facts, "netif_rx_response_t" => netif::RxResponse {
+        "id" => id, "offset" => offset, "flags" => flags, "status" => status,
+    });
+    layout!(facts, "netif_extra_info_t" => netif::ExtraInfo {
+        "type" => kind, "flags" => flags, "u.gso.size" => gso_size, "u.gso.type" => gso_kind, "u.gso.pad" => gso_pad,
+        "u.gso.features" => gso_features,
+    });
+    constants!(facts,
+        "XEN_NETIF_NR_SLOTS_MIN" => netif::NR_SLOTS_MIN,
+        "XEN_NETIF_MAX_TX_SIZE" => netif::MAX_TX_SIZE,
+        "NETTXF_csum_blank" => netif::TXF_CSUM_BLANK,
+        "NETTXF_data_validated" => netif::TXF_DATA_VALIDATED,
+        "NETTXF_more_data" => netif::TXF_MORE_DATA,
+        "NETTXF_extra_info" => netif::TXF_EXTRA_INFO,
+        "NETRXF_data_validated" => netif::RXF_DATA_VALIDATED,
+        "NETRXF_csum_blank" => netif::RXF_CSUM_BLANK,
+        "NETRXF_more_data" => netif::RXF_MORE_DATA,
+        "NETRXF_extra_info" => netif::RXF_EXTRA_INFO,
+        "NETRXF_gso_prefix" => netif::RXF_GSO_PREFIX,
+        "XEN_NETIF_EXTRA_TYPE_NONE" => netif::EXTRA_TYPE_NONE,
+        "XEN_NETIF_EXTRA_TYPE_GSO" => netif::EXTRA_TYPE_GSO,
+        "XEN_NETIF_EXTRA_TYPE_MAX" => netif::EXTRA_TYPE_MAX,
+        "XEN_NETIF_EXTRA_FLAG_MORE" => netif::EXTRA_FLAG_MORE,
+        "XEN_NETIF_GSO_TYPE_TCPV4" => netif::GSO_TYPE_TCPV4,
+        "NETIF_RSP_DROPPED" => netif::RSP_DROPPED,
+        "NETIF_RSP_ERROR" => netif::RSP_ERROR,
+        "NETIF_RSP_OKAY" => netif::RSP_OKAY,
+        "NETIF_RSP_NULL" => netif::RSP_NULL,
+    );
+}
+
+fn xenstore_facts(facts: &mut Facts) {
+    use xs_wire::MessageType;
+    layout!(facts, "struct xsd_sockmsg" => xs_wire::MessageHeader {
+        "type" => kind, "req_id" => req_id, "tx_id" => tx_id, "len" => len,
+    });
+    layout!(facts, "struct xenstore_domain_interface" => xs_wire::DomainInterface {
+        "req" => req, "rsp" => rsp, "req_cons" => req_cons, "req_prod" => req_prod, "rsp_cons" => rsp_cons,
+        "rsp_prod" => rsp_prod, "server_features" => server_features, "connection" => connection, "error" => error,
+    });
+    constants!(facts,
+        "XS_DIRECTORY" => MessageType::Directory as u32,
+        "XS_READ" => MessageType::Read as u32,
+        "XS_GET_PERMS" => MessageType::GetPermissions as u32,
+        "XS_WATCH" => MessageType::Watch as u32,
+        "XS_UNWATCH" => MessageType::Unwatch as u32,
+        "XS_TRANSACTION_START" => MessageType::TransactionStart as u32,
+        "XS_TRANSACTION_END" => MessageType::TransactionEnd as u32,
+        "XS_WRITE" => MessageType::Write as u32,
+        "XS_MKDIR" => MessageType::MakeDirectory as u32,
+        "XS_RM" => MessageType::Remove as u32,
+        "XS_SET_PERMS" => MessageType::SetPermissions as u32,
+        "XS_WATCH_EVENT" => MessageType::WatchEvent as u32,
+        "XS_ERROR" => MessageType::Error as u32,
+        "XS_RESET_WATCHES" => MessageType::ResetWatches as u32,
+        "XENSTORE_RING_SIZE" => xs_wire::RING_SIZE,
+        "XENSTORE_PAYLOAD_MAX" => xs_wire::PAYLOAD_MAX,
+        "XENSTORE_ABS_PATH_MAX" => xs_wire::ABSOLUTE_PATH_MAX,
+        "XENSTORE_REL_PATH_MAX" => xs_wire::RELATIVE_PATH_MAX,
+        "XENSTORE_SERVER_FEATURE_RECONNECTION" => xs_wire::SERVER_FEATURE_RECONNECTION,
+        "XENSTORE_SERVER_FEATURE_ERROR" => xs_wire::SERVER_FEATURE_ERROR,
+        "XENSTORE_CONNECTED" => xs_wire::CONNECTED,
+        "XENSTORE_RECONNECT" => xs_wire::RECONNECT,
+    );
+}
+
+/// The directory that holds `xen/xen.h`.
+fn include_directory() -> PathBuf {
+    let target = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../target/bed");
+    let mut candidates: Vec<PathBuf> = std::env::var_os("XEN_INCLUDE").map(PathBuf::from).into_iter().collect();
+    candidates.push(PathBuf::from("/usr/include"));
+    // target/bed/<place>/usr/include, or one directory deeper.
+    for place in subdirectories(&target) {
+        candidates.push(place.join("usr/include"));
+        candidates.extend(subdirectories(&place).iter().map(|package| package.join("usr/include")));
+    }
+    let found = candidates.into_iter().find(|directory| directory.join("xen/io/netif.h").exists());
+    found.expect("Xen's C headers are not there: run `cargo xtask setup`, install libxen-dev, or set XEN_INCLUDE")
+}
+
+fn subdirectories(directory: &Path) -> Vec<PathBuf> {
+    let entries = fs::read_dir(directory).into_iter().flatten().flatten();
+    entries.map(|entry| entry.path()).filter(|path| path.is_dir()).collect()
+}
+
+/// Compiles and runs the program and returns what it prints, a number a line.
+fn run_c(program: &str) -> Vec<i64> {
+    let directory = Path::new(env!("CARGO_TARGET_TMPDIR"));
+    let (source, binary) = (directory.join("xen_headers.c"), directory.join("xen_headers"));
+    fs::write(&source, program).expect("the test's directory is writable");
+    let compiler = std::env::var("CC").unwrap_or_else(|_| String::from("cc"));
+    let compiled = Command::new(&compiler)
+        // System headers, so that GNU C in them passes without a warning.
+        .arg("-isystem")
+        .arg(include_directory())
+        .arg("-D__XEN_INTERFACE_VERSION__=0x00040d00")
+        .arg(&source)
+        .arg("-o")
+        .arg(&binary)
+        .status()
+        .unwrap_or_else(|error| panic!("the C compiler {compiler} does not start: {error}"));
+    assert!(compiled.success(), "the C program does not compile");
+    let output = Command::new(&binary).output().expect("the program that was just compiled runs");
+    let text = String::from_utf8(output.stdout).expect("it prints numbers");
+    text.lines().map(|line| line.parse().expect("it prints numbers")).collect()
+}
+
+#[test]
+fn types_and_constants_are_those_of_xens_c_headers() {
+    let mut facts = Facts(Vec::new());
+    xen_facts(&mut facts);
+    arch_facts(&mut facts);
+    event_and_grant_facts(&mut facts);
+    ring_and_console_facts(&mut facts);
+    netif_facts(&mut facts);
+    xenstore_facts(&mut facts);
+
+    let mut program =
+        String::from("#include <errno.h>\n#include <stddef.h>\n#include <stdint.h>\n#include <stdio.h>\n");
+    for header in [
+        "xen",
+        "elfnote",
+        "event_channel",
+        "grant_table",
+        "memory",
+        "sched",
+        "io/console",
+        "io/netif",
+        "io/ring",
+        "io/xenbus",
+        "io/xs_wire",
+    ] {
+        writeln!(program, "#include <xen/{header}.h>").expect("a string");
+    }
+    program.push_str("int main(void) {\n");
+    for (expression, _) in &facts.0 {
+        writeln!(program, "    printf(\"%lld\\n\", (long long)({expression}));").expect("a string");
+    }
+    program.push_str("    return 0;\n}\n");
+
+    let theirs = run_c(&program);
+    assert_eq!(theirs.len(), facts.0.len());
+    let different: BTreeMap<_, _> = facts
+        .0
+        .iter()
+        .zip(theirs)
+        .filter(|((_, ours), theirs)| ours != theirs)
+        .map(|((expression, ours), theirs)| (expression, format!("C says {theirs}, Rust {ours}")))
+        .collect();
+    assert!(different.is_empty(), "{different:#?}");
+    assert!(facts.0.len() > 200, "only {} facts were compared", facts.0.len());
+}
