@@ -2,8 +2,7 @@
 
 use std::mem::offset_of;
 
-use xen_fake::FakeXen;
-use xen_fake::Machine;
+use xen_fake::{FakeXen, Machine};
 use xen_pv::xenstore::{Error, ErrorKind, Permission, Rights, Watch};
 use xen_sys::io::xs_wire::{DomainInterface, MessageType};
 use xen_sys::types::Domid;
@@ -306,8 +305,10 @@ fn values_that_are_not_text_are_malformed_where_text_is_due() {
     assert_eq!(ask!(machine, client => client.read_text("data/x")).expect_err("not text").kind, ErrorKind::Malformed);
 }
 
+type Violation = Box<dyn Fn(&mut Machine)>;
+
 /// Ways in which the store can break the protocol.
-fn violations() -> Vec<Box<dyn Fn(&mut Machine)>> {
+fn violations() -> Vec<Violation> {
     let rsp_prod = offset_of!(DomainInterface, rsp_prod);
     let req_cons = offset_of!(DomainInterface, req_cons);
     vec![
