@@ -9,6 +9,7 @@ use crate::terminal::{self, Style};
 
 mod boot;
 mod build_image;
+mod demo;
 mod host;
 mod logs;
 mod setup;
@@ -28,6 +29,7 @@ enum Command {
     Boot(boot::Arguments),
     Host(host::Arguments),
     Logs(logs::Arguments),
+    Demo(demo::Arguments),
     Size(size::Arguments),
     Setup(setup::Arguments),
 }
@@ -39,6 +41,7 @@ pub fn run() -> ExitCode {
         Command::Boot(arguments) => boot::run(&arguments),
         Command::Host(arguments) => host::run(&arguments),
         Command::Logs(arguments) => logs::run(&arguments),
+        Command::Demo(arguments) => demo::run(&arguments),
         Command::Size(arguments) => size::run(&arguments),
         Command::Setup(arguments) => setup::run(&arguments),
     };

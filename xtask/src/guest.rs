@@ -12,7 +12,7 @@ use crate::arch::Arch;
 use crate::image::Image;
 use crate::interrupt::Interrupt;
 use crate::terminal::{self, Progress, Style};
-use crate::workspace::{Task, Workspace};
+use crate::workspace::Task;
 
 /// How long a look at the console may take before Ctrl-C and the deadline are asked about.
 const LOOK: Duration = Duration::from_millis(200);
@@ -95,9 +95,9 @@ pub fn forwards(ports: &[String], parameters: &[String]) -> Result<Vec<Forward>>
 ///
 /// # Errors
 /// When the image cannot be read.
-pub fn spec(workspace: &Workspace, task: &Task, image: &Image, memory_mib: Option<u32>) -> Result<GuestSpec> {
+pub fn spec(task: &Task, image: &Image, memory_mib: Option<u32>) -> Result<GuestSpec> {
     let path = &image.files.img;
-    let bytes = std::fs::read(path).with_context(|| format!("reading {}", workspace.shown(path)))?;
+    let bytes = std::fs::read(path).with_context(|| format!("reading {}", path.display()))?;
     let mut spec = GuestSpec::new(&task.name, bytes);
     spec.memory_mib = memory_mib.unwrap_or(task.settings.memory_mib);
     spec.vif = task.settings.vif;

@@ -7,6 +7,7 @@
 
 pub mod arch;
 pub mod command;
+pub mod demo;
 pub mod guest;
 pub mod image;
 pub mod interrupt;

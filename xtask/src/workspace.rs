@@ -105,9 +105,9 @@ impl Workspace {
         Ok(tasks.swap_remove(at))
     }
 
-    /// Where a task's image files are put.
+    /// Where a task's image files are put, whatever cargo's target directory is: scenarios and people look here.
     pub fn images(&self, arch: Arch, task: &str) -> PathBuf {
-        self.target.join("images").join(arch.name()).join(task)
+        self.root.join("target/images").join(arch.name()).join(task)
     }
 
     /// A path as a person reads it: from the current directory or the workspace's root where it lies within.

@@ -68,7 +68,7 @@ pub fn run(arguments: &Arguments) -> Result<ExitCode> {
     if !arguments.no_check {
         image.description.check(&arguments.parameters, task.settings.vif)?;
     }
-    let mut spec = guest::spec(&workspace, &task, &image, arguments.memory)?;
+    let mut spec = guest::spec(&task, &image, arguments.memory)?;
     spec.extra = arguments.parameters.join(" ");
     let stream = LogStream::new(&std::fs::read(&image.files.elf)?)?;
 
