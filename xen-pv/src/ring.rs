@@ -25,6 +25,15 @@ use crate::shared_page::{Plain, Shared, SharedPage};
 pub struct Broken;
 
 /// Whether the other side asked to be told of what was just pushed.
+///
+/// Only a push makes one that is due, and leaving it unused is an error where warnings are:
+///
+/// ```compile_fail
+/// #![deny(unused_must_use)]
+/// fn forget<M: xen_pv::shared_page::Shared>(ring: &mut xen_pv::ring::FrontRing<u32, u32, M>) {
+///     ring.push();
+/// }
+/// ```
 #[must_use = "the other side sleeps until it is notified"]
 #[derive(Debug, PartialEq, Eq)]
 pub struct Notify(bool);
@@ -46,6 +55,12 @@ impl Notify {
 }
 
 /// The proof that nothing was waiting after an event had been asked for: whoever holds it may sleep until the event.
+///
+/// Only a final check makes one:
+///
+/// ```compile_fail
+/// let proof = xen_pv::ring::Idle(());
+/// ```
 #[must_use = "this is the permission to sleep"]
 #[derive(Debug, PartialEq, Eq)]
 pub struct Idle(());

@@ -99,10 +99,13 @@ impl<H: Hypervisor> Driver<H> {
             let broken = self.card.borrow().broken;
             let action = step(ours, theirs, broken, online);
             if let Err(error) = self.perform(action, settings).await {
-                // The card stays out of use until something changes.
+                // The card stays out of use until something changes. What was written here before it failed is no such
+                // change: its events have come when a later request is answered.
                 report(&error);
                 self.release();
                 ours = Ours::Initialising;
+                self.still_there(settings).await;
+                directory.clear();
             } else {
                 ours = action.leads_to(ours);
                 if action == Action::Restart {
@@ -166,13 +169,13 @@ impl<H: Hypervisor> Driver<H> {
             card.queues = Some(queues);
             card.broken = false;
         }
-        // A former connection may have been of the other kind.
-        let stale: &[&str] =
-            if features.split_event_channels { &["event-channel"] } else { &["event-channel-tx", "event-channel-rx"] };
-        for leaf in stale {
-            match self.client.remove(&join(DEVICE, leaf)).await {
-                Err(error) if error.kind != xenstore::ErrorKind::NotFound => return Err(Error::Store(error)),
-                _ => {}
+        // The backend would take the two channels of a former connection for those of this one.
+        if !features.split_event_channels {
+            for leaf in ["event-channel-tx", "event-channel-rx"] {
+                match self.client.remove(&join(DEVICE, leaf)).await {
+                    Err(error) if error.kind != xenstore::ErrorKind::NotFound => return Err(Error::Store(error)),
+                    _ => {}
+                }
             }
         }
         keys.extend([("request-rx-copy", 1), ("feature-rx-notify", 1)]);
