@@ -14,6 +14,7 @@ mod host;
 mod logs;
 mod setup;
 mod size;
+mod test;
 
 /// Builds, checks, boots and shows Spore's tasks: single-purpose virtual machines for Xen.
 #[derive(Debug, Parser)]
@@ -30,6 +31,7 @@ enum Command {
     Host(host::Arguments),
     Logs(logs::Arguments),
     Demo(demo::Arguments),
+    Test(test::Arguments),
     Size(size::Arguments),
     Setup(setup::Arguments),
 }
@@ -42,6 +44,7 @@ pub fn run() -> ExitCode {
         Command::Host(arguments) => host::run(&arguments),
         Command::Logs(arguments) => logs::run(&arguments),
         Command::Demo(arguments) => demo::run(&arguments),
+        Command::Test(arguments) => test::run(&arguments),
         Command::Size(arguments) => size::run(&arguments),
         Command::Setup(arguments) => setup::run(&arguments),
     };

@@ -6,6 +6,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use anyhow::{Context, Result};
+use qemu_tests::log_stream::Line;
 use qemu_tests::replay::{Expected, Figures, Message, Summaries, Summary};
 
 use crate::terminal::{self, Style, bytes};
@@ -21,6 +22,9 @@ const LAST: Duration = Duration::from_secs(5);
 
 /// A line about readings is printed for so much of the sensors' time.
 const TOLD_S: i64 = 6 * 3600;
+
+/// Longest line of the guest's console that is shown whole.
+const LONGEST: usize = 200;
 
 /// The quantities whose summaries are shown one by one; all are counted and compared.
 const SHOWN: [&str; 3] = ["temperature", "wind-gust", "pressure"];
@@ -48,10 +52,11 @@ impl Telling {
         line
     }
 
-    fn line(&self) -> String {
+    /// A line about the messages since the last one.
+    pub fn line(&self) -> String {
         let from: Vec<_> = self.stations.iter().map(String::as_str).collect();
-        let arrow = terminal::on_stdout("readings ->", Style::Yellow);
-        format!("{arrow} from {}: {:>3} readings of {}", time(self.since_s), self.readings, from.join(", "))
+        let voice = terminal::on_stdout("in    |", Style::Yellow);
+        format!("{voice} {}: {} readings of {}", time(self.since_s), self.readings, from.join(", "))
     }
 }
 
@@ -83,14 +88,28 @@ fn is_shown(sensor: &str) -> bool {
 }
 
 fn summary_line(summary: &Summary) -> String {
-    let arrow = terminal::on_stdout("<- summary ", Style::Green);
+    let voice = terminal::on_stdout("out   |", Style::Green);
     let Figures { count, minimum, maximum, mean, .. } = summary.figures;
-    format!(
-        "{arrow} of   {}: {:<23} {count:>3} readings, {minimum:.2} to {maximum:.2}, mean {mean:.2} {}",
-        time(summary.start_s),
-        summary.sensor,
-        summary.unit
-    )
+    let [minimum, maximum, mean] = [minimum, maximum, mean].map(short);
+    let (day, sensor, unit) = (time(summary.start_s), &summary.sensor, &summary.unit);
+    format!("{voice} {day}: {sensor}, {count} readings, {minimum} to {maximum}, mean {mean} {unit}")
+}
+
+/// A number with the digits that a person looks at: six of them.
+fn short(value: f64) -> String {
+    let size = value.abs();
+    if value == 0.0 {
+        return "0".into();
+    }
+    if !(1e-4..1e9).contains(&size) {
+        return format!("{value:.3e}");
+    }
+    let decimals = (5 - size.log10().floor() as i32).clamp(0, 7) as usize;
+    let text = format!("{value:.decimals$}");
+    match text.contains('.') {
+        true => text.trim_end_matches('0').trim_end_matches('.').to_owned(),
+        false => text,
+    }
 }
 
 /// A time since 1970 as `2013-02-07 06:00`.
@@ -106,6 +125,16 @@ fn time(seconds: i64) -> String {
     let month = if march_month < 10 { march_month + 3 } else { march_month - 9 };
     let year = era * 400 + year_of_era + i64::from(month <= 2);
     format!("{year:04}-{month:02}-{day_of_month:02} {:02}:{:02}", rest / 3600, rest / 60 % 60)
+}
+
+/// A console's line no longer than a person reads: the result of 27 sensors has some thousand characters.
+pub fn cut(line: &Line) -> Line {
+    match line {
+        Line::Text(text) if text.chars().count() > LONGEST => {
+            Line::Text(text.chars().take(LONGEST).chain(" ...".chars()).collect())
+        }
+        line => line.clone(),
+    }
 }
 
 /// The guest's figures beside the expected ones.
@@ -185,16 +214,17 @@ impl Verdict {
     /// One line per sensor.
     pub fn table(&self) -> String {
         let head = format!(
-            "{:<27} {:>5} {:>10} {:>10} {:>12} {:>14} {:<4}",
+            "{:<27} {:>5} {:>10} {:>10} {:>11} {:>11} {:<4}",
             "sensor", "count", "minimum", "maximum", "mean", "variance", "unit"
         );
         let mut table = terminal::on_stdout(head.trim_end(), Style::Bold) + "\n";
         for Row { sensor, unit, figures, right } in &self.rows {
             let Figures { count, minimum, maximum, mean, variance } = figures;
+            let [minimum, maximum, mean, variance] = [*minimum, *maximum, *mean, *variance].map(short);
             let mark = if *right { "right" } else { "WRONG" };
             let _ = writeln!(
                 table,
-                "{sensor:<27} {count:>5} {minimum:>10.2} {maximum:>10.2} {mean:>12.4} {variance:>14.4} {unit:<4} {mark}"
+                "{sensor:<27} {count:>5} {minimum:>10} {maximum:>10} {mean:>11} {variance:>11} {unit:<4} {mark}"
             );
         }
         table
@@ -229,7 +259,7 @@ fn number(fields: &BTreeMap<&str, &str>, key: &str) -> Result<f64> {
 mod tests {
     use qemu_tests::replay::{Data, Expected, Summary};
 
-    use super::{Telling, Verdict, time};
+    use super::{Telling, Verdict, short, time};
 
     const CSV: &str = "time,station,temp_F,dewpoint_F,humidity_pct,wind_dir_deg,wind_speed_mph,wind_gust_mph,precip_in,\
                        pressure_hPa,visibility_mi\n\
@@ -273,7 +303,7 @@ mod tests {
         assert!(verdict.passed(), "{:?}", verdict.findings);
         let table = verdict.table();
         let row: Vec<_> = table.lines().nth(1).unwrap().split_whitespace().collect();
-        assert_eq!(row, ["weather:EWR:temperature", "2", "0.00", "10.00", "5.0000", "25.0000", "Cel", "right"]);
+        assert_eq!(row, ["weather:EWR:temperature", "2", "0", "10", "5", "25", "Cel", "right"]);
     }
 
     #[test]
@@ -308,7 +338,13 @@ mod tests {
         let mut telling = Telling::default();
         assert_eq!(telling.sent(&messages[0]), None);
         let line = telling.sent(&messages[1]).unwrap();
-        assert_eq!(line, "readings -> from 2013-02-07 00:00:   1 readings of EWR");
+        assert_eq!(line, "in    | 2013-02-07 00:00: 1 readings of EWR");
+    }
+
+    #[test]
+    fn numbers_are_as_long_as_a_person_reads() {
+        let shown = [0.0, -8.9, 12.079_161_36, 102_397.653_06, 0.000_355_6, 7.939_769e-7, 36_101_556.493_5].map(short);
+        assert_eq!(shown, ["0", "-8.9", "12.0792", "102398", "0.0003556", "7.940e-7", "36101556"]);
     }
 
     #[test]

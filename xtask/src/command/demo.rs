@@ -94,7 +94,7 @@ fn play(
         let watch = scope.spawn(move || demo::watch(&summaries, windows, over));
         let outcome = guest::run(&bed, &spec, stream, None, interrupt, |shown| {
             if let Shown::Line(line) = shown {
-                guest::print("guest", line);
+                guest::print("guest", &demo::cut(line));
             }
         });
         over.store(true, Ordering::Relaxed);
@@ -158,7 +158,9 @@ fn feed(local: &Broker, messages: &[Message], fast: bool, over: &AtomicBool) -> 
         if let Some(line) = telling.sent(message) {
             println!("{line}");
         }
-    })
+    })?;
+    println!("{}", telling.line());
+    Ok(())
 }
 
 /// A thread's result; its panic goes on here.
