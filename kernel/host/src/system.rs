@@ -1,13 +1,17 @@
-//! Memory figures, randomness, the wall clock, and Ctrl-C.
+//! Memory figures, randomness, the wall clock, the standard input, and Ctrl-C.
 
-use std::cell::Cell;
-use std::io::Read;
+use std::cell::{Cell, RefCell};
+use std::future::{pending, poll_fn};
+use std::io::{Read, Stdin};
 use std::os::unix::net::UnixStream;
+use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 use std::time::{Duration, SystemTime};
 
 use async_io::Async;
+use blocking::Unblock;
+use futures_lite::AsyncRead;
 use kernel::{Memory, Networked, Stop, System};
 use signal_hook::consts::{SIGINT, SIGTERM};
 
@@ -22,6 +26,9 @@ pub struct Host {
     /// Receives a byte for each signal that asks the process to end.
     signals: Async<UnixStream>,
     stopped: Cell<bool>,
+    /// A thread of its own reads it: the standard input may be a file, which is never waited for, or a terminal, whose
+    /// mode is not ours alone.
+    input: RefCell<Unblock<Stdin>>,
 }
 
 impl Host {
@@ -38,7 +45,12 @@ impl Host {
         let (signals, sender) = UnixStream::pair()?;
         signal_hook::low_level::pipe::register(SIGINT, sender.try_clone()?)?;
         signal_hook::low_level::pipe::register(SIGTERM, sender)?;
-        Ok(Self { network: HostNetwork::default(), signals: Async::new(signals)?, stopped: Cell::new(false) })
+        Ok(Self {
+            network: HostNetwork::default(),
+            signals: Async::new(signals)?,
+            stopped: Cell::new(false),
+            input: RefCell::new(Unblock::new(std::io::stdin())),
+        })
     }
 }
 
@@ -72,6 +84,14 @@ impl System for Host {
             self.stopped.set(true);
         }
         Stop::PowerOff
+    }
+
+    async fn console_input(&self, destination: &mut [u8]) -> usize {
+        match poll_fn(|context| Pin::new(&mut *self.input.borrow_mut()).poll_read(context, destination)).await {
+            Ok(length @ 1..) => length,
+            // Nobody can type any more.
+            Ok(0) | Err(_) => pending().await,
+        }
     }
 }
 
