@@ -58,3 +58,23 @@ pub fn module_needs(file: &[u8]) -> Result<Vec<String>> {
         entries.filter_map(|entry| entry.strip_prefix(b"depends=")).flat_map(|names| names.split(|byte| *byte == b','));
     Ok(depends.filter(|name| !name.is_empty()).map(|name| String::from_utf8_lossy(name).into_owned()).collect())
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_dynamic_program_names_its_loader_and_libraries() {
+        let program = std::fs::read(std::env::current_exe().unwrap()).unwrap();
+        let needs = needs(&program).unwrap();
+        assert!(needs.loader.unwrap().starts_with("/lib"));
+        assert!(needs.libraries.iter().any(|library| library.starts_with("libc.so")), "{:?}", needs.libraries);
+    }
+
+    #[test]
+    fn a_static_program_needs_nothing() {
+        let image = crate::probe::image(b"", crate::ShutdownReason::PowerOff);
+        assert_eq!(needs(&image).unwrap(), Needs::default());
+        assert!(needs(b"#!/bin/sh\n").is_err());
+    }
+}

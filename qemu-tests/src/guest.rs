@@ -7,6 +7,7 @@ pub use end::ShutdownReason;
 pub use spec::GuestSpec;
 
 use crate::dom0::Dom0;
+use crate::link::Logs;
 use crate::verdict::Failure;
 use anyhow::{Context, Result};
 use bed_agent::protocol::LogSource;
@@ -76,7 +77,7 @@ impl Guest {
         let domain = self
             .dom0
             .link()
-            .watch(deadline, |log| domain_in(&String::from_utf8_lossy(&log(&source)), &self.spec.name))?;
+            .watch(deadline, |logs| domain_in(&String::from_utf8_lossy(logs.of(&source)), &self.spec.name))?;
         domain.with_context(|| format!("xl did not say the number of domain {}", self.spec.name))
     }
 
@@ -110,16 +111,16 @@ impl Guest {
         let (console, toolstack) = (self.console(), self.toolstack());
         let deadline = Instant::now() + patience;
         let link = self.dom0.link();
-        let ended = |log: &dyn Fn(&LogSource) -> Vec<u8>| {
-            ends_in(&String::from_utf8_lossy(&log(&toolstack))).len() > self.seen_ends
-        };
-        let found = link.watch(deadline, |log| match look(&log(&console)) {
+        let ended = |logs: &Logs| ends_in(&String::from_utf8_lossy(logs.of(&toolstack))).len() > self.seen_ends;
+        let found = link.watch(deadline, |logs| match look(logs.of(&console)) {
             Some(found) => Some(Some(found)),
-            None => ended(log).then_some(None),
+            None => ended(logs).then_some(None),
         })?;
         match found {
             Some(Some(found)) => Ok(Some(found)),
-            Some(None) => link.watch(deadline.min(Instant::now() + LAST_BYTES_PATIENCE), |log| look(&log(&console))),
+            Some(None) => {
+                link.watch(deadline.min(Instant::now() + LAST_BYTES_PATIENCE), |logs| look(logs.of(&console)))
+            }
             None => Ok(None),
         }
     }
@@ -151,8 +152,7 @@ impl Guest {
     pub fn wait_shutdown(&mut self, patience: Duration) -> Result<ShutdownReason> {
         let source = self.toolstack();
         let seen = self.seen_ends;
-        let end =
-            |log: &dyn Fn(&LogSource) -> Vec<u8>| ends_in(&String::from_utf8_lossy(&log(&source))).get(seen).copied();
+        let end = |logs: &Logs| ends_in(&String::from_utf8_lossy(logs.of(&source))).get(seen).copied();
         let Some(reason) = self.dom0.link().watch(Instant::now() + patience, end)? else {
             return Err(self.complaint(&format!("did not end within {patience:?}")));
         };

@@ -92,3 +92,35 @@ fn segment_bytes(file: &[u8], table: u64, number: usize) -> Result<&[u8]> {
 fn put(out: &mut [u8], at: usize, bytes: &[u8]) {
     out[at..at + bytes.len()].copy_from_slice(bytes);
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use object::{Object, ObjectSegment};
+
+    #[test]
+    fn trimming_keeps_what_is_loaded_and_where_the_notes_are() {
+        let mut text = b"text".to_vec();
+        text.resize(1000, 0);
+        let image = crate::probe::image(&text, crate::ShutdownReason::Crash);
+        let trimmed = trim(&image).unwrap();
+        let loaded = |file: &[u8]| {
+            let file = object::File::parse(file).unwrap();
+            let segment = file.segments().next().unwrap();
+            (segment.address(), segment.size(), segment.data().unwrap().to_vec())
+        };
+        let (before, after) = (loaded(&image), loaded(&trimmed));
+        assert_eq!((before.0, before.1), (after.0, after.1));
+        let end = before.2.iter().rposition(|byte| *byte != 0).unwrap() + 1;
+        assert_eq!(after.2, before.2[..end]);
+        let header = FileHeader64::<LittleEndian>::parse(trimmed.as_slice()).unwrap();
+        let notes = header.program_headers(LittleEndian, trimmed.as_slice()).unwrap()[1];
+        assert!(notes.data(LittleEndian, trimmed.as_slice()).unwrap().ends_with(b"Xen\0generic\0"));
+    }
+
+    #[test]
+    fn what_is_no_kernel_image_is_refused() {
+        assert!(vmlinux(&[0; 100]).is_err());
+        assert!(vmlinux(&[0; 4096]).unwrap_err().to_string().contains("xz"));
+    }
+}

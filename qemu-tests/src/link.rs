@@ -9,13 +9,25 @@ use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread;
 use std::time::{Duration, Instant};
 
+/// Logs as they are now.
+#[derive(Debug, Default)]
+pub struct Logs(HashMap<LogSource, Vec<u8>>);
+
+impl Logs {
+    /// All of one log, empty when nothing came yet.
+    #[must_use]
+    pub fn of(&self, source: &LogSource) -> &[u8] {
+        self.0.get(source).map_or(&[], Vec::as_slice)
+    }
+}
+
 /// What has come in so far.
 #[derive(Debug, Default)]
 struct Inbox {
     next_call: u32,
     ready: bool,
     answers: HashMap<u32, Result<Answer, String>>,
-    logs: HashMap<LogSource, Vec<u8>>,
+    logs: Logs,
     closed: Option<String>,
 }
 
@@ -89,18 +101,18 @@ impl Link {
 
     /// Begins a log anew: what came so far is forgotten.
     pub fn forget(&self, source: &LogSource) {
-        self.inbox().logs.remove(source);
+        self.inbox().logs.0.remove(source);
     }
 
     /// Begins all logs anew.
     pub fn forget_all(&self) {
-        self.inbox().logs.clear();
+        self.inbox().logs.0.clear();
     }
 
     /// All logs as they are now, in the order of their guests' names.
     #[must_use]
     pub fn all_logs(&self) -> Vec<(LogSource, Vec<u8>)> {
-        let mut logs: Vec<_> = self.inbox().logs.iter().map(|(source, log)| (source.clone(), log.clone())).collect();
+        let mut logs: Vec<_> = self.inbox().logs.0.iter().map(|(source, log)| (source.clone(), log.clone())).collect();
         logs.sort_by_key(|(source, _)| format!("{source:?}"));
         logs
     }
@@ -108,19 +120,15 @@ impl Link {
     /// A log as it is now, from an offset on.
     #[must_use]
     pub fn log(&self, source: &LogSource, from: usize) -> Vec<u8> {
-        self.inbox().logs.get(source).and_then(|log| log.get(from..)).unwrap_or_default().to_vec()
+        self.inbox().logs.of(source).get(from..).unwrap_or_default().to_vec()
     }
 
     /// Shows logs to `look` each time when something came in, until it returns something or the deadline has passed.
     ///
     /// # Errors
     /// The line broke.
-    pub fn watch<T>(
-        &self,
-        deadline: Instant,
-        mut look: impl FnMut(&dyn Fn(&LogSource) -> Vec<u8>) -> Option<T>,
-    ) -> Result<Option<T>> {
-        self.wait(deadline, |inbox| look(&|source| inbox.logs.get(source).cloned().unwrap_or_default()))
+    pub fn watch<T>(&self, deadline: Instant, mut look: impl FnMut(&Logs) -> Option<T>) -> Result<Option<T>> {
+        self.wait(deadline, |inbox| look(&inbox.logs))
     }
 
     /// Why the line is closed, if it is.
@@ -166,7 +174,7 @@ impl Inbox {
     fn take(&mut self, message: Message) {
         match message {
             Message::Ready { .. } => self.ready = true,
-            Message::Log { source, bytes } => self.logs.entry(source).or_default().extend_from_slice(&bytes),
+            Message::Log { source, bytes } => self.logs.0.entry(source).or_default().extend_from_slice(&bytes),
             Message::Answer { id, answer } => drop(self.answers.insert(id, answer)),
         }
     }
@@ -222,7 +230,7 @@ mod tests {
             write_frame(&mut agent, &Message::Log { source: source.clone(), bytes }).unwrap();
         }
         let deadline = Instant::now() + Duration::from_secs(10);
-        let whole = link.watch(deadline, |log| Some(log(&source)).filter(|log| log.len() == 5)).unwrap();
+        let whole = link.watch(deadline, |logs| Some(logs.of(&source).to_vec()).filter(|log| log.len() == 5)).unwrap();
         assert_eq!(whole.as_deref(), Some(&b"hello"[..]));
         assert_eq!(link.log(&source, 2), b"llo");
     }

@@ -14,10 +14,10 @@ use std::io::Read;
 use std::path::{Path, PathBuf};
 
 /// Xen's own arguments. A crash of Xen or dom0 reboots, which ends QEMU: then the bed knows.
-const XEN_ARGUMENTS: &str = "com1=115200,8n1 console=com1 dom0_mem=512M,max:512M";
+const XEN_ARGUMENTS: &str = "com1=115200,8n1 console=com1 dom0_mem=320M,max:320M";
 /// dom0's kernel arguments: everything off that costs emulated time and that no test looks at.
 const DOM0_ARGUMENTS: &str = "console=hvc0 quiet mitigations=off tsc=reliable init_on_alloc=0 audit=0 apparmor=0 lsm= rodata=off cryptomgr.notests";
-/// Memory of the whole machine: dom0's, Xen's, and 400 MiB for guests.
+/// Memory of the whole machine: dom0's, Xen's, and more than 512 MiB for guests.
 const MEMORY_MIB: u32 = 1024;
 
 /// See the module.

@@ -3,8 +3,11 @@
 use anyhow::{Context as _, Result, ensure};
 use qemu_tests::broker::Broker;
 use qemu_tests::harness::{Context, Scenario};
-use qemu_tests::protocol::{BRIDGE, HOST_ADDRESS, Ping};
+use qemu_tests::protocol::{BRIDGE, HOST_ADDRESS, Ping, TcpConnections, TcpStream, UdpEcho};
 use qemu_tests::{GuestSpec, ShutdownReason, probe};
+use std::io::{Read, Write};
+use std::net::{self, Ipv4Addr, SocketAddr, SocketAddrV4, TcpListener, UdpSocket};
+use std::thread;
 use std::time::Duration;
 
 /// All of this module's.
@@ -13,6 +16,8 @@ pub const SCENARIOS: &[Scenario] = &[
     Scenario { name: "bed: a restarted guest ends twice", run: restart },
     Scenario { name: "bed: xenstore values keep their bytes", run: xenstore },
     Scenario { name: "bed: dom0 reaches the host", run: network },
+    Scenario { name: "bed: dom0's test clients agree with an honest echo server", run: clients },
+    Scenario { name: "bed: there is room for a guest of 512 MiB", run: large_guest },
     Scenario { name: "bed: both hotplug scripts put a guest's interface on the bridge", run: hotplug },
     Scenario { name: "bed: the broker passes messages on, also after a restart", run: broker },
 ];
@@ -66,6 +71,47 @@ fn network(context: &Context<'_>) -> Result<()> {
     let ping = Ping { address: HOST_ADDRESS, count: 20, interval_us: 10_000, size_bytes: 56, patience_ms: 5000 };
     let result = context.bed.ping(&ping)?;
     ensure!(result.received == 20, "{result:?}");
+    Ok(())
+}
+
+fn clients(context: &Context<'_>) -> Result<()> {
+    let (tcp, udp) = (TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?, UdpSocket::bind((Ipv4Addr::LOCALHOST, 0))?);
+    let address = |local: SocketAddr| SocketAddrV4::new(HOST_ADDRESS, local.port());
+    let (tcp_address, udp_address) = (address(tcp.local_addr()?), address(udp.local_addr()?));
+    // The servers end with the program: a listener cannot be woken otherwise.
+    thread::spawn(move || tcp.incoming().flatten().for_each(|connection| drop(thread::spawn(|| echo(connection)))));
+    thread::spawn(move || {
+        let mut buffer = [0; 2000];
+        while let Ok((length, from)) = udp.recv_from(&mut buffer) {
+            let _ = udp.send_to(&buffer[..length], from);
+        }
+    });
+    let wanted = TcpConnections { address: tcp_address, count: 40, parallel: 4, size_bytes: 1000, patience_ms: 20_000 };
+    let result = context.bed.tcp_connections(&wanted, PATIENCE)?;
+    ensure!(result.succeeded == 40, "{result:?}");
+    let wanted = TcpStream { address: tcp_address, size_bytes: 5_000_000, seed: 1, patience_ms: 20_000 };
+    let result = context.bed.tcp_stream(&wanted, PATIENCE)?;
+    ensure!(result.received_bytes == 5_000_000 && result.error.is_none(), "{result:?}");
+    let wanted = UdpEcho { address: udp_address, count: 50, size_bytes: 1400, patience_ms: 2000 };
+    let result = context.bed.udp_echo(&wanted, PATIENCE)?;
+    ensure!(result.received == 50, "{result:?}");
+    Ok(())
+}
+
+fn echo(mut connection: net::TcpStream) {
+    let mut buffer = [0; 8192];
+    while let Ok(length @ 1..) = connection.read(&mut buffer) {
+        if connection.write_all(&buffer[..length]).is_err() {
+            return;
+        }
+    }
+}
+
+fn large_guest(context: &Context<'_>) -> Result<()> {
+    let mut spec = GuestSpec::new("large", probe::image(b"up\n", ShutdownReason::PowerOff));
+    spec.memory_mib = 512;
+    let mut guest = context.bed.create(&spec)?;
+    guest.wait_for("up", PATIENCE)?;
     Ok(())
 }
 
