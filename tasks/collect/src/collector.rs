@@ -61,7 +61,7 @@ impl Collector {
         let state = State {
             sensors: Sensors::new(settings.window_s, settings.sensors),
             outbox: Outbox::new(settings.queue.into()),
-            repeats: Repeats::default(),
+            repeats: Repeats::new(),
             counts: Report::default(),
             run: Run { window_s: settings.window_s, number: settings.run },
             summaries: settings.summaries.clone(),
@@ -89,14 +89,18 @@ impl Collector {
     /// many readings as were asked for.
     pub(crate) fn receive(&self, topic: &str, payload: &[u8], now: f64) -> bool {
         let state = &mut *self.state.borrow_mut();
-        if state.repeats.is_repeat(topic, payload) {
-            state.counts.duplicates += 1;
+        let State { sensors, outbox, counts, repeats, .. } = state;
+        if repeats.is_repeat(topic, payload) {
+            counts.duplicates += 1;
         } else {
-            let waiting = state.counts.windows;
-            let State { sensors, outbox, counts, .. } = state;
-            let read = senml::read(payload, now, &mut |item| take(item, sensors, outbox, counts));
+            let (windows, readings) = (counts.windows, counts.readings);
+            let expected = repeats.are_expected();
+            let read = senml::read(payload, now, &mut |item| take(item, expected, sensors, outbox, counts));
             counts.malformed += u64::from(read.is_err());
-            if counts.windows != waiting {
+            if counts.readings != readings {
+                repeats.ended();
+            }
+            if counts.windows != windows {
                 self.news.signal(());
             }
         }
@@ -169,14 +173,14 @@ impl Collector {
     }
 }
 
-/// Takes one record of a pack.
-fn take(item: Item<'_>, sensors: &mut Sensors, outbox: &mut Outbox<Op>, counts: &mut Report) {
+/// Takes one record of a pack. `repeats` says that it may have been taken before.
+fn take(item: Item<'_>, repeats: bool, sensors: &mut Sensors, outbox: &mut Outbox<Op>, counts: &mut Report) {
     let reading = match item {
         Item::Reading(reading) => reading,
         Item::Other => return counts.not_numeric += 1,
         Item::Malformed => return counts.malformed += 1,
     };
-    match sensors.take(&reading) {
+    match sensors.take(&reading, repeats) {
         Taken::Counted(closed) => {
             if let Some(window) = closed {
                 counts.windows += 1;

@@ -1,40 +1,69 @@
 //! Tells messages that a broker delivers a second time.
 //!
 //! With QoS 1 a broker sends a message again after a reconnect when its acknowledgement did not arrive. These repeats are
-//! the first messages of the resumed session, in their old order, and they are among the last few that were received:
-//! no more than the client lets be unacknowledged at once. So hashes of these few are enough, however many readings a
-//! message has, and a sensor that happens to send the same text twice is believed at any other time.
+//! the first messages of the resumed session, in their old order; the first message that is none of them ends them. MQTT's
+//! own mark is no help: brokers also set it on messages that never left them. So, until something new has come:
+//!
+//! - a message that equals one of the last few received, in their order, is a repeat. That finds readings that do not say
+//!   when they were taken;
+//! - a reading that says it, and is not newer than what is counted of its sensor, is a repeat ([`crate::window`]). That
+//!   holds however many acknowledgements were lost: mosquitto 2.0.11 sends more than it was told to, so no number is safe.
+//!
+//! At any other time a sensor that sends the same text twice is believed.
 
-/// How many messages minimq lets a broker send without an acknowledgement (the receive maximum in its CONNECT).
-const UNACKNOWLEDGED: usize = 8;
+/// How many messages are remembered: more than mosquitto (20) and minimq (8) usually leave unacknowledged.
+const REMEMBERED: usize = 32;
 
-/// The last messages, and how many of the next ones may be repeats of them.
-#[derive(Debug, Default)]
+/// The last messages, and whether the next ones may be repeats of them.
+#[derive(Debug)]
 pub struct Repeats {
-    recent: [u64; UNACKNOWLEDGED],
-    next: usize,
-    suspects: usize,
+    /// Hashes of the last messages, a ring; the oldest is at `oldest`.
+    recent: [u64; REMEMBERED],
+    oldest: usize,
+    /// How many of the remembered messages, from the oldest on, cannot come again: a later one has.
+    passed: usize,
+    /// How many, from the newest on, have come since the session was resumed: they do not come again either.
+    fresh: usize,
+    expected: bool,
 }
 
 impl Repeats {
-    /// Notes that the session was resumed on a new connection.
-    pub fn resumed(&mut self) {
-        self.suspects = UNACKNOWLEDGED;
+    /// No messages yet.
+    pub fn new() -> Self {
+        Self { recent: [0; REMEMBERED], oldest: 0, passed: 0, fresh: 0, expected: false }
     }
 
-    /// Whether this message is a repeat; notes it if not.
+    /// Notes that the session was resumed on a new connection.
+    pub fn resumed(&mut self) {
+        self.expected = true;
+        self.passed = 0;
+        self.fresh = 0;
+    }
+
+    /// Notes that something new has come.
+    pub fn ended(&mut self) {
+        self.expected = false;
+    }
+
+    /// Whether the next messages may be repeats.
+    pub fn are_expected(&self) -> bool {
+        self.expected
+    }
+
+    /// Whether this message is one of the last few again; remembers it if not.
     pub fn is_repeat(&mut self, topic: &str, payload: &[u8]) -> bool {
         let hash = hash(topic, payload);
-        if self.suspects > 0 {
-            if self.recent.contains(&hash) {
-                self.suspects -= 1;
+        if self.expected {
+            let again = |age: &usize| self.recent[(self.oldest + age) % REMEMBERED] == hash;
+            if let Some(age) = (self.passed..REMEMBERED.saturating_sub(self.fresh)).find(again) {
+                self.passed = age + 1;
                 return true;
             }
-            // Repeats come first: after a new message there are none.
-            self.suspects = 0;
         }
-        self.recent[self.next] = hash;
-        self.next = (self.next + 1) % UNACKNOWLEDGED;
+        self.recent[self.oldest] = hash;
+        self.oldest = (self.oldest + 1) % REMEMBERED;
+        self.passed = self.passed.saturating_sub(1);
+        self.fresh = self.fresh.saturating_add(1);
         false
     }
 }

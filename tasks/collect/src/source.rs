@@ -2,8 +2,9 @@
 //!
 //! Subscriptions ask for QoS 1: a reading that was published while the connection was down waits at the broker and comes
 //! after it is resumed; QoS 0 would lose it. QoS 2 would spare the repeats that QoS 1 brings after a reconnect, for two
-//! more packets a message; [`crate::repeats`] finds them for nothing. minimq acknowledges a message when it hands it out,
-//! and keeps the broker from sending more than 8 ahead, so a slow guest slows the broker's queue and not its own memory.
+//! more packets a message; [`crate::repeats`] finds them for nothing. minimq acknowledges a message when it hands it out and
+//! asks the broker to send no more than 8 ahead; a broker that does so all the same waits for TCP. Either way what a slow
+//! guest has not taken yet waits at the broker and not in the guest's memory.
 //!
 //! Retained messages are not asked for: they were published before the run, and an earlier run may have counted them. A
 //! retained end-of-stream message would end every run at once.

@@ -35,7 +35,8 @@ pub enum Taken {
     Counted(Option<Window>),
     /// Its window is already closed.
     Late,
-    /// It has the time and the value of its sensor's last reading: a repeat of it.
+    /// It has been counted before: it has the time and the value of its sensor's last reading, or, where repeats are
+    /// expected, a time that is not newer than that of any other.
     Repeated,
     /// It has another unit than its sensor's first reading, or a time before 1970 or beyond the year 280,000.
     Unusable,
@@ -54,6 +55,8 @@ pub struct Sensor {
     pub total: Statistics,
     /// Time and value of its last counted reading.
     last: (f64, f64),
+    /// The latest time of its counted readings.
+    newest: f64,
     /// The open window: its number since 1970, and what was read in it.
     open: Option<(u64, Statistics)>,
 }
@@ -78,27 +81,28 @@ impl Sensors {
         Self { window_s, limit, sensors: Vec::new(), by_name: Vec::new() }
     }
 
-    /// Takes a reading to the window it belongs to.
-    pub fn take(&mut self, reading: &Reading<'_>) -> Taken {
+    /// Takes a reading to the window it belongs to. `repeats` says that it may have been counted before.
+    pub fn take(&mut self, reading: &Reading<'_>, repeats: bool) -> Taken {
         if !(0.0..LATEST).contains(&reading.time) {
             return Taken::Unusable;
         }
         let window = reading.time as u64 / u64::from(self.window_s);
         let sensors = &self.sensors;
         match self.by_name.binary_search_by(|id| sensors[usize::from(*id)].name.as_ref().cmp(reading.name)) {
-            Ok(place) => self.take_known(self.by_name[place], window, reading),
+            Ok(place) => self.take_known(self.by_name[place], window, reading, repeats),
             Err(place) => self.take_new(place, window, reading),
         }
     }
 
-    fn take_known(&mut self, id: SensorId, window: u64, reading: &Reading<'_>) -> Taken {
+    fn take_known(&mut self, id: SensorId, window: u64, reading: &Reading<'_>, repeats: bool) -> Taken {
         let window_s = self.window_s;
         let sensor = &mut self.sensors[usize::from(id)];
         if *sensor.unit != *reading.unit {
             return Taken::Unusable;
         }
         // A reading that does not say when it was taken may well equal the one before.
-        if reading.dated && sensor.last == (reading.time, reading.value) {
+        let again = sensor.last == (reading.time, reading.value) || (repeats && reading.time <= sensor.newest);
+        if reading.dated && again {
             return Taken::Repeated;
         }
         let closed = match &mut sensor.open {
@@ -114,6 +118,7 @@ impl Sensors {
         };
         sensor.total.push(reading.value);
         sensor.last = (reading.time, reading.value);
+        sensor.newest = sensor.newest.max(reading.time);
         Taken::Counted(closed)
     }
 
@@ -128,6 +133,7 @@ impl Sensors {
             unit: reading.unit.into(),
             total: first,
             last: (reading.time, reading.value),
+            newest: reading.time,
             open: Some((window, first)),
         });
         self.by_name.insert(place, id);

@@ -102,6 +102,21 @@ fn a_message_that_comes_again_after_a_reconnect_changes_nothing() {
 }
 
 #[test]
+fn any_number_of_dated_readings_may_come_again_after_a_reconnect() {
+    let collector = Collector::new(&settings());
+    let pack = |time: u32| alloc::format!(r#"[{{"n":"a","t":{time},"v":1}}]"#);
+    collector.source_connected(false, false);
+    let send = |time| {
+        receive(&collector, &pack(time));
+    };
+    (1_200_000_000..1_200_000_100).for_each(send);
+    collector.source_connected(true, true);
+    (1_200_000_040..1_200_000_200).for_each(send);
+    let report = collector.into_report();
+    assert_eq!((report.readings, report.duplicates), (200, 60));
+}
+
+#[test]
 fn what_does_not_fit_the_queue_is_dropped_and_counted() {
     let collector = Collector::new(&settings());
     for minute in 0..10 {

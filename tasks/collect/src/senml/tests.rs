@@ -213,6 +213,8 @@ fn model(pack: &[Map<String, Value>]) -> (Vec<Owned>, Result<(), Unreadable>) {
         let values = ["v", "vs", "vb", "vd"].iter().filter(|key| record.contains_key(**key)).count();
         let wrong = ["n", "u"].iter().any(|key| record.get(*key).is_some_and(|value| !value.is_string()))
             || ["v", "t", "s"].iter().any(|key| record.get(*key).is_some_and(|value| !value.is_number()));
+        let long = record.get("u").and_then(Value::as_str).is_some_and(|unit| unit.len() > 16);
+        let wrong = wrong || long;
         if values == 0 && !record.contains_key("s") && !wrong {
             continue;
         }
@@ -294,8 +296,10 @@ proptest! {
         }
         let _ = items(&bytes);
         let _ = items(&bytes[..cut.index(bytes.len())]);
-        // What is no JSON at all is never taken as a whole pack.
-        if serde_json::from_slice::<Value>(&bytes).is_err() {
+        // What is no JSON is never taken as a whole pack. A number out of range is JSON.
+        if let Err(error) = serde_json::from_slice::<Value>(&bytes)
+            && !error.to_string().starts_with("number out of range")
+        {
             prop_assert!(items(&bytes).1.is_err());
         }
     }

@@ -15,7 +15,8 @@ use crate::window::{Sensors, Window};
 /// The summary of a window with these values.
 fn summary(unit: &str, values: &[f64]) -> String {
     let mut sensors = Sensors::new(3600, 1);
-    sensors.take(&Reading { name: "weather:EWR:temperature", unit, time: 0.0, dated: true, value: values[0] });
+    let first = Reading { name: "weather:EWR:temperature", unit, time: 0.0, dated: true, value: values[0] };
+    sensors.take(&first, false);
     let mut statistics = Statistics::of(values[0]);
     values[1..].iter().for_each(|value| statistics.push(*value));
     let summary = Summary { sequence: 17, window: Window { sensor: 0, start_s: 1_360_195_200, statistics } };
