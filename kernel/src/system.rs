@@ -46,6 +46,12 @@ pub trait System {
     /// Resolves when the task is asked to end (`xl shutdown`, `xl reboot`; Ctrl-C on a host), and at once on later
     /// calls. A task that never asks is dropped a short while after the request.
     async fn stop_requested(&self) -> Stop;
+
+    /// Waits for input on the console (`xl console`; the standard input on a host) and returns how many bytes of it were
+    /// put at the start of `destination`, at least one. Where nobody can type, it waits for ever.
+    async fn console_input(&self, _destination: &mut [u8]) -> usize {
+        core::future::pending().await
+    }
 }
 
 /// A platform with a network.

@@ -8,6 +8,7 @@ extern crate alloc;
 #[cfg(test)]
 extern crate std;
 
+#[cfg(feature = "xenstore")]
 mod decimal;
 pub mod event_channel;
 pub mod grant_table;
@@ -17,7 +18,9 @@ pub mod memory;
 pub mod netfront;
 pub mod ring;
 pub mod shared_page;
+#[cfg(feature = "xenstore")]
 pub mod xenbus;
+#[cfg(feature = "xenstore")]
 pub mod xenstore;
 
 #[cfg(target_os = "none")]
@@ -29,8 +32,6 @@ mod console;
 #[cfg(target_os = "none")]
 mod crash;
 #[cfg(target_os = "none")]
-mod lifecycle;
-#[cfg(target_os = "none")]
 mod log;
 #[cfg(target_os = "none")]
 pub mod platform;
@@ -38,6 +39,8 @@ pub mod platform;
 mod real;
 #[cfg(target_os = "none")]
 mod single_cpu;
+#[cfg(target_os = "none")]
+mod toolstack;
 
 #[doc(hidden)]
 pub use kernel;

@@ -107,6 +107,7 @@ pub(crate) fn gfn(address: NonNull<u8>) -> Gfn {
 }
 
 /// Frames of the grant table: room for a network card's two times 256 buffers, its rings and the reserved entries.
+#[cfg(feature = "netfront")]
 const GRANT_FRAMES: usize = 2;
 
 /// The grant table, mapped over pages of ours, and its number of entries.

@@ -2,11 +2,12 @@
 
 use alloc::string::String;
 
-use kernel::entropy::Generator;
-use kernel::net::{Handle, Parameters, Stack};
+use embassy_executor::Spawner;
+use embassy_time::{Duration, with_timeout};
+use kernel::net::{Parameters, Stack};
 use kernel::println;
 
-use super::{BringUp, spawn};
+use super::{Platform, spawn};
 use crate::grant_table::GrantTable;
 use crate::netfront::{Buffers, netfront};
 use crate::real::Xen;
@@ -15,9 +16,13 @@ use crate::{arch, memory};
 /// The part of the memory, one in this many, that sockets may take for their buffers.
 const SOCKET_SHARE: usize = 8;
 
+/// How long the end of a guest may be held up by peers that do not answer any more.
+const PATIENCE: Duration = Duration::from_secs(5);
+
 /// Starts the card's driver and the stack. The interface may get its address much later.
-pub(super) async fn start(platform: &BringUp, parameters: Parameters, random: &Generator) -> Result<Handle, String> {
-    if !platform.store.list("device/vif").await.is_ok_and(|cards| !cards.is_empty()) {
+pub(super) async fn start(platform: &Platform, spawner: Spawner, parameters: Parameters) -> Result<(), String> {
+    let store = &platform.toolstack.store;
+    if !store.list("device/vif").await.is_ok_and(|cards| !cards.is_empty()) {
         println!("network: no card; does the xl config have a line such as vif = [\"bridge=xenbr0\"]?");
     }
     let (entries, count) = arch::map_grant_frames().ok_or("the hypervisor gives no grant table")?;
@@ -25,15 +30,25 @@ pub(super) async fn start(platform: &BringUp, parameters: Parameters, random: &G
     let grants = unsafe { GrantTable::new(Xen, entries, count) };
     let total_bytes = memory::figures().total_bytes;
     let buffers = Buffers::for_memory(total_bytes);
-    let (device, driver) = netfront(platform.events.clone(), grants, platform.store.clone(), buffers);
-    spawn(platform.spawner, async move {
+    let (device, driver) = netfront(platform.events.clone(), grants, store.clone(), buffers);
+    spawn(spawner, async move {
         let error = driver.run().await;
         println!("network: the driver ended: {error}");
     });
-    let stack = Stack::new(device, parameters, random.next_u64()).with_buffer_budget(total_bytes / SOCKET_SHARE);
-    let handle = stack.handle();
-    spawn(platform.spawner, async move {
+    let seed = platform.generator().next_u64();
+    let stack = Stack::new(device, parameters, seed).with_buffer_budget(total_bytes / SOCKET_SHARE);
+    // This runs once, so the cell is empty.
+    let _ = platform.network.set(stack.handle());
+    spawn(spawner, async move {
         stack.run().await;
     });
-    Ok(handle)
+    Ok(())
+}
+
+/// Waits until what the task wrote to its connections has arrived, or too long.
+pub(super) async fn settle(platform: &Platform) {
+    if let Some(network) = platform.network.get() {
+        // The only outcome that differs is a peer that does not answer.
+        let _ = with_timeout(PATIENCE, network.settled()).await;
+    }
 }

@@ -1,0 +1,52 @@
+//! The toolstack of an image without xenstore: it says nothing and hears nothing.
+
+use core::future::pending;
+
+use alloc::string::String;
+use embassy_executor::Spawner;
+use kernel::Stop;
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+
+use crate::boot::SharedRing;
+use crate::event_channel::Events;
+use crate::real::Xen;
+
+/// The other end of nothing.
+pub(crate) struct Toolstack;
+
+impl Toolstack {
+    /// Leaves the ring alone.
+    pub(crate) fn connect(_ring: SharedRing, _events: &Events<Xen>) -> Self {
+        Self
+    }
+
+    /// Starts nothing.
+    pub(crate) async fn start(&self, _spawner: Spawner) {}
+
+    /// None but those of the command line.
+    pub(crate) async fn parameters<P: DeserializeOwned>(&self) -> Result<Option<P>, String> {
+        Ok(None)
+    }
+
+    /// Leaves the report to the console.
+    pub(crate) async fn report<R: Serialize>(&self, _report: &R) {}
+
+    /// Leaves the status to the console.
+    pub(crate) async fn status(&self, _outcome: &Result<(), String>) {}
+
+    /// What distinguishes this boot: nothing that comes from here.
+    pub(crate) fn seed(&self) -> [u8; 8] {
+        [0; 8]
+    }
+
+    /// No request.
+    pub(crate) fn stop(&self) -> Option<Stop> {
+        None
+    }
+
+    /// Waits for ever.
+    pub(crate) async fn stop_requested(&self) -> Stop {
+        pending().await
+    }
+}
