@@ -33,6 +33,8 @@ struct Entry {
     stage: Stage,
     /// When the stage ends. Only the poll loop knows the time, so its next turn sets this.
     until: Option<Instant>,
+    /// Nothing of ours is under way any more, though the peer may not be done.
+    delivered: bool,
 }
 
 #[derive(Clone, Copy, PartialEq)]
@@ -76,12 +78,12 @@ impl Closing {
     }
 
     fn push(&mut self, socket: SocketHandle, stage: Stage) {
-        self.sockets.push(Entry { socket, stage, until: None });
+        self.sockets.push(Entry { socket, stage, until: None, delivered: false });
     }
 
     /// True if nothing is left to send.
     pub(super) fn is_settled(&self) -> bool {
-        self.sockets.iter().all(|entry| entry.stage == Stage::TimeWait)
+        self.sockets.iter().all(|entry| entry.delivered)
     }
 
     /// Moves every socket on. Returns whether there is more for the network to do at once.
@@ -91,7 +93,12 @@ impl Closing {
             let expired = *entry.until.get_or_insert(now + entry.stage.duration()) <= now;
             let next = match entry.stage {
                 Stage::Datagrams => (!expired && sockets.udp(entry.socket).send_queue() > 0).then_some(entry.stage),
-                stage => next_stage(sockets.tcp(entry.socket), stage, expired, &mut changed),
+                stage => {
+                    let socket = sockets.tcp(entry.socket);
+                    let next = next_stage(socket, stage, expired, &mut changed);
+                    entry.delivered = matches!(socket.state(), tcp::State::FinWait2 | tcp::State::TimeWait);
+                    next
+                }
             };
             match next {
                 Some(stage) if stage == entry.stage => true,

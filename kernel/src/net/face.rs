@@ -54,6 +54,6 @@ pub trait TcpAccept {
     ///
     /// # Errors
     ///
-    /// There is no memory for the buffers of a further connection. The listener stays usable.
+    /// The platform cannot give another connection now. The listener stays usable.
     async fn accept(&self) -> Result<(SocketAddr, Self::Connection<'_>), Self::Error>;
 }

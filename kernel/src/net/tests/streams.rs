@@ -159,6 +159,21 @@ fn dropping_a_connection_delivers_what_was_written_and_frees_its_socket() {
 }
 
 #[test]
+fn the_end_of_a_guest_waits_for_its_own_data_but_not_for_its_peers() {
+    let world = World::two();
+    let a = world.a();
+    let start = world.now();
+    world.run(async {
+        let (mut client, _server) = pair(&world).await;
+        client.write_all(b"last words").await.expect("room");
+        drop(client);
+        assert!(matches!(select(a.settled(), core::future::ready(())).await, Either::Second(())));
+        a.settled().await;
+    });
+    assert!(world.now() - start < Duration::from_secs(1));
+}
+
+#[test]
 fn closing_one_direction_leaves_the_other_open() {
     let world = World::two();
     world.run(async {
