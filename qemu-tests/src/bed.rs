@@ -72,8 +72,9 @@ impl Bed {
         self.dom0.link().closed().is_none()
     }
 
-    /// What is known about a bed that does not answer.
-    fn symptoms(&self) -> String {
+    /// What is known about a bed that does not answer: whether QEMU runs, and the end of the serial console.
+    #[must_use]
+    pub fn symptoms(&self) -> String {
         let ended = self.qemu.lock().unwrap_or_else(PoisonError::into_inner).ended();
         let qemu = ended.map_or("QEMU runs".to_owned(), |status| format!("QEMU ended ({status})"));
         let errors = fs::read_to_string(self.serial.with_extension("qemu")).unwrap_or_default();

@@ -168,6 +168,9 @@ fn is_healthy(bed: &Bed) -> bool {
 
 /// Keeps the logs of a scenario that did not pass below `target/bed/logs/<scenario>/`, and shows the end of its guests' consoles.
 fn keep_logs(name: &str, bed: &Bed) {
+    if !bed.is_up() {
+        println!("       {}", bed.symptoms().trim_end().replace('\n', "\n       "));
+    }
     let folder = place::logs().join(name.replace([' ', '/', ':'], "-"));
     let keep = || -> Result<()> {
         fs::create_dir_all(&folder)?;
