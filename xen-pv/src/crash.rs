@@ -23,6 +23,14 @@ pub(crate) fn trap(name: &str, address: Option<usize>, state: &dyn Display) -> !
     end()
 }
 
+/// Reports a panic. Images carry no panic messages; `cargo xtask` finds the source line of the address.
+pub(crate) fn panicked(address: usize, state: &dyn Display) -> ! {
+    begin();
+    println!("crash: panic at {address:#x}");
+    println!("{state}");
+    end()
+}
+
 /// Reports that the stack is used up. `function` is an address in the function that was entered with `stack_pointer`.
 pub(crate) fn stack_overflow(function: usize, stack_pointer: usize) -> ! {
     begin();
@@ -42,10 +50,11 @@ fn end() -> ! {
     real::shutdown(ShutdownReason::Crash)
 }
 
+/// The compiler makes panics trap (`-Cpanic=immediate-abort`), and so never calls this; it must exist all the same.
 #[panic_handler]
-fn panic(info: &PanicInfo<'_>) -> ! {
+fn panic(_: &PanicInfo<'_>) -> ! {
     begin();
-    println!("crash: {info}");
+    println!("crash: panic");
     end()
 }
 

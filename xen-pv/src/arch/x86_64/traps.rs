@@ -34,6 +34,7 @@ const NAMES: [&str; 20] = [
     "SIMD floating point error",
 ];
 
+const INVALID_OPCODE: u64 = 6;
 const PAGE_FAULT: u64 = 14;
 
 // One entry a vector. Each brings the stack into the shape of `Frame`, with an error code of 0 where the processor
@@ -99,6 +100,8 @@ global_asm!(
 const ENTRY_BYTES: u64 = 16;
 
 unsafe extern "C" {
+    static __image_start: [u8; 0];
+    static __text_end: [u8; 0];
     /// The first entry.
     #[link_name = "trap_entries"]
     static ENTRIES: [u8; 0];
@@ -140,7 +143,19 @@ extern "C" fn report(frame: &Frame) -> ! {
         PAGE_FAULT => Some(unsafe { (&raw const (*super::shared_info().as_ptr()).vcpu_info[0].arch.cr2).read() }),
         _ => None,
     };
+    if frame.vector == INVALID_OPCODE && stopped_at_ud2(frame.rip) {
+        crash::panicked(frame.rip as usize, frame);
+    }
     crash::trap(NAMES[frame.vector as usize % NAMES.len()], address.map(|address| address as usize), frame)
+}
+
+/// Whether the trap was the instruction into which the compiler turns a panic.
+fn stopped_at_ud2(rip: u64) -> bool {
+    const UD2: [u8; 2] = [0x0f, 0x0b];
+    let text = (&raw const __image_start).addr()..(&raw const __text_end).addr() - UD2.len();
+    let address = rip as usize;
+    // SAFETY: both bytes lie in the image's text, which is always mapped.
+    text.contains(&address) && unsafe { core::ptr::with_exposed_provenance::<[u8; 2]>(address).read() } == UD2
 }
 
 impl fmt::Display for Frame {
