@@ -5,7 +5,7 @@
 
 use std::collections::VecDeque;
 
-use xen_pv::ring::{BackRing, Broken};
+use xen_pv::ring::{BackRing, Broken, Check};
 use xen_pv::shared_page::Shared;
 use xen_pv::xenstore::Rights;
 use xen_sys::io::netif::{
@@ -63,6 +63,12 @@ pub struct Netback {
     pub frozen: bool,
     /// Requests taken while silent.
     unanswered: Vec<u16>,
+    /// More requests were found when it was about to sleep.
+    tx_awake: bool,
+    /// Buffers were found when it was about to wait for some.
+    rx_awake: bool,
+    /// Frames that found no buffer: they are tried again after the guest's next event.
+    stalled: usize,
     /// Connections made.
     pub connections: u32,
     /// Events sent to the guest.
@@ -94,6 +100,9 @@ impl Netback {
             silent: false,
             frozen: false,
             unanswered: Vec::new(),
+            tx_awake: false,
+            rx_awake: false,
+            stalled: 0,
             connections: 0,
             events: 0,
         }
@@ -176,7 +185,22 @@ impl Netback {
     pub fn step(&mut self, store: &mut Store) -> bool {
         let mut progress = !self.frozen && self.follow(store);
         if !self.manual && self.rings.is_some() {
-            progress |= self.transmit() | self.deliver();
+            progress |= self.serve();
+        }
+        progress
+    }
+
+    /// Looks at the rings where an event or something of its own is the reason to.
+    fn serve(&mut self) -> bool {
+        let (tx_port, rx_port) = (self.rings().tx_port, self.rings().rx_port);
+        let tx_kicked = self.xen.take_outgoing(tx_port) > 0;
+        let rx_kicked = if rx_port == tx_port { tx_kicked } else { self.xen.take_outgoing(rx_port) > 0 };
+        let mut progress = false;
+        if tx_kicked || self.tx_awake || !self.silent && !self.unanswered.is_empty() {
+            progress |= self.transmit();
+        }
+        if rx_kicked || self.rx_awake || self.to_deliver.len() != self.stalled {
+            progress |= self.deliver();
         }
         progress
     }
@@ -228,6 +252,8 @@ impl Netback {
             rx_port: Port(rx_port),
         });
         self.connections += 1;
+        // Whatever is in the rings is announced by an event.
+        (self.tx_awake, self.rx_awake, self.stalled) = (false, false, self.to_deliver.len());
     }
 
     /// The rings.
@@ -258,8 +284,7 @@ impl Netback {
                 self.xen.raise(rings.tx_port);
             }
         }
-        // Like netback, asks for an event once it has found nothing.
-        let _ = rings.tx.final_check();
+        self.tx_awake = rings.tx.final_check() == Ok(Check::Work);
         progress
     }
 
@@ -280,7 +305,9 @@ impl Netback {
             self.events += 1;
             self.xen.raise(rings.rx_port);
         }
-        let _ = rings.rx.final_check();
+        // Like netback, asks for an event about buffers only when frames wait for them.
+        self.stalled = self.to_deliver.len();
+        self.rx_awake = self.stalled > 0 && rings.rx.final_check() == Ok(Check::Work);
         progress
     }
 

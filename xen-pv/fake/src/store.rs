@@ -50,6 +50,10 @@ pub struct Store {
     incoming: Vec<u8>,
     /// Messages that wait for room in the ring.
     outgoing: VecDeque<u8>,
+    /// The guest has sent an event since requests were looked at.
+    kicked: bool,
+    /// The ring to the guest was full: it is looked at again after the guest's next event.
+    full: bool,
     /// Replies of one turn are sent in the reverse order.
     pub reverse_replies: bool,
     /// Requests are left in the ring.
@@ -73,6 +77,8 @@ impl Store {
             next_transaction: 1,
             incoming: Vec::new(),
             outgoing: VecDeque::new(),
+            kicked: false,
+            full: false,
             reverse_replies: false,
             paused: false,
             requests: 0,
@@ -156,17 +162,22 @@ impl Store {
         self.xen.raise(self.port);
     }
 
-    /// Moves messages and answers requests; says whether there was anything to do.
+    /// Moves messages and answers requests; says whether there was anything to do. Like the real one, it looks at the page
+    /// only after an event.
     pub fn serve(&mut self) -> bool {
-        if self.page.read::<u32>(offset_of!(DomainInterface, connection)) == RECONNECT {
+        if self.xen.take_outgoing(self.port) > 0 {
+            self.kicked = true;
+            self.full = false;
+        }
+        if self.kicked && self.page.read::<u32>(offset_of!(DomainInterface, connection)) == RECONNECT {
             self.reconnect();
             return true;
         }
         let mut progress = false;
         let mut replies = Vec::new();
-        while !self.paused
-            && let Some((header, payload)) = self.next_request()
-        {
+        let kicked = self.kicked && !self.paused;
+        self.kicked &= self.paused;
+        while kicked && let Some((header, payload)) = self.next_request() {
             progress = true;
             self.requests += 1;
             let reply = self.answer(header, &payload);
@@ -193,6 +204,7 @@ impl Store {
         self.transactions.clear();
         self.incoming.clear();
         self.outgoing.clear();
+        self.kicked = false;
         for offset in [
             offset_of!(DomainInterface, req_cons),
             offset_of!(DomainInterface, req_prod),
@@ -250,7 +262,8 @@ impl Store {
         loop {
             let cons: u32 = self.page.read(offset_of!(DomainInterface, rsp_cons));
             let prod: u32 = self.page.read(offset_of!(DomainInterface, rsp_prod));
-            if prod.wrapping_sub(cons) as usize >= RING_SIZE {
+            self.full |= prod.wrapping_sub(cons) as usize >= RING_SIZE;
+            if self.full {
                 return progress;
             }
             let Some(byte) = self.outgoing.pop_front() else { return progress };

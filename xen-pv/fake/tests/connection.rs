@@ -95,6 +95,30 @@ fn attach_after_detach_connects_again_and_again() {
 }
 
 #[test]
+fn a_card_that_is_swapped_in_one_go_is_noticed() {
+    let mut bed = Bed::connected();
+    for domain in 1..5 {
+        // Gone and there again before the guest has looked once.
+        let old = bed.machine.netback.take().expect("a card");
+        old.remove_directories(&mut bed.machine.store);
+        drop(old);
+        let netback = Netback::new(&bed.machine.xen, Domid(domain));
+        bed.machine.attach(netback);
+        bed.machine.settle();
+        bed.assert_works();
+    }
+    assert_eq!(bed.machine.grants.quarantined(), 0);
+}
+
+#[test]
+fn frames_that_wait_for_the_card_are_delivered_as_soon_as_it_connects() {
+    let frame = udp_frame(b"early", true);
+    let early = frame.clone();
+    let mut bed = Bed::with(BUFFERS, |netback| netback.to_deliver.push_back((early, 0)));
+    assert_eq!(bed.receive(), [frame]);
+}
+
+#[test]
 fn a_new_init_wait_is_a_new_connection() {
     let mut bed = Bed::connected();
     for round in 2..10 {

@@ -122,6 +122,22 @@ fn messages_larger_than_the_ring_pass_in_pieces() {
 }
 
 #[test]
+fn many_large_replies_pass_through_the_small_ring() {
+    let mut machine = Machine::new();
+    machine.store.write("/local/domain/7/data/large", &"x".repeat(1500));
+    let client = machine.client.clone();
+    let lengths = machine.run(async move {
+        let reads: Vec<_> = (0..20).map(|_| client.read("data/large")).collect();
+        let mut lengths = Vec::new();
+        for read in reads {
+            lengths.push(read.await.expect("there").len());
+        }
+        lengths
+    });
+    assert_eq!(lengths, [1500; 20]);
+}
+
+#[test]
 fn what_does_not_fit_is_refused_before_it_is_sent() {
     let mut machine = Machine::new();
     machine.settle();

@@ -324,7 +324,8 @@ impl Connection {
         reconnects
     }
 
-    /// The store has started anew: the indices are 0 again and the watches have to be registered again.
+    /// The store has started anew: the indices are 0 again and the watches have to be registered again. Each tells its owner
+    /// to look again, as every new watch does.
     fn resume(&mut self) {
         self.link = Link::Up;
         self.req_prod = 0;
@@ -336,7 +337,6 @@ impl Connection {
             let token = decimal::text(self.watches[index].token);
             // The path fitted when the watch was made.
             let _ = self.request(MessageType::Watch, 0, &[path.as_bytes(), b"\0", token.as_bytes(), b"\0"], true);
-            self.watches[index].push(&path);
             self.watches[index].path = path;
         }
         self.outgoing.extend(queued);
