@@ -98,13 +98,14 @@ impl<R: PageRuns> Heap<R> {
         self.peak_bytes.get()
     }
 
-    /// Size of the last allocation that failed, 0 if none did.
+    /// Size of the allocation that failed just now, 0 if the last one succeeded: what a guest that ends here lacked.
     pub fn refused_bytes(&self) -> usize {
         self.refused_bytes.get()
     }
 
     fn account(&self, freed: usize, allocated: usize) {
         let used = self.used_bytes.get() - freed + allocated;
+        self.refused_bytes.set(0);
         self.used_bytes.set(used);
         self.peak_bytes.set(self.peak_bytes.get().max(used));
     }
@@ -222,5 +223,8 @@ mod tests {
         let pointer = unsafe { heap.alloc(layout(1 << 19)) };
         assert!(pointer.is_null());
         assert_eq!((heap.used_bytes(), heap.refused_bytes()), (0, 1 << 19));
+        // SAFETY: the layout is not empty.
+        unsafe { heap.alloc(layout(100)) };
+        assert_eq!(heap.refused_bytes(), 0, "a caller that did without it no longer lacks it");
     }
 }

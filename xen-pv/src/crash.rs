@@ -1,6 +1,5 @@
 //! The end of a guest that cannot go on: what happened, in plain text on the console, then shutdown with reason crash.
 
-use core::alloc::Layout;
 use core::fmt::Display;
 use core::panic::PanicInfo;
 use core::sync::atomic::{AtomicBool, Ordering};
@@ -24,8 +23,17 @@ pub(crate) fn trap(name: &str, address: Option<usize>, state: &dyn Display) -> !
 }
 
 /// Reports a panic. Images carry no panic messages; `cargo xtask` finds the source line of the address.
+///
+/// That an allocation failed, and nobody could go on without it, is a panic too, and has figures to tell.
 pub(crate) fn panicked(address: usize, state: &dyn Display) -> ! {
     begin();
+    if let Some(wanted) = memory::refused_bytes() {
+        let figures = memory::figures();
+        println!(
+            "crash: out of memory: {wanted} bytes wanted, {} of {} in use, {} at most so far",
+            figures.heap_used_bytes, figures.heap_bytes, figures.heap_peak_bytes
+        );
+    }
     println!("crash: panic at {address:#x}");
     println!("{state}");
     end()
@@ -55,19 +63,5 @@ fn end() -> ! {
 fn panic(_: &PanicInfo<'_>) -> ! {
     begin();
     println!("crash: panic");
-    end()
-}
-
-#[alloc_error_handler]
-fn out_of_memory(wanted: Layout) -> ! {
-    begin();
-    let figures = memory::figures();
-    println!(
-        "crash: out of memory: {} bytes wanted, {} of {} in use, {} at most so far",
-        wanted.size(),
-        figures.heap_used_bytes,
-        figures.heap_bytes,
-        figures.heap_peak_bytes
-    );
     end()
 }

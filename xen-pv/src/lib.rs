@@ -1,8 +1,6 @@
 //! Spore's Xen platform: everything that knows Xen.
 
 #![no_std]
-// An exhausted heap names itself and its figures; without the attribute it would be a panic without them.
-#![cfg_attr(target_os = "none", feature(alloc_error_handler))]
 
 extern crate alloc;
 #[cfg(test)]

@@ -9,7 +9,7 @@ use core::ptr::NonNull;
 mod runs;
 
 #[cfg(target_os = "none")]
-pub(crate) use runs::{allocate_run, figures, free_run, initialise};
+pub(crate) use runs::{allocate_run, figures, free_run, initialise, refused_bytes};
 
 /// Size of a page in bytes.
 pub const PAGE_SIZE: usize = 4096;

@@ -69,6 +69,11 @@ pub(crate) unsafe fn free_run(run: NonNull<u8>, size_bytes: usize) {
     SIZES.get().set(Sizes { pages_bytes: sizes.pages_bytes - layout.size(), ..sizes });
 }
 
+/// Size of the heap allocation that failed just now, if one did.
+pub(crate) fn refused_bytes() -> Option<usize> {
+    Some(HEAP.refused_bytes()).filter(|bytes| *bytes > 0)
+}
+
 /// How memory is used at this moment.
 pub(crate) fn figures() -> Memory {
     let sizes = SIZES.get().get();
