@@ -92,7 +92,8 @@ fn summary_line(summary: &Summary) -> String {
     let Figures { count, minimum, maximum, mean, .. } = summary.figures;
     let [minimum, maximum, mean] = [minimum, maximum, mean].map(short);
     let (day, sensor, unit) = (time(summary.start_s), &summary.sensor, &summary.unit);
-    format!("{voice} {day}: {sensor}, {count} readings, {minimum} to {maximum}, mean {mean} {unit}")
+    let readings = if count == 1 { "reading" } else { "readings" };
+    format!("{voice} {day}: {sensor}, {count} {readings}, {minimum} to {maximum}, mean {mean} {unit}")
 }
 
 /// A number with the digits that a person looks at: six of them.

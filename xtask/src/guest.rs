@@ -11,6 +11,7 @@ use qemu_tests::{Bed, BedOptions, Forward, Guest, GuestSpec, ShutdownReason};
 use crate::arch::Arch;
 use crate::image::Image;
 use crate::interrupt::Interrupt;
+use crate::symbols::Symbols;
 use crate::terminal::{self, Progress, Style};
 use crate::workspace::Task;
 
@@ -162,21 +163,25 @@ fn outcome(guest: Guest, end: End, ran: Duration) -> Result<Outcome> {
     Ok(Outcome { end, status, report, ran })
 }
 
-/// Prints a console line on standard output, set apart from xtask's own voice.
-pub fn print(name: &str, line: &Line) {
+/// Prints a console line on standard output, set apart from xtask's own voice, and the places it speaks of if it is part
+/// of a crash report.
+pub fn print(name: &str, line: &Line, symbols: &Symbols<'_>) {
     let style = match line {
         Line::Text(_) => Style::Cyan,
         Line::Log { level: Some("error"), .. } => Style::Red,
         Line::Log { level: Some("warn"), .. } | Line::Undecoded { .. } => Style::Yellow,
         Line::Log { .. } => Style::Dim,
     };
+    write(name, &terminal::on_stdout(line, style));
+    if let Line::Text(text) = line {
+        symbols.places(text).iter().for_each(|place| write(name, &terminal::on_stdout(place, Style::Yellow)));
+    }
+}
+
+fn write(name: &str, text: &str) {
+    let voice = terminal::on_stdout(format_args!("{name} |"), Style::Dim);
     // A closed pipe at the other end is no reason to leave the guest alone.
-    let _ = writeln!(
-        std::io::stdout(),
-        "{} {}",
-        terminal::on_stdout(format_args!("{name} |"), Style::Dim),
-        terminal::on_stdout(line, style)
-    );
+    let _ = writeln!(std::io::stdout(), "{voice} {text}");
 }
 
 #[cfg(test)]

@@ -55,6 +55,17 @@ pub struct Image {
     pub description: Description,
 }
 
+impl Image {
+    /// The ELF file's bytes.
+    ///
+    /// # Errors
+    /// When it cannot be read.
+    pub fn elf(&self) -> Result<Vec<u8>> {
+        let path = &self.files.elf;
+        std::fs::read(path).with_context(|| format!("reading {}", path.display()))
+    }
+}
+
 /// Builds the task's image.
 ///
 /// # Errors

@@ -14,5 +14,6 @@ pub mod interrupt;
 pub mod process;
 pub mod schema;
 pub mod setup;
+pub mod symbols;
 pub mod terminal;
 pub mod workspace;

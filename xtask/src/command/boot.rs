@@ -12,6 +12,7 @@ use crate::guest::{self, End, Outcome, Shown};
 use crate::image::{self, Image};
 use crate::interrupt::Interrupt;
 use crate::setup;
+use crate::symbols::Symbols;
 use crate::terminal::{self, Style};
 use crate::workspace::Workspace;
 
@@ -70,14 +71,15 @@ pub fn run(arguments: &Arguments) -> Result<ExitCode> {
     }
     let mut spec = guest::spec(&task, &image, arguments.memory)?;
     spec.extra = arguments.parameters.join(" ");
-    let stream = LogStream::new(&std::fs::read(&image.files.elf)?)?;
+    let elf = image.elf()?;
+    let (stream, symbols) = (LogStream::new(&elf)?, Symbols::new(&elf)?);
 
     let interrupt = Interrupt::listen()?;
     let bed = guest::boot_bed(arguments.arch, forwards, &interrupt)?;
     let deadline = arguments.deadline.map(Duration::from_secs);
     let mut console = Vec::new();
     let outcome = guest::run(&bed, &spec, stream, deadline, &interrupt, |shown| match shown {
-        Shown::Line(line) => guest::print(&task.name, line),
+        Shown::Line(line) => guest::print(&task.name, line, &symbols),
         Shown::Bytes(bytes) => console.extend_from_slice(bytes),
     })?;
     if let Some(path) = &arguments.log {

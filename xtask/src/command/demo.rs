@@ -15,6 +15,7 @@ use crate::guest::{self, End, Outcome, Shown};
 use crate::image::{self, Image};
 use crate::interrupt::Interrupt;
 use crate::setup;
+use crate::symbols::Symbols;
 use crate::terminal::{self, Style, bytes};
 use crate::workspace::{Task, Workspace};
 
@@ -82,7 +83,8 @@ fn play(
     let mut spec = guest::spec(task, image, None)?;
     spec.extra = parameters(local, cloud, expected.readings);
     image.description.check(std::slice::from_ref(&spec.extra), task.settings.vif)?;
-    let stream = LogStream::new(&std::fs::read(&image.files.elf)?)?;
+    let elf = image.elf()?;
+    let (stream, symbols) = (LogStream::new(&elf)?, Symbols::new(&elf)?);
     let summaries = Summaries::subscribe(address(cloud), "summaries/#")?;
 
     let bed = guest::boot_bed(arguments.arch, Vec::new(), interrupt)?;
@@ -94,7 +96,7 @@ fn play(
         let watch = scope.spawn(move || demo::watch(&summaries, windows, over));
         let outcome = guest::run(&bed, &spec, stream, None, interrupt, |shown| {
             if let Shown::Line(line) = shown {
-                guest::print("guest", &demo::cut(line));
+                guest::print("guest", &demo::cut(line), &symbols);
             }
         });
         over.store(true, Ordering::Relaxed);

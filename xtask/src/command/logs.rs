@@ -8,11 +8,12 @@ use anyhow::{Context, Result, bail};
 use qemu_tests::log_stream::{Line, LogStream};
 
 use crate::arch::Arch;
+use crate::symbols::Symbols;
 use crate::workspace::Workspace;
 
 /// Decode a console's log file, such as Xen's /var/log/xen/console/guest-<name>.log, with the image's ELF file.
 ///
-/// Text passes as it is. Log messages are shown with time and level; their format strings are in the ELF file, so it must
+/// Text passes as it is; addresses in a crash report are followed by their source lines. Log messages are shown with time and level; their format strings are in the ELF file, so it must
 /// be the one that was built together with the image.
 #[derive(Debug, clap::Args)]
 pub struct Arguments {
@@ -34,6 +35,7 @@ pub fn run(arguments: &Arguments) -> Result<ExitCode> {
     let elf = elf(arguments)?;
     let bytes = std::fs::read(&elf).with_context(|| format!("reading the ELF file {}", elf.display()))?;
     let stream = LogStream::new(&bytes).with_context(|| format!("{}", elf.display()))?;
+    let symbols = Symbols::new(&bytes).with_context(|| format!("{}", elf.display()))?;
     let mut input: Box<dyn Read> = match arguments.file.to_str() {
         Some("-") => Box::new(std::io::stdin()),
         _ => {
@@ -41,7 +43,7 @@ pub fn run(arguments: &Arguments) -> Result<ExitCode> {
             Box::new(file.with_context(|| format!("opening the log file {}", arguments.file.display()))?)
         }
     };
-    let undecoded = copy(stream, &mut input, &mut std::io::stdout().lock())?;
+    let undecoded = copy(stream, &|line| symbols.places(line), &mut input, &mut std::io::stdout().lock())?;
     if undecoded > 0 {
         bail!("{undecoded} log messages could not be decoded: is {} the image's own ELF file?", elf.display());
     }
@@ -62,13 +64,22 @@ fn elf(arguments: &Arguments) -> Result<PathBuf> {
     Ok(elf)
 }
 
-/// Decodes all input and returns how many frames could not be.
-fn copy(mut stream: LogStream, input: &mut dyn Read, output: &mut dyn Write) -> Result<usize> {
+/// Decodes all input, adds the places that crash reports speak of, and returns how many frames could not be decoded.
+fn copy(
+    mut stream: LogStream,
+    places: &dyn Fn(&str) -> Vec<String>,
+    input: &mut dyn Read,
+    output: &mut dyn Write,
+) -> Result<usize> {
     let mut undecoded = 0;
     let mut print = |lines: Vec<Line>| -> Result<()> {
         for line in lines {
             undecoded += usize::from(matches!(line, Line::Undecoded { .. }));
-            writeln!(output, "{line}").context("writing to standard output")?;
+            let text = line.to_string();
+            let notes = if let Line::Text(text) = &line { places(text) } else { Vec::new() };
+            for text in std::iter::once(text).chain(notes) {
+                writeln!(output, "{text}").context("writing to standard output")?;
+            }
         }
         Ok(())
     };
@@ -93,8 +104,10 @@ mod tests {
     #[test]
     fn text_passes_and_frames_of_an_unknown_image_are_counted() {
         let mut output = Vec::new();
-        let count = copy(LogStream::without_elf(), &mut &b"a\r\n\xfe\x01\x02\0b\n"[..], &mut output).unwrap();
+        let places = |line: &str| vec![format!("place of {line}")].into_iter().filter(|_| line == "b").collect();
+        let input = b"a\r\n\xfe\x01\x02\0b\n";
+        let count = copy(LogStream::without_elf(), &places, &mut &input[..], &mut output).unwrap();
         assert_eq!(count, 1);
-        assert_eq!(String::from_utf8(output).unwrap(), "a\n(a log frame of 2 bytes, not decoded)\nb\n");
+        assert_eq!(String::from_utf8(output).unwrap(), "a\n(a log frame of 2 bytes, not decoded)\nb\nplace of b\n");
     }
 }
