@@ -3,6 +3,8 @@
 //! Images carry no panic messages and no file names: a crash names addresses (xen-pv/src/crash.rs), and the line that
 //! belongs to each is in the ELF file's debug information.
 
+use std::ops::Range;
+
 use addr2line::gimli::{Dwarf, EndianSlice, LittleEndian, SectionId};
 use anyhow::{Context, Result};
 use object::read::elf::ElfFile64;
@@ -14,6 +16,8 @@ const CRASH: &str = "crash: ";
 /// The debug information of an image.
 pub struct Symbols<'e> {
     context: addr2line::Context<EndianSlice<'e, LittleEndian>>,
+    /// Where the code is: debug information also speaks of functions that the linker left out, as if they were at 0.
+    code: Range<u64>,
 }
 
 impl<'e> Symbols<'e> {
@@ -31,7 +35,9 @@ impl<'e> Symbols<'e> {
             Ok(EndianSlice::new(bytes, LittleEndian))
         };
         let context = addr2line::Context::from_dwarf(Dwarf::load(section)?);
-        Ok(Self { context: context.context("the debug information of the ELF file is damaged")? })
+        let context = context.context("the debug information of the ELF file is damaged")?;
+        let text = file.section_by_name(".text").context("the ELF file has no code")?;
+        Ok(Self { context, code: text.address()..text.address() + text.size() })
     }
 
     /// The places that a console line speaks of: one line for each address in a crash report's first line, and for each
@@ -40,7 +46,7 @@ impl<'e> Symbols<'e> {
         let Some(report) = line.strip_prefix(CRASH) else { return Vec::new() };
         let words = report.split(|c: char| !c.is_ascii_alphanumeric());
         let addresses = words.filter_map(|word| u64::from_str_radix(word.strip_prefix("0x")?, 16).ok());
-        addresses.flat_map(|address| self.place(address)).collect()
+        addresses.filter(|address| self.code.contains(address)).flat_map(|address| self.place(address)).collect()
     }
 
     /// The innermost place first; none for an address outside the code.
