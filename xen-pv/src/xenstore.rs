@@ -270,7 +270,12 @@ impl<H: Hypervisor> Watch<H> {
     /// Waits for the next change and returns its path, which is below the watched one, or the watched one itself when
     /// there were more changes than are kept.
     pub async fn changed(&self) -> String {
-        poll_fn(|context| self.client.shared.connection.borrow_mut().poll_watch(self.token, context.waker())).await
+        poll_fn(|context| self.poll_changed(context)).await
+    }
+
+    /// As [`changed`](Self::changed), for futures that wait for several things.
+    pub fn poll_changed(&self, context: &Context<'_>) -> Poll<String> {
+        self.client.shared.connection.borrow_mut().poll_watch(self.token, context.waker())
     }
 
     /// Forgets the changes up to now: for who is about to read everything anyway.

@@ -252,7 +252,8 @@ impl Netback {
             rx_port: Port(rx_port),
         });
         self.connections += 1;
-        // Whatever is in the rings is announced by an event.
+        // Events to a port that nobody was bound to are lost. Whatever is in the rings is announced by another.
+        let _ = (self.xen.take_outgoing(Port(tx_port)), self.xen.take_outgoing(Port(rx_port)));
         (self.tx_awake, self.rx_awake, self.stalled) = (false, false, self.to_deliver.len());
     }
 

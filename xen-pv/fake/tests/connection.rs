@@ -7,6 +7,7 @@ use kernel::net::device::NetworkDevice;
 use smoltcp::phy::Device as _;
 use xen_fake::Netback;
 use xen_pv::netfront::Buffers;
+use xen_pv::xenstore::{ErrorKind, Rights};
 use xen_sys::types::{Domid, GrantRef};
 
 /// Entries of the grant table that a connected card uses: two rings, its receive pages, half as many transmit pages.
@@ -311,6 +312,50 @@ fn without_ports_the_card_stays_out_of_use_and_keeps_nothing() {
     // A change, whatever it is, makes it try again.
     bed.machine.xen.limit_ports(10);
     bed.machine.store.write(&format!("{}/anything", Netback::frontend()), "");
+    bed.machine.settle();
+    bed.assert_works();
+}
+
+#[test]
+fn a_refused_write_leaves_the_card_out_of_use_without_an_endless_loop() {
+    let mut bed = Bed::unattached(BUFFERS);
+    let netback = Netback::new(&bed.machine.xen, Domid(0));
+    netback.create_directories(&mut bed.machine.store);
+    let path = format!("{}/feature-rx-notify", Netback::frontend());
+    bed.machine.store.write(&path, "");
+    bed.machine.store.allow(&path, &[(Domid(0), Rights::None)]);
+    bed.machine.netback = Some(netback);
+    bed.machine.settle();
+    assert!(!bed.is_up());
+    assert_eq!(Netback::frontend_shown(&bed.machine.store), "1", "Connected would announce what is not there");
+    assert_eq!((bed.machine.xen.granted(), bed.machine.xen.open_ports()), (0, 1));
+    bed.machine.store.remove(&path);
+    bed.machine.settle();
+    bed.assert_works();
+}
+
+#[test]
+fn a_lost_store_does_not_end_a_connection_that_works() {
+    let mut bed = Bed::connected();
+    bed.machine.store.inject_bytes(&[0xff; 64]);
+    bed.machine.settle();
+    let client = bed.machine.client.clone();
+    let outcome = bed.machine.run(async move { client.read("data").await });
+    assert_eq!(outcome.expect_err("lost").kind, ErrorKind::Disconnected);
+    bed.assert_works();
+}
+
+#[test]
+fn a_store_that_starts_anew_is_followed_again() {
+    let mut bed = Bed::connected();
+    bed.machine.store.offer_reconnection();
+    bed.machine.store.inject_bytes(&[0xff; 64]);
+    bed.machine.settle();
+    bed.assert_works();
+    bed.machine.detach();
+    assert!(!bed.is_up());
+    let netback = Netback::new(&bed.machine.xen, Domid(0));
+    bed.machine.attach(netback);
     bed.machine.settle();
     bed.assert_works();
 }

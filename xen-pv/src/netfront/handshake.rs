@@ -1,4 +1,7 @@
 //! The card's way through the handshake: finds it, offers rings to its backend, lets go of them, and starts again.
+//!
+//! All decisions are made in plain functions; only [`Driver::ask`] waits for the store. Each wait in a future costs code, and
+//! this one has few.
 
 use alloc::rc::Rc;
 use alloc::string::String;
@@ -7,12 +10,10 @@ use core::cell::RefCell;
 use core::future::poll_fn;
 use core::task::Poll;
 
-use embassy_futures::select::select3;
-use xen_sys::io::xenbus::XenbusState;
 use xen_sys::types::Domid;
 
 use super::rx::{self, Receiver};
-use super::settings::{DEVICE, Error, Features, Settings, join, state};
+use super::settings::{DEVICE, Error, Features, Settings, join};
 use super::tx::{self, FRAMES_PER_PAGE, Transmitter};
 use super::{Buffers, Card, Queues};
 use crate::decimal;
@@ -21,7 +22,7 @@ use crate::grant_table::{Access, Grant, GrantTable, ReadOnly, ReadWrite};
 use crate::hypervisor::Hypervisor;
 use crate::memory::Page;
 use crate::xenbus::{Action, Ours, step};
-use crate::xenstore::{self, Client, Watch};
+use crate::xenstore::{self, Client, ErrorKind, Watch};
 
 /// Pages that a backend may keep from former connections before it gets no new one.
 const QUARANTINE_MAX: usize = 64;
@@ -35,6 +36,23 @@ pub struct Driver<H: Hypervisor> {
     client: Client<H>,
     buffers: Buffers,
 }
+
+/// A card that is there, and how far the frontend has come with it.
+struct Session<H: Hypervisor> {
+    settings: Settings,
+    /// Of the backend's state.
+    watch: Watch<H>,
+    ours: Ours,
+}
+
+/// Something to be done in a directory of the store.
+enum Operation {
+    Read(&'static str),
+    Write(&'static str, u32),
+    Remove(&'static str),
+}
+
+use Operation::{Read, Remove, Write};
 
 impl<H: Hypervisor> Driver<H> {
     pub(super) fn new(
@@ -56,77 +74,73 @@ impl<H: Hypervisor> Driver<H> {
             Ok(watch) => watch,
             Err(error) => return error,
         };
+        let mut session = None;
         loop {
-            // What changes from here on is either read below or found in the watch again.
+            // What changes from here on is either read in this turn or found in a watch again.
             directory.clear();
-            match Settings::read(&self.client).await {
-                Ok(Some(settings)) => {
-                    let outcome = self.serve(&settings, &directory).await;
+            if let Some(Session { watch, .. }) = &session {
+                watch.clear();
+            }
+            match self.turn(&mut session).await {
+                Ok(true) => continue,
+                Ok(false) => {}
+                // Says nothing about the card: what works goes on, and the watches report once the store is back.
+                Err(Error::Store(error)) if error.kind == ErrorKind::Disconnected => {}
+                Err(error) => {
+                    // The card stays out of use until something changes. What was written here before it failed is no such
+                    // change: its events have come when a later request is answered.
+                    kernel::println!("network card: {error}");
                     self.release();
-                    match outcome {
-                        // The card has gone; there may be another already.
-                        Ok(()) => continue,
-                        Err(error) => report(&error),
+                    if let Some(session) = &mut session {
+                        session.ours = Ours::Initialising;
                     }
-                }
-                Ok(None) => {}
-                Err(error) => report(&error),
-            }
-            directory.changed().await;
-        }
-    }
-
-    /// Follows the backend until the card is gone, or something goes wrong that only a change can mend.
-    async fn serve(&self, settings: &Settings, directory: &Watch<H>) -> Result<(), Error> {
-        {
-            let mut card = self.card.borrow_mut();
-            card.address = settings.address;
-            card.mtu = settings.mtu;
-        }
-        let (their_state, online) = (join(&settings.backend, "state"), join(&settings.backend, "online"));
-        let watch = self.client.watch(&their_state).await?;
-        let mut ours = Ours::Initialising;
-        loop {
-            watch.clear();
-            directory.clear();
-            let (theirs, online) = (self.client.read(&their_state), self.client.read(&online));
-            let present = self.still_there(settings).await;
-            let theirs = theirs.await.map_or(XenbusState::Unknown, |text| state(&text));
-            let online = online.await.map_or(true, |text| text != b"0");
-            if !present {
-                return Ok(());
-            }
-            let broken = self.card.borrow().broken;
-            let action = step(ours, theirs, broken, online);
-            if let Err(error) = self.perform(action, settings).await {
-                // The card stays out of use until something changes. What was written here before it failed is no such
-                // change: its events have come when a later request is answered.
-                report(&error);
-                self.release();
-                ours = Ours::Initialising;
-                self.still_there(settings).await;
-                directory.clear();
-            } else {
-                ours = action.leads_to(ours);
-                if action == Action::Restart {
-                    continue;
+                    let _ = self.ask(DEVICE, &[Read("backend")]).await;
+                    directory.clear();
                 }
             }
-            select3(watch.changed(), directory.changed(), self.wait_for_break(ours)).await;
+            self.wait(&directory, session.as_ref()).await;
         }
     }
 
-    /// Whether the card's directory still names the same backend.
-    async fn still_there(&self, settings: &Settings) -> bool {
-        let path = join(DEVICE, "backend");
-        self.client.read(&path).await.is_ok_and(|backend| backend == settings.backend.as_bytes())
+    /// Looks at the card and does the next thing; says whether to look again at once.
+    async fn turn(&self, session: &mut Option<Session<H>>) -> Result<bool, Error> {
+        let card = self.ask(DEVICE, &Settings::KEYS.map(Read)).await?;
+        if session.as_ref().is_some_and(|session| card[0].as_deref() != Some(session.settings.backend.as_bytes())) {
+            self.release();
+            *session = None;
+        }
+        if session.is_none() {
+            let Some(settings) = Settings::parse(&card)? else { return Ok(false) };
+            let watch = self.client.watch(&join(&settings.backend, "state")).await?;
+            *session = Some(Session { settings, watch, ours: Ours::Initialising });
+        }
+        let Some(session) = session else { return Ok(false) };
+        let backend = self.ask(&session.settings.backend, &Features::KEYS.map(Read)).await?;
+        let features = Features::parse(&backend);
+        let broken = self.card.borrow().broken;
+        let action = step(session.ours, features.state, broken, features.online);
+        let mut operations = Vec::new();
+        self.perform(action, &session.settings, &features, &mut operations)?;
+        self.ask(DEVICE, &operations).await?;
+        let ours = action.leads_to(session.ours);
+        if ours.shown() != session.ours.shown() {
+            // Last, so that the backend finds all that belongs to the state.
+            self.ask(DEVICE, &[Write("state", ours.shown() as u32)]).await?;
+        }
+        session.ours = ours;
+        Ok(action == Action::Restart)
     }
 
-    /// Waits until the device has found the connection broken.
-    async fn wait_for_break(&self, ours: Ours) {
+    /// Waits until something changes: the card, its backend, or that the connection is broken.
+    async fn wait(&self, directory: &Watch<H>, session: Option<&Session<H>>) {
         poll_fn(|context| {
+            let mut changed = directory.poll_changed(context).is_ready();
             let mut card = self.card.borrow_mut();
-            if card.broken && matches!(ours, Ours::Offered | Ours::Connected) {
+            if let Some(Session { watch, ours, .. }) = session {
+                changed |= watch.poll_changed(context).is_ready();
+                changed |= card.broken && matches!(ours, Ours::Offered | Ours::Connected);
+            }
+            if changed {
                 return Poll::Ready(());
             }
             card.driver = Some(context.waker().clone());
@@ -135,105 +149,112 @@ impl<H: Hypervisor> Driver<H> {
         .await;
     }
 
-    /// Does what the table of the handshake says.
-    async fn perform(&self, action: Action, settings: &Settings) -> Result<(), Error> {
+    /// Does all operations in a directory of the store, all under way at once, and returns what was read. What is not
+    /// there, or not for us, is `None`.
+    async fn ask(&self, directory: &str, operations: &[Operation]) -> Result<Vec<Option<Vec<u8>>>, Error> {
+        let mut paths: Vec<String> = Vec::with_capacity(operations.len());
+        for Read(leaf) | Write(leaf, _) | Remove(leaf) in operations {
+            paths.push(join(directory, leaf));
+        }
+        let mut requests = Vec::with_capacity(operations.len());
+        for (operation, path) in operations.iter().zip(&paths) {
+            requests.push(match operation {
+                Read(_) => self.client.read(path),
+                Write(_, number) => self.client.write(path, decimal::text(*number).as_bytes()),
+                Remove(_) => self.client.remove(path),
+            });
+        }
+        let mut answers = Vec::with_capacity(operations.len());
+        for (request, operation) in requests.into_iter().zip(operations) {
+            answers.push(match request.await {
+                Ok(value) => Some(value),
+                Err(error) => match (error.kind, operation) {
+                    (ErrorKind::NotFound | ErrorKind::Denied, Read(_) | Remove(_)) => None,
+                    _ => return Err(Error::Store(error)),
+                },
+            });
+        }
+        Ok(answers)
+    }
+
+    /// Does what the table of the handshake says, but for showing the new state, and lists what is to be done in the card's
+    /// directory before that.
+    fn perform(
+        &self,
+        action: Action,
+        settings: &Settings,
+        features: &Features,
+        operations: &mut Vec<Operation>,
+    ) -> Result<(), Error> {
         match action {
             Action::Wait => {}
-            Action::Offer => self.offer(settings).await?,
+            Action::Offer => self.offer(settings, features, operations)?,
             Action::Up => self.connected(),
-            Action::Stop => {
-                self.card.borrow_mut().set_link(false);
-                self.show(XenbusState::Closed).await?;
-            }
-            Action::Release => self.release(),
-            Action::Restart => {
-                self.release();
-                self.show(XenbusState::Initialising).await?;
-            }
+            Action::Stop => self.card.borrow_mut().set_link(false),
+            Action::Release | Action::Restart => self.release(),
         }
         Ok(())
     }
 
-    /// Makes the rings, publishes them, and shows `Connected`.
-    async fn offer(&self, settings: &Settings) -> Result<(), Error> {
+    /// Makes rings, buffers and event channels, and lists the keys that tell the backend of them.
+    fn offer(&self, settings: &Settings, features: &Features, keys: &mut Vec<Operation>) -> Result<(), Error> {
         // A backend that keeps what was shared before gets no chance to take all memory, piece by piece.
         self.grants.sweep();
         if self.grants.quarantined() > QUARANTINE_MAX {
             return Err(Error::Quarantine);
         }
-        let features = Features::read(&self.client, &settings.backend).await?;
-        let mut keys: Vec<(&str, u32)> = Vec::with_capacity(6);
-        let queues = self.make_queues(settings.backend_domain, features, &mut keys)?;
-        {
-            let mut card = self.card.borrow_mut();
-            card.queues = Some(queues);
-            card.broken = false;
-        }
-        // The backend would take the two channels of a former connection for those of this one.
-        if !features.split_event_channels {
-            for leaf in ["event-channel-tx", "event-channel-rx"] {
-                match self.client.remove(&join(DEVICE, leaf)).await {
-                    Err(error) if error.kind != xenstore::ErrorKind::NotFound => return Err(Error::Store(error)),
-                    _ => {}
-                }
-            }
-        }
-        keys.extend([("request-rx-copy", 1), ("feature-rx-notify", 1)]);
-        self.publish(&keys).await?;
-        self.show(XenbusState::Connected).await
-    }
-
-    /// Makes rings, buffers and event channels, and lists the keys that tell the backend of them.
-    fn make_queues(&self, backend: Domid, features: Features, keys: &mut Vec<(&str, u32)>) -> Result<Queues<H>, Error> {
+        let abilities = features.abilities(&settings.backend)?;
+        let backend = settings.backend_domain;
         let receive_pages = usize::from(self.buffers.receive).min(rx::SLOTS);
         let transmit_pages = usize::from(self.buffers.transmit).min(tx::SLOTS).div_ceil(FRAMES_PER_PAGE);
         let rx_ring = self.grant::<ReadWrite>(backend)?;
         let tx_ring = self.grant::<ReadWrite>(backend)?;
-        keys.extend([("rx-ring-ref", rx_ring.reference().0), ("tx-ring-ref", tx_ring.reference().0)]);
-        let buffers = (0..receive_pages).map(|_| self.grant::<ReadWrite>(backend)).collect::<Result<_, _>>()?;
-        let pages = (0..transmit_pages).map(|_| self.grant::<ReadOnly>(backend)).collect::<Result<_, _>>()?;
+        keys.push(Write("rx-ring-ref", rx_ring.reference().0));
+        keys.push(Write("tx-ring-ref", tx_ring.reference().0));
+        let mut buffers = Vec::with_capacity(receive_pages);
+        for _ in 0..receive_pages {
+            buffers.push(self.grant::<ReadWrite>(backend)?);
+        }
+        let mut pages = Vec::with_capacity(transmit_pages);
+        for _ in 0..transmit_pages {
+            pages.push(self.grant::<ReadOnly>(backend)?);
+        }
         let channel = self.events.allocate(backend)?;
-        let tx_channel = if features.split_event_channels { Some(self.events.allocate(backend)?) } else { None };
+        let tx_channel = if abilities.split_event_channels { Some(self.events.allocate(backend)?) } else { None };
         match &tx_channel {
             Some(tx_channel) => {
-                keys.extend([("event-channel-rx", channel.port().0), ("event-channel-tx", tx_channel.port().0)]);
+                keys.push(Write("event-channel-rx", channel.port().0));
+                keys.push(Write("event-channel-tx", tx_channel.port().0));
             }
-            None => keys.push(("event-channel", channel.port().0)),
+            None => {
+                keys.push(Write("event-channel", channel.port().0));
+                // The backend would take the two channels of a former connection for those of this one.
+                keys.push(Remove("event-channel-rx"));
+                keys.push(Remove("event-channel-tx"));
+            }
         }
+        keys.push(Write("request-rx-copy", 1));
+        keys.push(Write("feature-rx-notify", 1));
         let mut queues = Queues {
             rx: Receiver::new(rx_ring, buffers),
-            tx: Transmitter::new(tx_ring, pages, features.blank_checksums),
+            tx: Transmitter::new(tx_ring, pages, abilities.blank_checksums),
             channel,
             tx_channel,
         };
         // The backend finds buffers in place when it connects.
         queues.publish();
-        Ok(queues)
+        let mut card = self.card.borrow_mut();
+        card.address = settings.address;
+        card.mtu = settings.mtu;
+        card.queues = Some(queues);
+        card.broken = false;
+        Ok(())
     }
 
     /// A zeroed page, granted.
     fn grant<A: Access>(&self, backend: Domid) -> Result<Grant<A>, Error> {
         let page = Page::allocate().ok_or(Error::NoMemory)?;
         Ok(self.grants.grant(page, backend)?)
-    }
-
-    /// Writes numbers below the card's directory, all under way at once.
-    async fn publish(&self, keys: &[(&str, u32)]) -> Result<(), Error> {
-        let paths: Vec<String> = keys.iter().map(|(leaf, _)| join(DEVICE, leaf)).collect();
-        let requests: Vec<_> = paths
-            .iter()
-            .zip(keys)
-            .map(|(path, (_, number))| self.client.write(path, decimal::text(*number).as_bytes()))
-            .collect();
-        for request in requests {
-            request.await?;
-        }
-        Ok(())
-    }
-
-    /// Shows a state to the backend.
-    async fn show(&self, state: XenbusState) -> Result<(), Error> {
-        self.publish(&[("state", state as u32)]).await
     }
 
     /// Lets data flow.
@@ -259,9 +280,4 @@ impl<H: Hypervisor> Driver<H> {
             defmt::warn!("netfront: {} pages are still in use by the backend", self.grants.quarantined());
         }
     }
-}
-
-/// Says what is wrong with the card.
-fn report(error: &Error) {
-    kernel::println!("network card: {error}");
 }

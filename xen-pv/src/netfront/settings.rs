@@ -1,6 +1,7 @@
 //! What the toolstack and the backend write about the card, read strictly.
 
 use alloc::string::String;
+use alloc::vec::Vec;
 use core::fmt;
 
 use smoltcp::wire::EthernetAddress;
@@ -8,7 +9,7 @@ use xen_sys::io::xenbus::XenbusState;
 use xen_sys::types::Domid;
 
 use crate::hypervisor;
-use crate::xenstore::{self, Client, ErrorKind};
+use crate::xenstore;
 use crate::{decimal, grant_table};
 
 /// The frontend's directory.
@@ -93,63 +94,69 @@ pub(super) struct Settings {
 }
 
 impl Settings {
-    /// Reads them; `None` when there is no card.
-    pub(super) async fn read<H: hypervisor::Hypervisor>(client: &Client<H>) -> Result<Option<Self>, Error> {
-        let paths = ["backend", "backend-id", "mac", "mtu"].map(|leaf| join(DEVICE, leaf));
-        // All are asked for before the first answer is waited for.
-        let [backend, domain, mac, mtu] = paths.each_ref().map(|path| client.read(path));
-        let Some(backend) = present(backend.await)? else { return Ok(None) };
-        let Some(domain) = present(domain.await)? else { return Ok(None) };
-        let Some(mac) = present(mac.await)? else { return Ok(None) };
-        let mtu = present(mtu.await)?;
-        let bad = |index: usize| Error::BadValue(paths[index].clone());
+    /// What is read below [`DEVICE`].
+    pub(super) const KEYS: [&'static str; 4] = ["backend", "backend-id", "mac", "mtu"];
+
+    /// Judges the values of the keys, in their order; `None` when there is no card.
+    pub(super) fn parse(values: &[Option<Vec<u8>>]) -> Result<Option<Self>, Error> {
+        let [Some(backend), Some(domain), Some(mac), mtu] = values else { return Ok(None) };
+        let bad = |index: usize| Error::BadValue(join(DEVICE, Self::KEYS[index]));
+        let backend = core::str::from_utf8(backend).ok().filter(|path| path.starts_with('/')).ok_or_else(|| bad(0))?;
+        let mtu = mtu.as_deref().map_or(Some(MTU_DEFAULT as usize), mtu_value);
         Ok(Some(Self {
-            backend: String::from_utf8(backend).ok().filter(|path| path.starts_with('/')).ok_or_else(|| bad(0))?,
-            backend_domain: domain_id(&domain).ok_or_else(|| bad(1))?,
-            address: mac_address(&mac).ok_or_else(|| bad(2))?,
-            mtu: mtu.map_or(Some(MTU_DEFAULT as usize), |text| mtu_value(&text)).ok_or_else(|| bad(3))?,
+            backend: String::from(backend),
+            backend_domain: domain_id(domain).ok_or_else(|| bad(1))?,
+            address: mac_address(mac).ok_or_else(|| bad(2))?,
+            mtu: mtu.ok_or_else(|| bad(3))?,
         }))
     }
 }
 
-/// What the backend can do.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+/// What the backend shows.
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Features {
+    pub(super) state: XenbusState,
+    /// The toolstack wants the card to stay.
+    pub(super) online: bool,
+    /// `feature-*`; inner `None` for anything but 0 and 1.
+    flags: [Option<bool>; 3],
+}
+
+/// What the backend can do, where that matters.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Abilities {
     pub(super) split_event_channels: bool,
     pub(super) blank_checksums: bool,
 }
 
 impl Features {
-    /// Reads them.
-    pub(super) async fn read<H: hypervisor::Hypervisor>(client: &Client<H>, backend: &str) -> Result<Self, Error> {
-        let paths = ["feature-rx-copy", "feature-split-event-channels", "feature-no-csum-offload"]
-            .map(|leaf| join(backend, leaf));
-        let requests = paths.each_ref().map(|path| client.read(path));
-        let mut flags = [false; 3];
-        for ((request, path), flag) in requests.into_iter().zip(&paths).zip(&mut flags) {
-            if let Some(text) = present(request.await)? {
-                *flag = boolean(&text).ok_or_else(|| Error::BadValue(path.clone()))?;
-            }
+    /// What is read below the backend's directory.
+    pub(super) const KEYS: [&'static str; 5] =
+        ["state", "online", "feature-rx-copy", "feature-split-event-channels", "feature-no-csum-offload"];
+
+    /// Reads the values of the keys, in their order.
+    pub(super) fn parse(values: &[Option<Vec<u8>>]) -> Self {
+        let value = |index: usize| values.get(index).and_then(Option::as_deref);
+        Self {
+            state: value(0).map_or(XenbusState::Unknown, state),
+            online: value(1) != Some(b"0"),
+            flags: [2, 3, 4].map(|index| value(index).map_or(Some(false), boolean)),
         }
-        let [rx_copy, split_event_channels, no_checksum_offload] = flags;
-        if !rx_copy {
+    }
+
+    /// Judges the features of the backend in `directory`.
+    pub(super) fn abilities(&self, directory: &str) -> Result<Abilities, Error> {
+        let flag =
+            |index: usize| self.flags[index].ok_or_else(|| Error::BadValue(join(directory, Self::KEYS[2 + index])));
+        if !flag(0)? {
             return Err(Error::NoRxCopy);
         }
-        Ok(Self { split_event_channels, blank_checksums: !no_checksum_offload })
-    }
-}
-
-/// A value, or `None` when there is no such node.
-fn present<T>(outcome: Result<T, xenstore::Error>) -> Result<Option<T>, Error> {
-    match outcome {
-        Ok(value) => Ok(Some(value)),
-        Err(error) if error.kind == ErrorKind::NotFound => Ok(None),
-        Err(error) => Err(Error::Store(error)),
+        Ok(Abilities { split_event_channels: flag(1)?, blank_checksums: !flag(2)? })
     }
 }
 
 /// A state as the other end shows it; anything else is unknown.
-pub(super) fn state(text: &[u8]) -> XenbusState {
+fn state(text: &[u8]) -> XenbusState {
     decimal::parse(text).and_then(XenbusState::from_number).unwrap_or(XenbusState::Unknown)
 }
 

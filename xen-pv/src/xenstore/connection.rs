@@ -1,6 +1,5 @@
 //! The two byte rings shared with the store, the messages in them, and who waits for which.
 
-use alloc::collections::VecDeque;
 use alloc::string::String;
 use alloc::vec::Vec;
 use core::mem::{offset_of, size_of};
@@ -38,7 +37,7 @@ struct Waiting {
 struct Watched {
     token: u32,
     path: String,
-    events: VecDeque<String>,
+    events: Vec<String>,
     waker: Option<Waker>,
 }
 
@@ -59,8 +58,9 @@ pub(super) struct Connection {
     /// The private copies of the indices that we write.
     req_prod: u32,
     rsp_cons: u32,
-    /// Bytes that did not fit into the ring yet.
-    outgoing: VecDeque<u8>,
+    /// Bytes for the request ring, of which the first `sent` are in it.
+    outgoing: Vec<u8>,
+    sent: usize,
     /// The message that is coming in: header, then payload.
     incoming: Vec<u8>,
     waiting: Vec<Waiting>,
@@ -78,7 +78,8 @@ impl Connection {
             link: Link::Up,
             req_prod: page.read(offset_of!(DomainInterface, req_prod)),
             rsp_cons: page.read(offset_of!(DomainInterface, rsp_cons)),
-            outgoing: VecDeque::new(),
+            outgoing: Vec::new(),
+            sent: 0,
             incoming: Vec::new(),
             waiting: Vec::new(),
             watches: Vec::new(),
@@ -110,10 +111,10 @@ impl Connection {
         let id = self.next_id;
         self.next_id = id.wrapping_add(1);
         for word in [kind as u32, id, tx_id, len as u32] {
-            self.outgoing.extend(word.to_ne_bytes());
+            self.outgoing.extend_from_slice(&word.to_ne_bytes());
         }
         for part in parts {
-            self.outgoing.extend(*part);
+            self.outgoing.extend_from_slice(part);
         }
         self.waiting.push(Waiting { id, kind, outcome: None, waker: None, abandoned });
         Ok(id)
@@ -153,7 +154,7 @@ impl Connection {
     pub(super) fn add_watch(&mut self, path: &str) -> u32 {
         let token = self.next_token;
         self.next_token = token.wrapping_add(1);
-        self.watches.push(Watched { token, path: String::from(path), events: VecDeque::new(), waker: None });
+        self.watches.push(Watched { token, path: String::from(path), events: Vec::new(), waker: None });
         token
     }
 
@@ -168,13 +169,11 @@ impl Connection {
         let Some(watched) = self.watches.iter_mut().find(|watched| watched.token == token) else {
             return Poll::Pending;
         };
-        match watched.events.pop_front() {
-            Some(path) => Poll::Ready(path),
-            None => {
-                watched.waker = Some(waker.clone());
-                Poll::Pending
-            }
+        if watched.events.is_empty() {
+            watched.waker = Some(waker.clone());
+            return Poll::Pending;
         }
+        Poll::Ready(watched.events.remove(0))
     }
 
     /// Forgets the changes that wait below a watch.
@@ -210,11 +209,16 @@ impl Connection {
         let room = RING_SIZE.checked_sub(used).ok_or(Violation)?;
         // The store has read a byte before we see the index that frees its place.
         fence(Ordering::Acquire);
-        let count = room.min(self.outgoing.len());
-        for byte in self.outgoing.drain(..count) {
+        let count = room.min(self.outgoing.len() - self.sent);
+        for byte in &self.outgoing[self.sent..self.sent + count] {
             let position = self.req_prod as usize % RING_SIZE;
-            self.page.write_bytes(offset_of!(DomainInterface, req) + position, &[byte]);
+            self.page.write_bytes(offset_of!(DomainInterface, req) + position, core::slice::from_ref(byte));
             self.req_prod = self.req_prod.wrapping_add(1);
+        }
+        self.sent += count;
+        if self.sent == self.outgoing.len() {
+            self.outgoing.clear();
+            self.sent = 0;
         }
         // The store sees the bytes before it sees the index that covers them.
         fence(Ordering::Release);
@@ -314,6 +318,7 @@ impl Connection {
         }
         self.forget_abandoned();
         self.outgoing.clear();
+        self.sent = 0;
         self.incoming.clear();
         let features: u32 = self.page.read(offset_of!(DomainInterface, server_features));
         let reconnects = features & SERVER_FEATURE_RECONNECTION != 0;
@@ -339,17 +344,17 @@ impl Connection {
             let _ = self.request(MessageType::Watch, 0, &[path.as_bytes(), b"\0", token.as_bytes(), b"\0"], true);
             self.watches[index].path = path;
         }
-        self.outgoing.extend(queued);
+        self.outgoing.extend_from_slice(&queued);
     }
 }
 
 impl Watched {
     fn push(&mut self, path: &str) {
         if self.events.len() < EVENTS_MAX {
-            if self.events.back().is_none_or(|last| last != path) {
-                self.events.push_back(String::from(path));
+            if self.events.last().is_none_or(|last| last != path) {
+                self.events.push(String::from(path));
             }
-        } else if let Some(last) = self.events.back_mut() {
+        } else if let Some(last) = self.events.last_mut() {
             last.clone_from(&self.path);
         }
         if let Some(waker) = self.waker.take() {
