@@ -17,6 +17,8 @@ pub(crate) struct SharedRing {
 
 /// What the architecture's entry found.
 pub(crate) struct BootInfo {
+    /// When the guest began to run, on the clock of `arch::now_ns`.
+    pub(crate) entered_ns: u64,
     /// `extra` of the xl config.
     pub(crate) command_line: &'static [u8],
     /// The guest's memory.
@@ -42,6 +44,6 @@ pub(crate) fn start(info: BootInfo) -> ! {
     let image_bytes = (&raw const __image_end).addr() - (&raw const __image_start).addr();
     // SAFETY: this is the only call, and the entry vouches for the range.
     unsafe { memory::initialise(info.free, image_bytes, info.total_bytes) };
-    platform::boot(info.command_line, info.xenstore);
+    platform::boot(info.entered_ns, info.command_line, info.xenstore);
     __spore_main()
 }

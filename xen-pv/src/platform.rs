@@ -51,17 +51,20 @@ const GRACE: embassy_time::Duration = embassy_time::Duration::from_secs(10);
 
 /// What the boot leaves for the platform.
 struct Boot {
+    entered_ns: u64,
     command_line: &'static [u8],
     xenstore: SharedRing,
 }
 
 /// Keeps what the platform needs once the task starts it.
-pub(crate) fn boot(command_line: &'static [u8], xenstore: SharedRing) {
-    BOOT.get().set(Some(Boot { command_line, xenstore }));
+pub(crate) fn boot(entered_ns: u64, command_line: &'static [u8], xenstore: SharedRing) {
+    BOOT.get().set(Some(Boot { entered_ns, command_line, xenstore }));
 }
 
 /// The platform.
 pub struct Platform {
+    /// When the guest began to run.
+    entered_ns: u64,
     toolstack: Toolstack,
     /// Made when it is first asked for, so that an image whose task never asks does without.
     random: OnceCell<Generator>,
@@ -83,10 +86,15 @@ where
     F: Future<Output = Result<R, E>> + 'static,
 {
     let figures = memory::figures();
-    println!("spore: {name} {version}, {} KiB, {} KiB for the heap", figures.total_bytes / 1024, figures.heap_bytes / 1024);
+    println!(
+        "spore: {name} {version}, {} KiB, {} KiB for the heap",
+        figures.total_bytes / 1024,
+        figures.heap_bytes / 1024
+    );
     let Some(boot) = BOOT.get().take() else { panic!("the platform runs once") };
     let events = Events::new(Xen);
     let platform: &'static Platform = Box::leak(Box::new(Platform {
+        entered_ns: boot.entered_ns,
         toolstack: Toolstack::connect(boot.xenstore, &events),
         random: OnceCell::new(),
         #[cfg(feature = "netfront")]
@@ -163,6 +171,7 @@ impl Platform {
             None => words.read().map_err(|error| error.to_string())?,
         };
         words.finish().map_err(|error| error.to_string())?;
+        println!("task: started {} us after the guest", (arch::now_ns() - self.entered_ns) / 1000);
         let outcome = select(task(parameters, self), async {
             self.toolstack.stop_requested().await;
             Timer::after(GRACE).await;

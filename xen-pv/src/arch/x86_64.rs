@@ -7,8 +7,8 @@ use core::ptr::NonNull;
 
 use xen_sys::arch::{MACHINE_TO_PHYS, StartInfo};
 use xen_sys::elf_note;
-use xen_sys::shared_info::SharedInfo;
 use xen_sys::grant_table::{ENTRIES_PER_FRAME, EntryV1, GNTST_OKAY, SetupTable};
+use xen_sys::shared_info::SharedInfo;
 use xen_sys::types::{Domid, Gfn, Mfn, Pfn, Port};
 
 use crate::boot::{BootInfo, SharedRing};
@@ -72,6 +72,7 @@ pub(crate) fn shared_info() -> NonNull<SharedInfo> {
 extern "C" fn start(start_info: &'static StartInfo) -> ! {
     // SAFETY: the start info is Xen's, and this is the first and only call, before anything uses the shared info page.
     unsafe { memory::map_shared_info(start_info.shared_info) };
+    let entered_ns = now_ns();
     traps::install();
     // From here on, what goes wrong can be said.
     crate::console::open(ring(start_info.console.mfn, start_info.console.evtchn));
@@ -79,6 +80,7 @@ extern "C" fn start(start_info: &'static StartInfo) -> ! {
     let free = unsafe { memory::take_over(start_info) };
     let command_line = start_info.cmd_line.split(|byte| *byte == 0).next().unwrap_or_default();
     crate::boot::start(BootInfo {
+        entered_ns,
         command_line,
         total_bytes: start_info.nr_pages as usize * PAGE_SIZE,
         free,

@@ -169,7 +169,11 @@ impl fmt::Display for Frame {
             let page = if self.error_code & 1 == 0 { "not mapped" } else { "protected" };
             writeln!(f, "  {access}, page {page}")?;
         }
-        writeln!(f, "  rip {:#x} rsp {:#x} rflags {:#x} error code {:#x}", self.rip, self.rsp, self.rflags, self.error_code)?;
+        writeln!(
+            f,
+            "  rip {:#x} rsp {:#x} rflags {:#x} error code {:#x}",
+            self.rip, self.rsp, self.rflags, self.error_code
+        )?;
         for (name, value) in REGISTERS.iter().zip(&self.registers).rev() {
             write!(f, "  {name} {value:#x}")?;
         }
