@@ -35,8 +35,7 @@ pub struct Parameters {
 /// The parameters as they are read, before it is known whether they agree.
 #[derive(serde::Deserialize)]
 struct Fields {
-    #[serde(default)]
-    ip: Ip,
+    ip: Option<Ip>,
     gateway: Option<Host>,
     dns: Option<Host>,
 }
@@ -45,13 +44,14 @@ impl TryFrom<Fields> for Parameters {
     type Error = GatewayOutside;
 
     fn try_from(fields: Fields) -> Result<Self, GatewayOutside> {
+        let ip = fields.ip.unwrap_or_default();
         let gateway = fields.gateway.map(|host| host.0);
-        if let (Ip::Static(own), Some(gateway)) = (fields.ip, gateway)
+        if let (Ip::Static(own), Some(gateway)) = (ip, gateway)
             && !own.contains_addr(&gateway)
         {
             return Err(GatewayOutside { gateway, own });
         }
-        Ok(Self { ip: fields.ip, gateway, dns: fields.dns.map(|host| host.0) })
+        Ok(Self { ip, gateway, dns: fields.dns.map(|host| host.0) })
     }
 }
 

@@ -5,18 +5,18 @@ use alloc::string::String;
 use serde::de::value::StrDeserializer;
 use serde::de::{DeserializeSeed, EnumAccess, IntoDeserializer, SeqAccess, VariantAccess, Visitor};
 
-use super::Error;
+use super::Refusal;
 
 /// The text of a value (or of a key).
 pub(super) struct Value<'a>(pub(super) &'a str);
 
-fn expected(what: &str) -> Error {
-    Error::Malformed { key: String::new(), value: String::new(), expected: String::from(what) }
+fn expected(what: &str) -> Refusal {
+    Refusal::expected(String::from(what))
 }
 
 macro_rules! numbers {
     ($($method:ident $visit:ident $type:ty,)*) => {
-        $(fn $method<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Error> {
+        $(fn $method<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Refusal> {
             let number = self.0.parse::<$type>();
             visitor.$visit(number.map_err(|_| whole_number(<$type>::MIN as i64, <$type>::MAX as u64))?)
         })*
@@ -24,12 +24,12 @@ macro_rules! numbers {
 }
 
 /// The error for a text that is no whole number in a range.
-fn whole_number(least: i64, most: u64) -> Error {
-    expected(&alloc::format!("a whole number from {least} to {most}"))
+fn whole_number(least: i64, most: u64) -> Refusal {
+    Refusal::expected(alloc::format!("a whole number from {least} to {most}"))
 }
 
 impl<'de> serde::Deserializer<'de> for Value<'_> {
-    type Error = Error;
+    type Error = Refusal;
 
     numbers! {
         deserialize_i8 visit_i8 i8,
@@ -42,27 +42,27 @@ impl<'de> serde::Deserializer<'de> for Value<'_> {
         deserialize_u64 visit_u64 u64,
     }
 
-    fn deserialize_f64<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Error> {
+    fn deserialize_f64<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Refusal> {
         visitor.visit_f64(self.0.parse().map_err(|_| expected("a number"))?)
     }
 
-    fn deserialize_f32<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Error> {
+    fn deserialize_f32<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Refusal> {
         visitor.visit_f32(self.0.parse().map_err(|_| expected("a number"))?)
     }
 
-    fn deserialize_bool<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Error> {
+    fn deserialize_bool<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Refusal> {
         visitor.visit_bool(self.0.parse().map_err(|_| expected("true or false"))?)
     }
 
-    fn deserialize_option<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Error> {
+    fn deserialize_option<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Refusal> {
         visitor.visit_some(self)
     }
 
-    fn deserialize_newtype_struct<V: Visitor<'de>>(self, _name: &'static str, visitor: V) -> Result<V::Value, Error> {
+    fn deserialize_newtype_struct<V: Visitor<'de>>(self, _name: &'static str, visitor: V) -> Result<V::Value, Refusal> {
         visitor.visit_newtype_struct(self)
     }
 
-    fn deserialize_seq<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Error> {
+    fn deserialize_seq<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Refusal> {
         visitor.visit_seq(Items(self.0))
     }
 
@@ -71,15 +71,15 @@ impl<'de> serde::Deserializer<'de> for Value<'_> {
         _name: &'static str,
         variants: &'static [&'static str],
         visitor: V,
-    ) -> Result<V::Value, Error> {
+    ) -> Result<V::Value, Refusal> {
         if variants.contains(&self.0) {
             visitor.visit_enum(Variant(self.0))
         } else {
-            Err(expected(&alloc::format!("one of {}", variants.join(", "))))
+            Err(Refusal::expected(alloc::format!("one of {}", variants.join(", "))))
         }
     }
 
-    fn deserialize_any<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Error> {
+    fn deserialize_any<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Refusal> {
         visitor.visit_str(self.0)
     }
 
@@ -92,9 +92,9 @@ impl<'de> serde::Deserializer<'de> for Value<'_> {
 struct Items<'a>(&'a str);
 
 impl<'de> SeqAccess<'de> for Items<'_> {
-    type Error = Error;
+    type Error = Refusal;
 
-    fn next_element_seed<T: DeserializeSeed<'de>>(&mut self, seed: T) -> Result<Option<T::Value>, Error> {
+    fn next_element_seed<T: DeserializeSeed<'de>>(&mut self, seed: T) -> Result<Option<T::Value>, Refusal> {
         if self.0.is_empty() {
             return Ok(None);
         }
@@ -108,31 +108,35 @@ impl<'de> SeqAccess<'de> for Items<'_> {
 struct Variant<'a>(&'a str);
 
 impl<'de> EnumAccess<'de> for Variant<'_> {
-    type Error = Error;
+    type Error = Refusal;
     type Variant = Self;
 
-    fn variant_seed<V: DeserializeSeed<'de>>(self, seed: V) -> Result<(V::Value, Self), Error> {
-        let name: StrDeserializer<'_, Error> = self.0.into_deserializer();
+    fn variant_seed<V: DeserializeSeed<'de>>(self, seed: V) -> Result<(V::Value, Self), Refusal> {
+        let name: StrDeserializer<'_, Refusal> = self.0.into_deserializer();
         Ok((seed.deserialize(name)?, self))
     }
 }
 
 impl<'de> VariantAccess<'de> for Variant<'_> {
-    type Error = Error;
+    type Error = Refusal;
 
-    fn unit_variant(self) -> Result<(), Error> {
+    fn unit_variant(self) -> Result<(), Refusal> {
         Ok(())
     }
 
-    fn newtype_variant_seed<T: DeserializeSeed<'de>>(self, _seed: T) -> Result<T::Value, Error> {
+    fn newtype_variant_seed<T: DeserializeSeed<'de>>(self, _seed: T) -> Result<T::Value, Refusal> {
         Err(expected("a variant that a word can name"))
     }
 
-    fn tuple_variant<V: Visitor<'de>>(self, _length: usize, _visitor: V) -> Result<V::Value, Error> {
+    fn tuple_variant<V: Visitor<'de>>(self, _length: usize, _visitor: V) -> Result<V::Value, Refusal> {
         Err(expected("a variant that a word can name"))
     }
 
-    fn struct_variant<V: Visitor<'de>>(self, _fields: &'static [&'static str], _visitor: V) -> Result<V::Value, Error> {
+    fn struct_variant<V: Visitor<'de>>(
+        self,
+        _fields: &'static [&'static str],
+        _visitor: V,
+    ) -> Result<V::Value, Refusal> {
         Err(expected("a variant that a word can name"))
     }
 }
