@@ -3,7 +3,7 @@
 //! Each summary gets the next sequence number when it enters. One that is sent again keeps its number, so that the
 //! receiver can tell a repeat; one that had to be dropped leaves a gap, so that the receiver can tell that too.
 
-use alloc::collections::VecDeque;
+use alloc::vec::Vec;
 
 use crate::window::Window;
 
@@ -37,7 +37,8 @@ pub enum Fate {
 /// The queue.
 #[derive(Debug)]
 pub struct Outbox<T> {
-    entries: VecDeque<Entry<T>>,
+    /// Oldest first. A plain vector: what moves when one is removed is small, and so is the code.
+    entries: Vec<Entry<T>>,
     limit: usize,
     next_sequence: u32,
     dropped: u64,
@@ -46,7 +47,7 @@ pub struct Outbox<T> {
 impl<T> Outbox<T> {
     /// An empty queue of at most `limit` summaries.
     pub fn new(limit: usize) -> Self {
-        Self { entries: VecDeque::new(), limit, next_sequence: 0, dropped: 0 }
+        Self { entries: Vec::new(), limit, next_sequence: 0, dropped: 0 }
     }
 
     /// Appends a window's summary. When the queue is full, the oldest summary that is not under way is dropped for it:
@@ -65,7 +66,7 @@ impl<T> Outbox<T> {
         }
         let summary = Summary { sequence: self.next_sequence, window };
         self.next_sequence = self.next_sequence.wrapping_add(1);
-        self.entries.push_back(Entry { summary, sent: None });
+        self.entries.push(Entry { summary, sent: None });
     }
 
     /// The oldest summary that is not under way.

@@ -1,5 +1,6 @@
-//! Tests of numbers in JSON text.
+//! Tests of numbers in JSON text, against `core`'s own conversions.
 
+use alloc::format;
 use alloc::string::String;
 
 use proptest::prelude::*;
@@ -14,26 +15,51 @@ fn written(number: f64) -> String {
 
 #[test]
 fn what_json_allows_is_read() {
-    for (text, number) in
-        [("0", 0.0), ("-0", -0.0), ("12", 12.0), ("-1.50", -1.5), ("1e3", 1000.0), ("1E+3", 1000.0), ("25e-1", 2.5)]
-    {
+    for (text, number) in [
+        ("0", 0.0),
+        ("12", 12.0),
+        ("-1.50", -1.5),
+        ("1e3", 1000.0),
+        ("1E+3", 1000.0),
+        ("25e-1", 2.5),
+        ("0.0e99999999999", 0.0),
+        ("100000000000000000000000000000e-29", 1.0),
+    ] {
         assert_eq!(parse(text), Some(number), "{text}");
     }
+    assert_eq!(parse("-0").map(f64::to_bits), Some((-0.0f64).to_bits()));
 }
 
 #[test]
 fn numbers_that_no_sensor_gives_are_refused() {
-    assert_eq!(parse("1e100"), Some(LARGEST));
-    for text in ["1.1e100", "-1e101", "1e999", "1e99999999999999999999", "", "-", "nan", "inf"] {
+    assert_eq!((parse("1e30"), parse("-1e30")), (Some(LARGEST), Some(-LARGEST)));
+    for text in ["1.1e30", "-1e31", "1e999", "1e99999999999999999999", &"9".repeat(400)] {
         assert_eq!(parse(text), None, "{text}");
     }
 }
 
 #[test]
-fn halfway_cases_are_rounded_correctly() {
+fn what_is_no_number_is_refused() {
+    for text in ["", "-", "+1", ".5", "e5", "1e", "1e+", "1e5.0", "1.2.3", "1 ", "--1", "nan", "inf", "0x10", "1e-"] {
+        assert_eq!(parse(text), None, "{text}");
+    }
+}
+
+#[test]
+fn numbers_below_what_sensors_give_are_zero() {
+    assert_eq!(parse("1e-38"), Some(1e-38));
+    for text in ["9e-39", "1e-300", "1e-99999999999", "0.000000000000000000000000000000000000000000000001"] {
+        assert_eq!(parse(text), Some(0.0), "{text}");
+    }
+}
+
+#[test]
+fn halfway_cases_are_rounded_to_even() {
     assert_eq!(parse("9007199254740993"), Some(9_007_199_254_740_992.0));
+    assert_eq!(parse("9007199254740995"), Some(9_007_199_254_740_996.0));
     assert_eq!(parse("9007199254740993.00000000000000000001"), Some(9_007_199_254_740_994.0));
-    assert_eq!(parse("2.2250738585072011e-308").map(f64::to_bits), Some(0x000f_ffff_ffff_ffff));
+    assert_eq!(parse("4503599627370497.5"), Some(4_503_599_627_370_498.0));
+    assert_eq!(parse("90071992547409930000000000000"), Some(90_071_992_547_409_930_000_000_000_000.0));
 }
 
 #[test]
@@ -43,20 +69,36 @@ fn numbers_are_written_short() {
 
 proptest! {
     #[test]
-    fn agrees_with_core(text in "-?(0|[1-9][0-9]{0,25})(\\.[0-9]{1,25})?([eE][+-]?[0-9]{1,2})?") {
+    fn agrees_with_core(digits in 0u64..10_000_000_000_000_000_000, after_point in 0i32..10, exponent in -10i32..11) {
+        let digits = format!("{digits:020}");
+        let (whole, fraction) = digits.split_at(20 - after_point as usize);
+        let whole = whole.trim_start_matches('0');
+        let whole = if whole.is_empty() { "0" } else { whole };
+        let point = if fraction.is_empty() { "" } else { "." };
+        let text = format!("-{whole}{point}{fraction}e{exponent}");
         let number: f64 = text.parse().unwrap();
-        prop_assert_eq!(parse(&text), Some(number).filter(|number| number.abs() <= LARGEST));
+        prop_assert_eq!(parse(&text).map(f64::to_bits), Some(number.to_bits()), "{}", text);
     }
 
     #[test]
-    fn what_is_written_reads_back(number in -LARGEST..LARGEST) {
+    fn long_numbers_are_close(text in "(0|[1-9][0-9]{0,25})(\\.[0-9]{1,40})?([eE]-?[0-4])?") {
+        let number: f64 = text.parse().unwrap();
+        let found = parse(&text).unwrap();
+        prop_assert!(number.to_bits().abs_diff(found.to_bits()) <= 1, "{}: {} {}", text, number, found);
+    }
+
+    #[test]
+    fn what_is_written_reads_back(number in any::<f64>(), size in -20i32..29) {
+        // A mantissa of any bits, of a size that sensors have.
+        let number = f64::from_bits(number.to_bits() & !(0x7ff << 52) | 0x3ff << 52) * 10f64.powi(size);
         let text = written(number);
-        prop_assert_eq!(parse(&text).map(f64::to_bits), Some(number.to_bits()));
+        let found = parse(&text).unwrap();
         prop_assert_eq!(text.parse::<f64>().unwrap().to_bits(), number.to_bits());
+        prop_assert!(number.to_bits().abs_diff(found.to_bits()) <= u64::from(size < -2), "{}: {}", text, found);
     }
 
     #[test]
     fn any_text_is_read_or_refused(text in any::<String>()) {
-        let _ = parse(&text);
+        prop_assert!(parse(&text).is_none_or(|number| text.parse() == Ok(number)));
     }
 }
