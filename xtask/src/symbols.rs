@@ -3,6 +3,7 @@
 //! Images carry no panic messages and no file names: a crash names addresses (xen-pv/src/crash.rs), and the line that
 //! belongs to each is in the ELF file's debug information.
 
+use std::cell::Cell;
 use std::ops::Range;
 
 use addr2line::gimli::{Dwarf, EndianSlice, LittleEndian, SectionId};
@@ -10,14 +11,20 @@ use anyhow::{Context, Result};
 use object::read::elf::ElfFile64;
 use object::{Object, ObjectSection};
 
-/// How lines of a crash report begin.
+/// How the first line of a crash report begins, and the one with the address of the instruction.
 const CRASH: &str = "crash: ";
+const INSTRUCTION: &str = "  rip ";
+
+/// Places shown for one address, the functions that the compiler put within others included.
+const LONGEST_CHAIN: usize = 8;
 
 /// The debug information of an image.
 pub struct Symbols<'e> {
     context: addr2line::Context<EndianSlice<'e, LittleEndian>>,
     /// Where the code is: debug information also speaks of functions that the linker left out, as if they were at 0.
     code: Range<u64>,
+    /// The address last explained: a report may name it twice.
+    last: Cell<u64>,
 }
 
 impl<'e> Symbols<'e> {
@@ -37,36 +44,55 @@ impl<'e> Symbols<'e> {
         let context = addr2line::Context::from_dwarf(Dwarf::load(section)?);
         let context = context.context("the debug information of the ELF file is damaged")?;
         let text = file.section_by_name(".text").context("the ELF file has no code")?;
-        Ok(Self { context, code: text.address()..text.address() + text.size() })
+        Ok(Self { context, code: text.address()..text.address() + text.size(), last: Cell::new(0) })
     }
 
-    /// The places that a console line speaks of: one line for each address in a crash report's first line, and for each
-    /// function that the compiler put there within another.
+    /// The places that a line of a crash report speaks of, innermost first; none for any other line.
     pub fn places(&self, line: &str) -> Vec<String> {
-        let Some(report) = line.strip_prefix(CRASH) else { return Vec::new() };
+        let (report, most) = match (line.strip_prefix(CRASH), line.strip_prefix(INSTRUCTION)) {
+            (Some(report), _) => (report, usize::MAX),
+            // The other registers rarely hold an address in the code, and mean nothing when they do.
+            (None, Some(registers)) => (registers, 1),
+            (None, None) => return Vec::new(),
+        };
         let words = report.split(|c: char| !c.is_ascii_alphanumeric());
-        let addresses = words.filter_map(|word| u64::from_str_radix(word.strip_prefix("0x")?, 16).ok());
-        addresses.filter(|address| self.code.contains(address)).flat_map(|address| self.place(address)).collect()
+        let addresses = words.filter_map(|word| u64::from_str_radix(word.strip_prefix("0x")?, 16).ok()).take(most);
+        let explained =
+            addresses.filter(|address| self.code.contains(address) && self.last.replace(*address) != *address);
+        explained.flat_map(|address| self.place(address)).collect()
     }
 
-    /// The innermost place first; none for an address outside the code.
+    /// One line for the address and each function around it, up to the first one of the workspace.
     fn place(&self, address: u64) -> Vec<String> {
         let mut places = Vec::new();
         let Ok(mut frames) = self.context.find_frames(address).skip_all_loads() else { return places };
         while let Ok(Some(frame)) = frames.next() {
             let function = frame.function.and_then(|name| name.raw_name().ok().map(|name| name.into_owned()));
             let function = function.map_or("?".into(), |name| format!("{:#}", rustc_demangle::demangle(&name)));
+            let file = frame.location.as_ref().and_then(|at| at.file).unwrap_or("an unknown file");
+            let line = frame.location.as_ref().and_then(|at| at.line).map_or(String::new(), |line| format!(":{line}"));
             let within = if places.is_empty() { format!("{address:#x} is") } else { "within".into() };
-            let location = frame.location.and_then(|at| Some(format!("{}:{}", at.file?, at.line?)));
-            places.push(format!("{within} {function} at {}", location.unwrap_or("an unknown line".into())));
+            places.push(format!("{within} {}{line} in {function}", shown(file)));
+            if places.len() == LONGEST_CHAIN || !file.starts_with('/') {
+                break;
+            }
         }
         places
     }
 }
 
+/// A path without the machine's own part: where the standard library's source or cargo's registry lie.
+fn shown(file: &str) -> &str {
+    if let Some((_, library)) = file.split_once("/rust/library/") {
+        return library;
+    }
+    let crates = file.split_once("/registry/src/").and_then(|(_, path)| path.split_once('/'));
+    crates.map_or(file, |(_, path)| path)
+}
+
 #[cfg(test)]
 mod tests {
-    use super::Symbols;
+    use super::{Symbols, shown};
 
     #[test]
     fn only_a_crash_report_is_looked_at() {
@@ -75,6 +101,14 @@ mod tests {
         let symbols = Symbols::new(&own).unwrap();
         assert!(symbols.places("listening at 0x1000").is_empty());
         assert!(symbols.places("crash: page fault at address 0x0").is_empty());
+        assert!(symbols.places("  rsp 0x1000").is_empty());
+    }
+
+    #[test]
+    fn paths_are_shown_without_the_machines_own_part() {
+        assert_eq!(shown("/home/u/.rustup/x/lib/rustlib/src/rust/library/core/src/a.rs"), "core/src/a.rs");
+        assert_eq!(shown("/home/u/.cargo/registry/src/index-1/embassy-1.0/src/a.rs"), "embassy-1.0/src/a.rs");
+        assert_eq!(shown("tasks/hello/src/lib.rs"), "tasks/hello/src/lib.rs");
     }
 
     #[test]
@@ -92,8 +126,11 @@ mod tests {
             name.contains("xtask") && name.contains("symbols") && name.contains("place") && symbol.size() > 0
         });
         let address = known.unwrap().address();
-        let places = Symbols::new(&own).unwrap().places(&format!("crash: panic at {address:#x}"));
+        let symbols = Symbols::new(&own).unwrap();
+        let places = symbols.places(&format!("crash: panic at {address:#x}"));
         assert!(places[0].starts_with(&format!("{address:#x} is ")), "{places:?}");
         assert!(places.iter().any(|place| place.contains("symbols.rs:")), "{places:?}");
+        let again = symbols.places(&format!("  rip {address:#x} rsp {address:#x}"));
+        assert!(again.is_empty(), "{again:?}");
     }
 }
