@@ -154,11 +154,23 @@ impl<H: Hypervisor> Client<H> {
     /// # Errors
     /// As the store says.
     pub async fn watch(&self, path: &str) -> Result<Watch<H>, Error> {
-        let token = self.shared.connection.borrow_mut().add_watch(path);
         // From here on the watch is forgotten when this future is dropped.
+        let token = self.shared.connection.borrow_mut().add_watch(path);
         let watch = Watch { client: self.clone(), token };
         self.request(MessageType::Watch, 0, path, &[decimal::text(token).as_bytes(), b"\0"]).await?;
         Ok(watch)
+    }
+
+    /// A watch that the store does not know of yet: who has prepared it sends the request as well.
+    #[cfg(feature = "netfront")]
+    pub(crate) fn prepare_watch(&self, path: &str) -> Watch<H> {
+        Watch { client: self.clone(), token: self.shared.connection.borrow_mut().add_watch(path) }
+    }
+
+    /// Sends a request whose error will name no path.
+    #[cfg(feature = "netfront")]
+    pub(crate) fn send(&self, kind: MessageType, path: &str, parts: &[&[u8]]) -> Request<'static, H> {
+        Request { client: self.clone(), path: "", sent: self.start(kind, 0, path, parts) }
     }
 
     /// Starts a transaction: what is read in it stays the same, and what is written appears at once or not at all.
@@ -203,20 +215,25 @@ impl<H: Hypervisor> Client<H> {
 
     /// Sends a request of a path, a zero byte and further parts.
     fn request<'p>(&self, kind: MessageType, tx_id: u32, path: &'p str, parts: &[&[u8]]) -> Request<'p, H> {
-        let mut all: heapless::Vec<&[u8], 4> = heapless::Vec::new();
+        Request { client: self.clone(), path, sent: self.start(kind, tx_id, path, parts) }
+    }
+
+    /// Sends a request and returns its id.
+    fn start(&self, kind: MessageType, tx_id: u32, path: &str, parts: &[&[u8]]) -> Result<u32, ErrorKind> {
         let longest = if path.starts_with('/') { ABSOLUTE_PATH_MAX } else { RELATIVE_PATH_MAX };
-        let sent = if path.contains('\0') {
-            Err(ErrorKind::ZeroByte)
-        } else if path.len() > longest
+        if path.contains('\0') {
+            return Err(ErrorKind::ZeroByte);
+        }
+        let mut all: heapless::Vec<&[u8], 4> = heapless::Vec::new();
+        if path.len() > longest
             || all.extend_from_slice(&[path.as_bytes(), b"\0"]).is_err()
             || all.extend_from_slice(parts).is_err()
         {
-            Err(ErrorKind::TooLong)
-        } else {
-            self.shared.connection.borrow_mut().request(kind, tx_id, &all, false)
-        };
+            return Err(ErrorKind::TooLong);
+        }
+        let id = self.shared.connection.borrow_mut().request(kind, tx_id, &all, false);
         self.pump();
-        Request { client: self.clone(), path, sent }
+        id
     }
 
     /// Sends a request whose reply nobody waits for.
@@ -276,6 +293,12 @@ impl<H: Hypervisor> Watch<H> {
     /// As [`changed`](Self::changed), for futures that wait for several things.
     pub fn poll_changed(&self, context: &Context<'_>) -> Poll<String> {
         self.client.shared.connection.borrow_mut().poll_watch(self.token, context.waker())
+    }
+
+    /// What the store calls it.
+    #[cfg(feature = "netfront")]
+    pub(crate) fn token(&self) -> u32 {
+        self.token
     }
 
     /// Forgets the changes up to now: for who is about to read everything anyway.

@@ -4,12 +4,12 @@
 //! this one has few.
 
 use alloc::rc::Rc;
-use alloc::string::String;
 use alloc::vec::Vec;
 use core::cell::RefCell;
 use core::future::poll_fn;
 use core::task::Poll;
 
+use xen_sys::io::xs_wire::MessageType;
 use xen_sys::types::Domid;
 
 use super::rx::{self, Receiver};
@@ -42,17 +42,49 @@ struct Session<H: Hypervisor> {
     settings: Settings,
     /// Of the backend's state.
     watch: Watch<H>,
+    /// The store knows of the watch.
+    watched: bool,
     ours: Ours,
+    /// What is being done, and is done once the store has taken it.
+    action: Action,
 }
 
-/// Something to be done in a directory of the store.
-enum Operation {
-    Read(&'static str),
-    Write(&'static str, u32),
-    Remove(&'static str),
+/// One exchange with the store. They follow each other in this order, as far as there is something to do.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Phase {
+    /// Read the card's settings.
+    Card,
+    /// Watch and read its backend.
+    Backend,
+    /// Write what belongs to the new state.
+    Keys,
+    /// Show the new state: last, so that the backend finds all that belongs to it.
+    State,
+    /// Wait until the events of what was written before have come.
+    Settle,
 }
 
-use Operation::{Read, Remove, Write};
+/// A request to the store for one leaf of a directory.
+struct Operation {
+    kind: MessageType,
+    leaf: &'static str,
+    /// What is written, or the token of a watch.
+    number: u32,
+}
+
+impl Operation {
+    fn read(leaf: &'static str) -> Self {
+        Self { kind: MessageType::Read, leaf, number: 0 }
+    }
+
+    fn write(leaf: &'static str, number: u32) -> Self {
+        Self { kind: MessageType::Write, leaf, number }
+    }
+
+    fn remove(leaf: &'static str) -> Self {
+        Self { kind: MessageType::Remove, leaf, number: 0 }
+    }
+}
 
 impl<H: Hypervisor> Driver<H> {
     pub(super) fn new(
@@ -76,59 +108,132 @@ impl<H: Hypervisor> Driver<H> {
         };
         let mut session = None;
         loop {
-            // What changes from here on is either read in this turn or found in a watch again.
+            // What changes from here on is either read in this round or found in a watch again.
             directory.clear();
             if let Some(Session { watch, .. }) = &session {
                 watch.clear();
             }
-            match self.turn(&mut session).await {
-                Ok(true) => continue,
-                Ok(false) => {}
-                // Says nothing about the card: what works goes on, and the watches report once the store is back.
-                Err(Error::Store(error)) if error.kind == ErrorKind::Disconnected => {}
-                Err(error) => {
-                    // The card stays out of use until something changes. What was written here before it failed is no such
-                    // change: its events have come when a later request is answered.
-                    kernel::println!("network card: {error}");
-                    self.release();
-                    if let Some(session) = &mut session {
-                        session.ours = Ours::Initialising;
-                    }
-                    let _ = self.ask(DEVICE, &[Read("backend")]).await;
+            let mut next = Some(Phase::Card);
+            let mut operations = Vec::new();
+            while let Some(phase) = next {
+                let place = match (phase, &session) {
+                    (Phase::Backend, Some(session)) => &session.settings.backend,
+                    _ => DEVICE,
+                };
+                self.prepare(phase, session.as_ref(), &mut operations);
+                let answers = self.ask(place, &operations).await;
+                operations.clear();
+                if phase == Phase::Settle {
                     directory.clear();
                 }
+                next = self.proceed(phase, answers, &mut session, &mut operations);
             }
             self.wait(&directory, session.as_ref()).await;
         }
     }
 
-    /// Looks at the card and does the next thing; says whether to look again at once.
-    async fn turn(&self, session: &mut Option<Session<H>>) -> Result<bool, Error> {
-        let card = self.ask(DEVICE, &Settings::KEYS.map(Read)).await?;
-        if session.as_ref().is_some_and(|session| card[0].as_deref() != Some(session.settings.backend.as_bytes())) {
+    /// Lists what a phase asks for, behind what the phase before has listed.
+    fn prepare(&self, phase: Phase, session: Option<&Session<H>>, operations: &mut Vec<Operation>) {
+        let keys: &[&str] = match phase {
+            Phase::Card => &Settings::KEYS,
+            Phase::Backend => &Features::KEYS,
+            Phase::Settle => &["backend"],
+            Phase::Keys | Phase::State => &[],
+        };
+        for leaf in keys {
+            operations.push(Operation::read(leaf));
+        }
+        match (phase, session) {
+            (Phase::Backend, Some(Session { watch, watched: false, .. })) => {
+                operations.push(Operation { kind: MessageType::Watch, leaf: "state", number: watch.token() });
+            }
+            (Phase::State, Some(Session { ours, action, .. })) => {
+                operations.push(Operation::write("state", action.leads_to(*ours).shown() as u32));
+            }
+            _ => {}
+        }
+    }
+
+    /// Handles the answers of a phase and says which is next, if any.
+    fn proceed(
+        &self,
+        phase: Phase,
+        answers: Result<Vec<Option<Vec<u8>>>, Error>,
+        session: &mut Option<Session<H>>,
+        operations: &mut Vec<Operation>,
+    ) -> Option<Phase> {
+        let outcome = answers.and_then(|answers| match phase {
+            Phase::Card => self.card(&answers, session),
+            Phase::Settle => Ok(None),
+            _ => match session {
+                Some(session) => self.follow(phase, &answers, session, operations),
+                None => Ok(None),
+            },
+        });
+        match outcome {
+            Ok(next) => next,
+            // Says nothing about the card: what works goes on, and the watches report once the store is back.
+            Err(Error::Store(ErrorKind::Disconnected, _)) => None,
+            Err(error) => {
+                // The card stays out of use until something changes. What was written here before it failed is no such
+                // change, so its events are waited for and forgotten.
+                kernel::println!("network card: {error}");
+                self.release();
+                if let Some(session) = session {
+                    session.ours = Ours::Initialising;
+                }
+                operations.clear();
+                (phase != Phase::Settle).then_some(Phase::Settle)
+            }
+        }
+    }
+
+    /// Begins with a card that was not there before, and lets go of one that has gone.
+    fn card(&self, answers: &[Option<Vec<u8>>], session: &mut Option<Session<H>>) -> Result<Option<Phase>, Error> {
+        let backend = answers.first().and_then(Option::as_deref);
+        if session.as_ref().is_some_and(|session| backend != Some(session.settings.backend.as_bytes())) {
             self.release();
             *session = None;
         }
         if session.is_none() {
-            let Some(settings) = Settings::parse(&card)? else { return Ok(false) };
-            let watch = self.client.watch(&join(&settings.backend, "state")).await?;
-            *session = Some(Session { settings, watch, ours: Ours::Initialising });
+            let Some(settings) = Settings::parse(answers)? else { return Ok(None) };
+            let watch = self.client.prepare_watch(&join(&settings.backend, "state"));
+            *session =
+                Some(Session { settings, watch, watched: false, ours: Ours::Initialising, action: Action::Wait });
         }
-        let Some(session) = session else { return Ok(false) };
-        let backend = self.ask(&session.settings.backend, &Features::KEYS.map(Read)).await?;
-        let features = Features::parse(&backend);
-        let broken = self.card.borrow().broken;
-        let action = step(session.ours, features.state, broken, features.online);
-        let mut operations = Vec::new();
-        self.perform(action, &session.settings, &features, &mut operations)?;
-        self.ask(DEVICE, &operations).await?;
-        let ours = action.leads_to(session.ours);
-        if ours.shown() != session.ours.shown() {
-            // Last, so that the backend finds all that belongs to the state.
-            self.ask(DEVICE, &[Write("state", ours.shown() as u32)]).await?;
+        Ok(Some(Phase::Backend))
+    }
+
+    /// Does what the table of the handshake says.
+    fn follow(
+        &self,
+        phase: Phase,
+        answers: &[Option<Vec<u8>>],
+        session: &mut Session<H>,
+        operations: &mut Vec<Operation>,
+    ) -> Result<Option<Phase>, Error> {
+        match phase {
+            Phase::Backend => {
+                session.watched = true;
+                let features = Features::parse(answers);
+                session.action = step(session.ours, features.state, self.card.borrow().broken, features.online);
+                match session.action {
+                    Action::Wait => return Ok(None),
+                    Action::Offer => self.offer(&session.settings, &features, operations)?,
+                    Action::Up => self.connected(),
+                    Action::Stop => self.card.borrow_mut().set_link(false),
+                    Action::Release | Action::Restart => self.release(),
+                }
+                Ok(Some(Phase::Keys))
+            }
+            Phase::Keys if session.action.leads_to(session.ours).shown() != session.ours.shown() => {
+                Ok(Some(Phase::State))
+            }
+            _ => {
+                session.ours = session.action.leads_to(session.ours);
+                Ok((session.action == Action::Restart).then_some(Phase::Card))
+            }
         }
-        session.ours = ours;
-        Ok(action == Action::Restart)
     }
 
     /// Waits until something changes: the card, its backend, or that the connection is broken.
@@ -152,48 +257,27 @@ impl<H: Hypervisor> Driver<H> {
     /// Does all operations in a directory of the store, all under way at once, and returns what was read. What is not
     /// there, or not for us, is `None`.
     async fn ask(&self, directory: &str, operations: &[Operation]) -> Result<Vec<Option<Vec<u8>>>, Error> {
-        let mut paths: Vec<String> = Vec::with_capacity(operations.len());
-        for Read(leaf) | Write(leaf, _) | Remove(leaf) in operations {
-            paths.push(join(directory, leaf));
-        }
         let mut requests = Vec::with_capacity(operations.len());
-        for (operation, path) in operations.iter().zip(&paths) {
-            requests.push(match operation {
-                Read(_) => self.client.read(path),
-                Write(_, number) => self.client.write(path, decimal::text(*number).as_bytes()),
-                Remove(_) => self.client.remove(path),
-            });
+        for Operation { kind, leaf, number } in operations {
+            let text = decimal::text(*number);
+            let value: &[&[u8]] = match kind {
+                MessageType::Write => &[text.as_bytes()],
+                MessageType::Watch => &[text.as_bytes(), b"\0"],
+                _ => &[],
+            };
+            requests.push(self.client.send(*kind, &join(directory, leaf), value));
         }
         let mut answers = Vec::with_capacity(operations.len());
-        for (request, operation) in requests.into_iter().zip(operations) {
+        for (request, Operation { kind, leaf, .. }) in requests.into_iter().zip(operations) {
             answers.push(match request.await {
                 Ok(value) => Some(value),
-                Err(error) => match (error.kind, operation) {
-                    (ErrorKind::NotFound | ErrorKind::Denied, Read(_) | Remove(_)) => None,
-                    _ => return Err(Error::Store(error)),
+                Err(error) => match (error.kind, kind) {
+                    (ErrorKind::NotFound | ErrorKind::Denied, MessageType::Read | MessageType::Remove) => None,
+                    (reason, _) => return Err(Error::Store(reason, leaf)),
                 },
             });
         }
         Ok(answers)
-    }
-
-    /// Does what the table of the handshake says, but for showing the new state, and lists what is to be done in the card's
-    /// directory before that.
-    fn perform(
-        &self,
-        action: Action,
-        settings: &Settings,
-        features: &Features,
-        operations: &mut Vec<Operation>,
-    ) -> Result<(), Error> {
-        match action {
-            Action::Wait => {}
-            Action::Offer => self.offer(settings, features, operations)?,
-            Action::Up => self.connected(),
-            Action::Stop => self.card.borrow_mut().set_link(false),
-            Action::Release | Action::Restart => self.release(),
-        }
-        Ok(())
     }
 
     /// Makes rings, buffers and event channels, and lists the keys that tell the backend of them.
@@ -203,14 +287,14 @@ impl<H: Hypervisor> Driver<H> {
         if self.grants.quarantined() > QUARANTINE_MAX {
             return Err(Error::Quarantine);
         }
-        let abilities = features.abilities(&settings.backend)?;
+        let abilities = features.abilities()?;
         let backend = settings.backend_domain;
         let receive_pages = usize::from(self.buffers.receive).min(rx::SLOTS);
         let transmit_pages = usize::from(self.buffers.transmit).min(tx::SLOTS).div_ceil(FRAMES_PER_PAGE);
         let rx_ring = self.grant::<ReadWrite>(backend)?;
         let tx_ring = self.grant::<ReadWrite>(backend)?;
-        keys.push(Write("rx-ring-ref", rx_ring.reference().0));
-        keys.push(Write("tx-ring-ref", tx_ring.reference().0));
+        keys.push(Operation::write("rx-ring-ref", rx_ring.reference().0));
+        keys.push(Operation::write("tx-ring-ref", tx_ring.reference().0));
         let mut buffers = Vec::with_capacity(receive_pages);
         for _ in 0..receive_pages {
             buffers.push(self.grant::<ReadWrite>(backend)?);
@@ -223,18 +307,18 @@ impl<H: Hypervisor> Driver<H> {
         let tx_channel = if abilities.split_event_channels { Some(self.events.allocate(backend)?) } else { None };
         match &tx_channel {
             Some(tx_channel) => {
-                keys.push(Write("event-channel-rx", channel.port().0));
-                keys.push(Write("event-channel-tx", tx_channel.port().0));
+                keys.push(Operation::write("event-channel-rx", channel.port().0));
+                keys.push(Operation::write("event-channel-tx", tx_channel.port().0));
             }
             None => {
-                keys.push(Write("event-channel", channel.port().0));
+                keys.push(Operation::write("event-channel", channel.port().0));
                 // The backend would take the two channels of a former connection for those of this one.
-                keys.push(Remove("event-channel-rx"));
-                keys.push(Remove("event-channel-tx"));
+                keys.push(Operation::remove("event-channel-rx"));
+                keys.push(Operation::remove("event-channel-tx"));
             }
         }
-        keys.push(Write("request-rx-copy", 1));
-        keys.push(Write("feature-rx-notify", 1));
+        keys.push(Operation::write("request-rx-copy", 1));
+        keys.push(Operation::write("feature-rx-notify", 1));
         let mut queues = Queues {
             rx: Receiver::new(rx_ring, buffers),
             tx: Transmitter::new(tx_ring, pages, abilities.blank_checksums),

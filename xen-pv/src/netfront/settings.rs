@@ -9,7 +9,7 @@ use xen_sys::io::xenbus::XenbusState;
 use xen_sys::types::Domid;
 
 use crate::hypervisor;
-use crate::xenstore;
+use crate::xenstore::ErrorKind;
 use crate::{decimal, grant_table};
 
 /// The frontend's directory.
@@ -20,12 +20,14 @@ const MTU_DEFAULT: u32 = 1500;
 const MTU_MIN: u32 = 576;
 
 /// The card cannot be used.
-#[derive(Debug, Clone, PartialEq, Eq)]
+///
+/// The nodes that it names lie in the card's directory or its backend's.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Error {
-    /// The store refused.
-    Store(xenstore::Error),
+    /// The store refused a request for this node.
+    Store(ErrorKind, &'static str),
     /// The value of this node is not what belongs there.
-    BadValue(String),
+    BadValue(&'static str),
     /// The backend cannot copy into granted pages, which all backends since 2009 can.
     NoRxCopy,
     /// The grant table has no room.
@@ -40,31 +42,23 @@ pub enum Error {
 
 impl fmt::Display for Error {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Store(error) => error.fmt(formatter),
-            Self::BadValue(path) => {
-                formatter.write_str("bad value of ")?;
-                formatter.write_str(path)
-            }
-            Self::NoRxCopy => formatter.write_str("the backend has no feature-rx-copy"),
-            Self::Grant(_) => formatter.write_str("the grant table is full"),
-            Self::Event(error) => {
-                formatter.write_str("no event channel: ")?;
-                formatter.write_str(error.name())
-            }
-            Self::NoMemory => formatter.write_str("no memory for buffers"),
-            Self::Quarantine => formatter.write_str("the backend keeps the pages of former connections"),
+        let (what, of) = match self {
+            Self::Store(kind, leaf) => (kind.name(), *leaf),
+            Self::BadValue(leaf) => ("bad value", *leaf),
+            Self::NoRxCopy => ("the backend lacks it", "feature-rx-copy"),
+            Self::Grant(_) => ("the grant table is full", ""),
+            Self::Event(error) => (error.name(), "event channel"),
+            Self::NoMemory => ("no memory for buffers", ""),
+            Self::Quarantine => ("the backend keeps the pages of former connections", ""),
+        };
+        for part in [of, if of.is_empty() { "" } else { ": " }, what] {
+            formatter.write_str(part)?;
         }
+        Ok(())
     }
 }
 
 impl core::error::Error for Error {}
-
-impl From<xenstore::Error> for Error {
-    fn from(error: xenstore::Error) -> Self {
-        Self::Store(error)
-    }
-}
 
 impl From<grant_table::Error> for Error {
     fn from(error: grant_table::Error) -> Self {
@@ -100,7 +94,7 @@ impl Settings {
     /// Judges the values of the keys, in their order; `None` when there is no card.
     pub(super) fn parse(values: &[Option<Vec<u8>>]) -> Result<Option<Self>, Error> {
         let [Some(backend), Some(domain), Some(mac), mtu] = values else { return Ok(None) };
-        let bad = |index: usize| Error::BadValue(join(DEVICE, Self::KEYS[index]));
+        let bad = |index: usize| Error::BadValue(Self::KEYS[index]);
         let backend = core::str::from_utf8(backend).ok().filter(|path| path.starts_with('/')).ok_or_else(|| bad(0))?;
         let mtu = mtu.as_deref().map_or(Some(MTU_DEFAULT as usize), mtu_value);
         Ok(Some(Self {
@@ -144,10 +138,10 @@ impl Features {
         }
     }
 
-    /// Judges the features of the backend in `directory`.
-    pub(super) fn abilities(&self, directory: &str) -> Result<Abilities, Error> {
+    /// Judges the features.
+    pub(super) fn abilities(&self) -> Result<Abilities, Error> {
         let flag =
-            |index: usize| self.flags[index].ok_or_else(|| Error::BadValue(join(directory, Self::KEYS[2 + index])));
+            |index: usize| self.flags[index].ok_or_else(|| Error::BadValue(Self::KEYS[2 + index]));
         if !flag(0)? {
             return Err(Error::NoRxCopy);
         }
