@@ -140,8 +140,7 @@ impl Features {
 
     /// Judges the features.
     pub(super) fn abilities(&self) -> Result<Abilities, Error> {
-        let flag =
-            |index: usize| self.flags[index].ok_or_else(|| Error::BadValue(Self::KEYS[2 + index]));
+        let flag = |index: usize| self.flags[index].ok_or_else(|| Error::BadValue(Self::KEYS[2 + index]));
         if !flag(0)? {
             return Err(Error::NoRxCopy);
         }
