@@ -37,7 +37,7 @@ pub enum End {
 pub struct Outcome {
     /// How it ended.
     pub end: End,
-    /// `data/status`: "ok" or the task's error.
+    /// "ok" or the task's error: `data/status`, or what the console said where the task has no xenstore driver.
     pub status: Option<String>,
     /// `data/result`: the report as postcard.
     pub report: Option<Vec<u8>>,
@@ -125,6 +125,13 @@ pub fn run(
     let since = Instant::now();
     let mut shown = 0;
     let mut asked = false;
+    let mut said = None;
+    let mut show = |shown: Shown<'_>| {
+        if let Shown::Line(Line::Text(line)) = &shown {
+            said = status(line).or(said.take());
+        }
+        show(shown);
+    };
     let end = loop {
         if let Some(bytes) = guest.console_after(shown, LOOK)? {
             shown += bytes.len();
@@ -152,7 +159,18 @@ pub fn run(
     };
     let ran = since.elapsed();
     stream.finish().iter().for_each(|line| show(Shown::Line(line)));
-    outcome(guest, end, ran)
+    let mut outcome = outcome(guest, end, ran)?;
+    outcome.status = outcome.status.or(said);
+    Ok(outcome)
+}
+
+/// What a console line says about the task's end (xen-pv/src/platform.rs prints it), in the words of `data/status`.
+fn status(line: &str) -> Option<String> {
+    match line {
+        _ if line.starts_with("result: ") => Some("ok".into()),
+        _ if line.starts_with("error: ") => Some(line.into()),
+        _ => None,
+    }
 }
 
 /// Reads what the guest left in xenstore, then removes it.
@@ -186,7 +204,14 @@ fn write(name: &str, text: &str) {
 
 #[cfg(test)]
 mod tests {
-    use super::forwards;
+    use super::{forwards, status};
+
+    #[test]
+    fn the_console_tells_the_end_of_a_task_without_xenstore() {
+        assert_eq!(status("result: total_bytes=1").as_deref(), Some("ok"));
+        assert_eq!(status("error: no readings").as_deref(), Some("error: no readings"));
+        assert_eq!(status("the result: 3"), None);
+    }
 
     #[test]
     fn forwards_lead_to_the_guests_own_address() {

@@ -71,6 +71,28 @@ impl Image {
 /// # Errors
 /// When it does not compile, or is larger than its settings allow: then what is in it has been shown.
 pub fn build(workspace: &Workspace, task: &Task, arch: Arch) -> Result<Image> {
+    let image = build_of_any_size(workspace, task, arch)?;
+    let limit = task.settings.largest_image_bytes;
+    if image.bytes > limit {
+        // It must not pass for an image that may be used.
+        std::fs::remove_file(&image.files.img).with_context(|| format!("removing {}", image.files.img.display()))?;
+        terminal::say(image.contents.table(20));
+        bail!(
+            "the image of \"{}\" has {} bytes, {} more than largest_image_bytes = {limit} in its Cargo.toml allows; \
+             what is in it is shown above",
+            task.name,
+            bytes(image.bytes),
+            bytes(image.bytes - limit)
+        );
+    }
+    Ok(image)
+}
+
+/// Builds the task's image, whatever its size.
+///
+/// # Errors
+/// When it does not compile.
+pub fn build_of_any_size(workspace: &Workspace, task: &Task, arch: Arch) -> Result<Image> {
     let program = compile(workspace, task, arch)?;
     let mut elf = std::fs::read(&program).with_context(|| {
         format!("{} was not built: the package \"{}\" needs a program of its own name", program.display(), task.name)
@@ -84,24 +106,10 @@ pub fn build(workspace: &Workspace, task: &Task, arch: Arch) -> Result<Image> {
     std::fs::create_dir_all(&folder).with_context(|| format!("creating {}", folder.display()))?;
     let file = |extension: &str| folder.join(format!("{}.{extension}", task.name));
     let files = ImageFiles { img: file("img"), elf: file("elf"), cfg: file("cfg") };
-    let limit = task.settings.largest_image_bytes;
-    let size = image.len() as u64;
-    if size > limit {
-        // An image left from an earlier build must not pass for this one.
-        let _ = std::fs::remove_file(&files.img);
-        terminal::say(contents.table(20));
-        bail!(
-            "the image of \"{}\" has {} bytes, {} more than largest_image_bytes = {limit} in its Cargo.toml allows; \
-             what is in it is shown above",
-            task.name,
-            bytes(size),
-            bytes(size - limit)
-        );
-    }
     write(&files.elf, &elf)?;
     write(&files.img, &image)?;
     write(&files.cfg, config::text(task, arch, &description).as_bytes())?;
-    Ok(Image { files, bytes: size, contents, description })
+    Ok(Image { files, bytes: image.len() as u64, contents, description })
 }
 
 /// Builds and says so in one line.
