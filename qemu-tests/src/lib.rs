@@ -26,6 +26,7 @@ pub mod packages;
 pub mod place;
 pub mod probe;
 pub mod progress;
+pub mod replay;
 pub mod root;
 pub mod setup;
 pub mod verdict;
