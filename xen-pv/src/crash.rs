@@ -7,7 +7,7 @@ use core::sync::atomic::{AtomicBool, Ordering};
 use kernel::println;
 use xen_sys::sched::ShutdownReason;
 
-use crate::{arch, console, memory, real};
+use crate::{console, memory, real};
 
 static CRASHING: AtomicBool = AtomicBool::new(false);
 

@@ -7,20 +7,22 @@ use core::ptr::NonNull;
 
 use xen_sys::arch::{MACHINE_TO_PHYS, StartInfo};
 use xen_sys::elf_note;
-use xen_sys::grant_table::{ENTRIES_PER_FRAME, EntryV1, GNTST_OKAY, SetupTable};
 use xen_sys::shared_info::SharedInfo;
-use xen_sys::types::{Domid, Gfn, Mfn, Pfn, Port};
+use xen_sys::types::{Gfn, Mfn, Pfn, Port};
 
 use crate::boot::{BootInfo, SharedRing};
-use crate::memory::{PAGE_SIZE, allocate_run};
-use crate::real;
+use crate::memory::PAGE_SIZE;
 use crate::shared_page::SharedPage;
 
+#[cfg(feature = "netfront")]
+mod grant_frames;
 pub(crate) mod memory;
 mod pvclock;
 mod stack;
 mod traps;
 
+#[cfg(feature = "netfront")]
+pub(crate) use grant_frames::map_grant_frames;
 pub(crate) use pvclock::{now_ns, wall_clock_at_start_ns};
 
 // The image's first instructions and its notes. Xen enters with rsi = start info and a one-page stack, which is left
@@ -106,33 +108,6 @@ fn pfn(mfn: Mfn) -> Pfn {
 /// The number by which the page at `address` is granted: its machine frame.
 pub(crate) fn gfn(address: NonNull<u8>) -> Gfn {
     Gfn(memory::mfn(Pfn(address.addr().get() / PAGE_SIZE)).0)
-}
-
-/// Frames of the grant table: room for a network card's two times 256 buffers, its rings and the reserved entries.
-#[cfg(feature = "netfront")]
-const GRANT_FRAMES: usize = 2;
-
-/// The grant table, mapped over pages of ours, and its number of entries.
-#[cfg(feature = "netfront")]
-pub(crate) fn map_grant_frames() -> Option<(NonNull<EntryV1>, u32)> {
-    let mut frames = [0u64; GRANT_FRAMES];
-    let mut table = SetupTable {
-        dom: Domid::SELF,
-        nr_frames: GRANT_FRAMES as u32,
-        status: 0,
-        pad: [0; 3],
-        frame_list: frames.as_mut_ptr().expose_provenance() as u64,
-    };
-    real::setup_grant_table(&mut table).ok()?;
-    if table.status != GNTST_OKAY {
-        return None;
-    }
-    let entries = allocate_run(GRANT_FRAMES * PAGE_SIZE)?;
-    for (index, frame) in frames.iter().enumerate() {
-        // SAFETY: the pages were just allocated, and the frames are those of the grant table.
-        unsafe { memory::map_frame(entries.addr().get() + index * PAGE_SIZE, Mfn(*frame)) }.ok()?;
-    }
-    Some((entries.cast(), (GRANT_FRAMES * ENTRIES_PER_FRAME) as u32))
 }
 
 /// Random words of the CPU's generator, where it has one. Source: Intel SDM, RDRAND.

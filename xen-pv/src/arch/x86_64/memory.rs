@@ -166,7 +166,8 @@ pub(crate) fn mfn(pfn: Pfn) -> Mfn {
 ///
 /// # Safety
 /// The page is the caller's alone, and the frame one that Xen shares with the guest.
-pub(crate) unsafe fn map_frame(address: usize, mfn: Mfn) -> Result<(), Error> {
+#[cfg(feature = "netfront")]
+pub(super) unsafe fn map_frame(address: usize, mfn: Mfn) -> Result<(), Error> {
     // SAFETY: the caller vouches for it.
     let result = unsafe { update_va_mapping(address, mfn.0 << 12 | READ_WRITE, Translation::Invalidate) };
     Error::check(result).map(|_| ())
@@ -210,7 +211,7 @@ impl AddressSpace {
         let frame = self.p2m[table.0] << 12;
         // SAFETY: the table is only read from here on.
         Error::check(unsafe { update_va_mapping(address, frame | READ_ONLY, Translation::Invalidate) })?;
-        let update = MmuUpdate { ptr: self.directory + chunk as u64 * 8 | MMU_NORMAL_PT_UPDATE, val: frame | TABLE };
+        let update = MmuUpdate { ptr: (self.directory + chunk as u64 * 8) | MMU_NORMAL_PT_UPDATE, val: frame | TABLE };
         // SAFETY: the caller vouches for the effect of the new table.
         Error::check(unsafe { mmu_update(&[update]) })?;
         // The chunk's old translations go with any update that flushes: the same one again.
