@@ -6,15 +6,20 @@
 #![no_std]
 #![forbid(unsafe_code)]
 
+extern crate alloc;
+
+use alloc::boxed::Box;
+use alloc::vec::Vec;
 use core::cell::Cell;
 use core::fmt;
-use core::future::pending;
+use core::future::{Future, pending, poll_fn};
 use core::net::{Ipv4Addr, SocketAddr, SocketAddrV4};
+use core::pin::Pin;
+use core::task::Poll;
 
 use embassy_futures::select::{Either, select};
 use embedded_io_async::{Error as _, ErrorKind, Read, Write};
 use embedded_nal_async::UnconnectedUdp;
-use futures_util::stream::{FuturesUnordered, StreamExt};
 use kernel::Networked;
 use kernel::net::{Network, TcpAccept};
 use postcard_schema::Schema;
@@ -33,7 +38,7 @@ const CHUNK_BYTES: usize = 4096;
 const LARGEST_DATAGRAM_BYTES: usize = 2048;
 
 /// What the task is told.
-#[derive(Debug, Clone, Default, Deserialize, Schema)]
+#[derive(Debug, Clone, Default, Serialize, Deserialize, Schema)]
 pub struct Parameters {
     /// The port, for TCP and UDP alike; 7 if not given.
     pub port: Option<u16>,
@@ -42,7 +47,7 @@ pub struct Parameters {
 }
 
 /// What the task did.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Schema)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, Schema)]
 pub struct Report {
     /// TCP connections that were accepted.
     pub connections: u64,
@@ -123,7 +128,7 @@ async fn serve(network: &impl Network, port: u16, most: usize, counters: &Counte
 
 /// Accepts connections and serves them, at most `most` at once. Ends only with an error.
 async fn echo_streams(listener: &impl TcpAccept, most: usize, counters: &Counters) -> Result<(), Error> {
-    let mut open = FuturesUnordered::new();
+    let mut open = Vec::new();
     // After a failure to accept, nothing is accepted until a connection has ended and given back what it held.
     let mut may_accept = true;
     loop {
@@ -134,21 +139,29 @@ async fn echo_streams(listener: &impl TcpAccept, most: usize, counters: &Counter
                 false => pending().await,
             }
         };
-        let ended = async {
-            if open.next().await.is_none() {
-                pending::<()>().await;
-            }
-        };
-        match select(accepted, ended).await {
+        match select(accepted, one_ended(&mut open)).await {
             Either::First(Ok((_, connection))) => {
                 add(&counters.connections, 1);
-                open.push(echo_stream(connection, &counters.bytes));
+                open.push(Box::pin(echo_stream(connection, &counters.bytes)));
             }
             Either::First(Err(error)) if open.is_empty() => return Err(Error::Accept(error.kind())),
             Either::First(Err(_)) => may_accept = false,
             Either::Second(()) => may_accept = true,
         }
     }
+}
+
+/// Serves the open connections until one or more have ended, and forgets these.
+///
+/// Each is asked whenever one has something to do. For the few connections of an echo server that costs less than to keep
+/// track of which one it was.
+async fn one_ended(open: &mut Vec<Pin<Box<impl Future>>>) {
+    poll_fn(|context| {
+        let before = open.len();
+        open.retain_mut(|connection| connection.as_mut().poll(context).is_pending());
+        if open.len() < before { Poll::Ready(()) } else { Poll::Pending }
+    })
+    .await
 }
 
 /// Serves one connection until its peer has closed it or is gone.
