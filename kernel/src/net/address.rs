@@ -13,6 +13,7 @@ use smoltcp::socket::dhcpv4;
 use smoltcp::time::{Duration, Instant};
 use smoltcp::wire::{IpCidr, Ipv4Cidr};
 
+use super::deadline::sooner;
 use super::sockets::Sockets;
 use super::wakers::Wakers;
 use super::{Error, Ip, Parameters};
@@ -196,7 +197,7 @@ impl Addressing {
     /// When there is something to do without a packet from outside.
     pub(super) fn next_deadline(&self) -> Option<Instant> {
         let announcement = self.current.as_ref().and(self.next_announcement());
-        [announcement, self.held_until].into_iter().flatten().min()
+        sooner(announcement, self.held_until)
     }
 
     fn next_announcement(&self) -> Option<Instant> {

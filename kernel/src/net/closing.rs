@@ -6,6 +6,7 @@ use smoltcp::iface::SocketHandle;
 use smoltcp::socket::tcp;
 use smoltcp::time::{Duration, Instant};
 
+use super::deadline::sooner;
 use super::sockets::Sockets;
 use super::wakers::Wakers;
 
@@ -122,7 +123,7 @@ impl Closing {
 
     /// When the next stage ends.
     pub(super) fn next_deadline(&self) -> Option<Instant> {
-        self.sockets.iter().filter_map(|entry| entry.until).min()
+        self.sockets.iter().fold(None, |first, entry| sooner(first, entry.until))
     }
 }
 

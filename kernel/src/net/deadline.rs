@@ -11,6 +11,14 @@ use smoltcp::time::{Duration, Instant};
 
 use super::Handle;
 
+/// The sooner of two times that there may be.
+pub(super) fn sooner(one: Option<Instant>, other: Option<Instant>) -> Option<Instant> {
+    match (one, other) {
+        (Some(a), Some(b)) => Some(a.min(b)),
+        _ => one.or(other),
+    }
+}
+
 /// A running time limit; dropping it ends it.
 pub(super) struct Timeout<'a> {
     handle: &'a Handle,
@@ -91,6 +99,6 @@ impl Deadlines {
 
     /// When the next time limit passes.
     pub(super) fn next(&self) -> Option<Instant> {
-        self.entries.iter().filter(|entry| !entry.passed).filter_map(|entry| entry.at).min()
+        self.entries.iter().filter(|entry| !entry.passed).fold(None, |first, entry| sooner(first, entry.at))
     }
 }

@@ -1,6 +1,5 @@
 //! A task's way to the stack.
 
-use alloc::rc::Rc;
 use core::cell::RefCell;
 use core::future::poll_fn;
 use core::net::Ipv4Addr;
@@ -9,9 +8,9 @@ use core::task::Poll;
 use super::Network;
 use super::state::State;
 
-/// A task's way to the stack; cheap to clone.
-#[derive(Clone)]
-pub struct Handle(pub(super) Rc<RefCell<State>>);
+/// A task's way to the stack. The stack's state lives for ever, as its guest does.
+#[derive(Clone, Copy)]
+pub struct Handle(pub(super) &'static RefCell<State>);
 
 impl Handle {
     /// Calls `f` with the stack's state.

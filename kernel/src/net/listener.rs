@@ -110,7 +110,7 @@ impl TcpListen for Handle {
                 Backlog { port, limit: backlog.max(1), sockets: Vec::new(), accepting: Wakers::default() };
             backlog.add(&mut state.sockets)?;
             state.backlogs.push(backlog);
-            Ok(TcpListener { handle: self.clone(), port })
+            Ok(TcpListener { handle: *self, port })
         })
     }
 }
@@ -136,7 +136,7 @@ impl TcpAccept for TcpListener {
                 match backlog.take(sockets) {
                     Some((remote, socket)) => {
                         state.refresh_backlogs();
-                        Poll::Ready(Ok((remote, TcpConnection::new(self.handle.clone(), socket))))
+                        Poll::Ready(Ok((remote, TcpConnection::new(self.handle, socket))))
                     }
                     None => {
                         backlog.accepting.register(context.waker());

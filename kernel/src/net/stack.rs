@@ -1,6 +1,6 @@
 //! The stack: a device, the protocols, and the loop that moves packets between them and the sockets.
 
-use alloc::rc::Rc;
+use alloc::boxed::Box;
 use core::cell::RefCell;
 use core::future::{pending, poll_fn};
 use core::net::Ipv4Addr;
@@ -15,6 +15,7 @@ use smoltcp::wire::{
     ArpOperation, ArpPacket, ArpRepr, EthernetAddress, EthernetFrame, EthernetProtocol, EthernetRepr, HardwareAddress,
 };
 
+use super::deadline::sooner;
 use super::filter::Filter;
 use super::state::{Random, State};
 use super::{Handle, NetworkDevice, Parameters};
@@ -49,20 +50,20 @@ pub enum Next {
 /// A platform makes one, gives tasks its [`Stack::handle`], and keeps [`Stack::run`] running beside them.
 pub struct Stack<D> {
     device: RefCell<D>,
-    state: Rc<RefCell<State>>,
+    state: &'static RefCell<State>,
     link: core::cell::Cell<bool>,
 }
 
 impl<D: NetworkDevice> Stack<D> {
-    /// A stack that has done nothing yet.
+    /// A stack that has done nothing yet. What its handles refer to is never freed.
     ///
     /// Port numbers, TCP sequence numbers and the identifiers of DNS and DHCP messages come from `seed`: take it from the
     /// platform's cryptographic generator.
     pub fn new(mut device: D, parameters: Parameters, seed: u64) -> Self {
         let mut random = Random(seed);
         let interface = interface(&mut device, &mut random, WireInstant::ZERO);
-        let state = State::new(interface, parameters, random);
-        Self { device: RefCell::new(device), state: Rc::new(RefCell::new(state)), link: core::cell::Cell::new(false) }
+        let state = Box::leak(Box::new(RefCell::new(State::new(interface, parameters, random))));
+        Self { device: RefCell::new(device), state, link: core::cell::Cell::new(false) }
     }
 
     /// What the buffers of all sockets together should stay below, 1 MiB if not set. A new socket gets a fraction of
@@ -74,7 +75,7 @@ impl<D: NetworkDevice> Stack<D> {
 
     /// The way to the stack for tasks.
     pub fn handle(&self) -> Handle {
-        Handle(self.state.clone())
+        Handle(self.state)
     }
 
     /// The poll loop: moves packets for ever.
@@ -137,14 +138,9 @@ impl<D: NetworkDevice> Stack<D> {
     /// When the next turn is due.
     fn next(&self, state: &mut State, now: WireInstant, progress: bool) -> Next {
         let protocols = state.interface.poll_at(now, &state.sockets.set);
-        let times = [
-            protocols,
-            state.addressing.next_deadline(),
-            state.deadlines.next(),
-            state.closing.next_deadline(),
-            state.next_undeliverable(),
-        ];
-        match times.into_iter().flatten().min() {
+        let own = sooner(state.addressing.next_deadline(), state.deadlines.next());
+        let sockets = sooner(state.closing.next_deadline(), state.next_undeliverable());
+        match sooner(protocols, sooner(own, sockets)) {
             None => Next::Woken,
             Some(time) if time > now => Next::At(time_of(time)),
             Some(_) if progress => Next::Again,

@@ -117,7 +117,7 @@ impl TcpConnect for Handle {
                     _ => {
                         keep_alive(socket);
                         connecting.socket = None;
-                        Poll::Ready(Ok(TcpConnection::new(self.clone(), handle)))
+                        Poll::Ready(Ok(TcpConnection::new(*self, handle)))
                     }
                 }
             })

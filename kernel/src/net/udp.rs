@@ -10,6 +10,7 @@ use smoltcp::socket::udp;
 use smoltcp::time::{Duration, Instant};
 use smoltcp::wire::{IpAddress, IpListenEndpoint};
 
+use super::deadline::sooner;
 use super::listener::socket_address;
 use super::sockets::{LARGEST_UDP_BUFFER_BYTES, Sockets};
 use super::state::State;
@@ -88,7 +89,7 @@ impl Handle {
             // A new socket that is given a port can be bound.
             let _ = state.sockets.udp(socket).bind(IpListenEndpoint { addr, port });
             state.outboxes.push(Outbox { socket, queued_bytes: 0, stuck_since: None });
-            Ok(UdpSocket { handle: self.clone(), socket, port })
+            Ok(UdpSocket { handle: *self, socket, port })
         })
     }
 }
@@ -135,7 +136,8 @@ impl State {
 
     /// When the next datagram turns out to be undeliverable.
     pub(super) fn next_undeliverable(&self) -> Option<Instant> {
-        self.outboxes.iter().filter_map(|outbox| outbox.stuck_since).min().map(|since| since + UNDELIVERABLE_AFTER)
+        let first = self.outboxes.iter().fold(None, |first, outbox| sooner(first, outbox.stuck_since));
+        first.map(|since| since + UNDELIVERABLE_AFTER)
     }
 
     /// Queues a datagram; `None` if there is no room.
