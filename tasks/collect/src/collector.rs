@@ -9,9 +9,8 @@ use core::cell::RefCell;
 
 use embassy_sync::blocking_mutex::raw::NoopRawMutex;
 use embassy_sync::signal::Signal;
-use minimq::Op;
 
-use crate::outbox::{Fate, Outbox};
+use crate::outbox::{Outbox, Summary};
 use crate::parameters::Settings;
 use crate::repeats::Repeats;
 use crate::report::{Report, SensorReport};
@@ -21,7 +20,7 @@ use crate::window::{Sensors, Taken};
 
 /// A summary ready to be sent.
 pub(crate) struct Message {
-    pub(crate) sequence: u32,
+    pub(crate) summary: Summary,
     pub(crate) topic: String,
     pub(crate) payload: String,
 }
@@ -46,7 +45,7 @@ pub(crate) struct Collector {
 
 struct State {
     sensors: Sensors,
-    outbox: Outbox<Op>,
+    outbox: Outbox,
     repeats: Repeats,
     /// All of the report but the sensors.
     counts: Report,
@@ -82,7 +81,9 @@ impl Collector {
 
     /// Notes a connection to the cloud.
     pub(crate) fn cloud_connected(&self, again: bool) {
-        self.state.borrow_mut().counts.cloud_reconnects += u32::from(again);
+        let state = &mut *self.state.borrow_mut();
+        state.counts.cloud_reconnects += u32::from(again);
+        state.outbox.lost();
     }
 
     /// Takes a message with readings. `now` is the time in seconds since 1970. Returns whether there have now been as
@@ -126,26 +127,26 @@ impl Collector {
         let sensor = &state.sensors.all()[usize::from(summary.window.sensor)];
         let mut payload = String::new();
         summary::write(state.run, sensor, &summary, &mut payload);
-        Some(Message { sequence: summary.sequence, topic: format!("{}/{}", state.summaries, sensor.name), payload })
+        Some(Message { summary, topic: format!("{}/{}", state.summaries, sensor.name), payload })
     }
 
     /// Notes that a summary is under way.
-    pub(crate) fn mark_sent(&self, sequence: u32, handle: Op) {
-        self.state.borrow_mut().outbox.mark_sent(sequence, handle);
+    pub(crate) fn mark_sent(&self, summary: &Summary) {
+        self.state.borrow_mut().outbox.mark_sent(summary.sequence);
     }
 
     /// Gives up a summary that cannot be sent.
-    pub(crate) fn give_up(&self, sequence: u32) {
-        self.state.borrow_mut().outbox.give_up(sequence);
+    pub(crate) fn give_up(&self, summary: &Summary) {
+        self.state.borrow_mut().outbox.give_up(summary.sequence);
     }
 
-    /// Looks what became of the summaries under way; `refused` of them were answered with a refusal.
-    pub(crate) fn settle(&self, refused: usize, fate: &dyn Fn(&Op) -> Fate) {
+    /// Notes the broker's answer to a summary.
+    pub(crate) fn answered(&self, id: u16, refused: bool) {
         let state = &mut *self.state.borrow_mut();
-        let answered = state.outbox.settle(fate);
-        let refused = refused.min(answered);
-        state.counts.published += (answered - refused) as u64;
-        state.counts.dropped += refused as u64;
+        if state.outbox.answered(id) {
+            let count = if refused { &mut state.counts.dropped } else { &mut state.counts.published };
+            *count += 1;
+        }
     }
 
     /// Whether the input has ended and every summary has left.
@@ -174,7 +175,7 @@ impl Collector {
 }
 
 /// Takes one record of a pack. `repeats` says that it may have been taken before.
-fn take(item: Item<'_>, repeats: bool, sensors: &mut Sensors, outbox: &mut Outbox<Op>, counts: &mut Report) {
+fn take(item: Item<'_>, repeats: bool, sensors: &mut Sensors, outbox: &mut Outbox, counts: &mut Report) {
     let reading = match item {
         Item::Reading(reading) => reading,
         Item::Other => return counts.not_numeric += 1,

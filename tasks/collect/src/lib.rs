@@ -14,6 +14,7 @@ extern crate alloc;
 
 mod collector;
 mod link;
+mod mqtt;
 mod number;
 mod outbox;
 mod repeats;

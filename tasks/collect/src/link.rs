@@ -8,21 +8,12 @@ use embassy_time::{Duration, Instant, Timer, with_timeout};
 use embedded_nal_async::{AddrType, Dns, TcpConnect};
 use kernel::net::Network;
 use kernel::{Networked, System};
-use minimq::{Buffers, ConfigBuilder, Connection, Disconnect, Error, PeerError, Property, Session};
+
+use crate::mqtt::Connection;
+use crate::mqtt::packet::Connect;
 
 /// How long a name, a connection and the broker's greeting may take together.
 const CONNECT: Duration = Duration::from_secs(10);
-
-/// How much longer than the keepalive a connection may show no progress. minimq asks for a sign of life within the
-/// keepalive and waits 5 s for it, but not while a write waits for room, which a dead peer never makes.
-const SILENCE: Duration = Duration::from_secs(10);
-
-/// How long a broker keeps a session for us while we are away: what it has for us waits, and what was not acknowledged is
-/// settled when we return. It is given back at a regular end.
-const SESSION_S: u32 = 3600;
-
-/// How long the end of a session may take.
-const FAREWELL: Duration = Duration::from_secs(1);
 
 /// The first pause between two attempts to connect, and the longest.
 const FIRST_PAUSE_MS: u32 = 250;
@@ -30,6 +21,9 @@ const LONGEST_PAUSE_MS: u32 = 30_000;
 
 /// A connection that lasted this long was a good one: the pauses begin again with the first.
 const GOOD: Duration = Duration::from_secs(10);
+
+/// How many messages may be under way in one direction.
+pub(crate) const UNDER_WAY: u16 = 8;
 
 /// The connection type of a system's network.
 pub(crate) type Stream<'n, S> = <<S as Networked>::Network as TcpConnect>::Connection<'n>;
@@ -95,16 +89,6 @@ impl Fault {
     }
 }
 
-impl<E> From<Error<E>> for Fault {
-    fn from(error: Error<E>) -> Self {
-        match error {
-            Error::Peer(PeerError::Rejected(_)) => Self::Refused,
-            Error::Disconnected | Error::Transport(_) | Error::WriteZero => Self::Closed,
-            _ => Self::Protocol,
-        }
-    }
-}
-
 /// The way to one broker, over as many connections as it takes.
 pub(crate) struct Link<'a, S> {
     /// "source" or "cloud", for messages.
@@ -122,31 +106,25 @@ impl<'a, S: Networked> Link<'a, S> {
         Self { role, address, keepalive_s, system, next_pause_ms: FIRST_PAUSE_MS, since: None, connections: 0 }
     }
 
-    /// An MQTT session over this link; `receive` holds the largest packet that the broker may send, `transmit` what is
-    /// not yet acknowledged.
-    ///
-    /// The session's first connection asks for a clean start: what a broker still has for an earlier run belongs to
-    /// windows that this run does not have. Later connections resume it.
-    ///
-    /// # Panics
-    /// When the client identifier is too long, which the parameters' check rules out.
-    pub(crate) fn session<'b>(&self, client: &str, receive: &'b mut [u8], transmit: &'b mut [u8]) -> Session<'b> {
-        let config = ConfigBuilder::new(Buffers::new(receive, transmit))
-            .keepalive_interval(self.keepalive_s)
-            .session_expiry_interval(SESSION_S);
-        match config.client_id(client) {
-            Ok(config) => Session::new(config),
-            Err(_) => panic!("a client identifier of {} bytes", client.len()),
-        }
-    }
-
-    /// Tries once to connect.
-    pub(crate) async fn connect<'s, 'b>(
+    /// Tries once to connect, with a clean start or with the session of before, which the broker keeps for `session_s`
+    /// seconds. `input` takes the largest packet that the broker may send.
+    pub(crate) async fn connect<'b>(
         &mut self,
-        session: &'s mut Session<'b>,
-    ) -> Result<Connection<'s, 'b, Stream<'a, S>>, Fault> {
+        client: &str,
+        clean_start: bool,
+        session_s: u32,
+        input: &'b mut [u8],
+    ) -> Result<Connection<'b, Stream<'a, S>>, Fault> {
         let network = self.system.network();
         let address = self.address;
+        let greeting = Connect {
+            client,
+            clean_start,
+            session_s,
+            keepalive_s: self.keepalive_s,
+            packet_bytes: input.len() as u32,
+            receive_maximum: UNDER_WAY,
+        };
         let connection = with_timeout(CONNECT, async move {
             network.configured().await;
             let host = match address.host.parse() {
@@ -154,7 +132,7 @@ impl<'a, S: Networked> Link<'a, S> {
                 Err(_) => network.get_host_by_name(&address.host, AddrType::IPv4).await.map_err(|_| Fault::Name)?,
             };
             let stream = network.connect(SocketAddr::new(host, address.port)).await.map_err(|_| Fault::Unreachable)?;
-            session.connect(stream).await.map_err(Fault::from)
+            Connection::open(stream, input, greeting).await
         });
         let connection = connection.await.unwrap_or(Err(Fault::Silent))?;
         kernel::println!("collect: connected to the {} broker {}", self.role, self.address);
@@ -163,14 +141,14 @@ impl<'a, S: Networked> Link<'a, S> {
         Ok(connection)
     }
 
+    /// Whether there has been no connection yet.
+    pub(crate) fn is_new(&self) -> bool {
+        self.connections == 0
+    }
+
     /// Whether there has been a connection before the present one.
     pub(crate) fn again(&self) -> bool {
         self.connections > 1
-    }
-
-    /// How long a connection may go without progress.
-    pub(crate) fn silence(&self) -> Duration {
-        Duration::from_secs(self.keepalive_s.into()) + SILENCE
     }
 
     /// Says why there is no connection and waits before the next attempt: twice as long each time, and not exactly, so
@@ -184,13 +162,6 @@ impl<'a, S: Networked> Link<'a, S> {
         self.next_pause_ms = (self.next_pause_ms * 2).min(LONGEST_PAUSE_MS);
         Timer::after(Duration::from_millis(pause_ms.into())).await;
     }
-}
-
-/// Ends a connection for good: the broker need not keep the session.
-pub(crate) async fn close<IO: minimq::Io>(connection: &mut Connection<'_, '_, IO>) {
-    let expire = [Property::SessionExpiryInterval(0)];
-    // Whether the broker hears it or not, we are done.
-    let _ = with_timeout(FAREWELL, connection.disconnect_with(Disconnect::success().with_properties(&expire))).await;
 }
 
 /// Between half of a pause and all of it.

@@ -16,35 +16,31 @@ pub struct Summary {
     pub window: Window,
 }
 
-/// A summary and how far it has come; `T` is the client's handle of a message that it has sent.
-#[derive(Debug)]
-struct Entry<T> {
-    summary: Summary,
-    sent: Option<T>,
+impl Summary {
+    /// Its number as a message: unique among those under way.
+    pub fn id(&self) -> u16 {
+        (self.sequence % u32::from(u16::MAX)) as u16 + 1
+    }
 }
 
-/// What became of a sent message, as its client says.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Fate {
-    /// No answer yet.
-    Pending,
-    /// The broker has it, or has refused it: it need not be sent again.
-    Answered,
-    /// The session in which it was sent is gone, and with it the answer.
-    Lost,
+/// A summary, and whether it has been sent over the present connection.
+#[derive(Debug)]
+struct Entry {
+    summary: Summary,
+    under_way: bool,
 }
 
 /// The queue.
 #[derive(Debug)]
-pub struct Outbox<T> {
+pub struct Outbox {
     /// Oldest first. A plain vector: what moves when one is removed is small, and so is the code.
-    entries: Vec<Entry<T>>,
+    entries: Vec<Entry>,
     limit: usize,
     next_sequence: u32,
     dropped: u64,
 }
 
-impl<T> Outbox<T> {
+impl Outbox {
     /// An empty queue of at most `limit` summaries.
     pub fn new(limit: usize) -> Self {
         Self { entries: Vec::new(), limit, next_sequence: 0, dropped: 0 }
@@ -55,7 +51,7 @@ impl<T> Outbox<T> {
     pub fn push(&mut self, window: Window) {
         if self.entries.len() >= self.limit {
             self.dropped += 1;
-            match self.entries.iter().position(|entry| entry.sent.is_none()) {
+            match self.entries.iter().position(|entry| !entry.under_way) {
                 Some(oldest) => drop(self.entries.remove(oldest)),
                 // All are under way: the new one is the only one that can go.
                 None => {
@@ -66,19 +62,30 @@ impl<T> Outbox<T> {
         }
         let summary = Summary { sequence: self.next_sequence, window };
         self.next_sequence = self.next_sequence.wrapping_add(1);
-        self.entries.push(Entry { summary, sent: None });
+        self.entries.push(Entry { summary, under_way: false });
     }
 
     /// The oldest summary that is not under way.
     pub fn next(&self) -> Option<Summary> {
-        self.entries.iter().find(|entry| entry.sent.is_none()).map(|entry| entry.summary)
+        self.entries.iter().find(|entry| !entry.under_way).map(|entry| entry.summary)
     }
 
-    /// Notes that a summary is under way. One that was dropped in the meantime stays dropped.
-    pub fn mark_sent(&mut self, sequence: u32, handle: T) {
+    /// Notes that a summary is under way.
+    pub fn mark_sent(&mut self, sequence: u32) {
         if let Some(entry) = self.entries.iter_mut().find(|entry| entry.summary.sequence == sequence) {
-            entry.sent = Some(handle);
+            entry.under_way = true;
         }
+    }
+
+    /// Notes that the connection is gone, and with it the answers to what was under way: that will be sent again.
+    pub fn lost(&mut self) {
+        self.entries.iter_mut().for_each(|entry| entry.under_way = false);
+    }
+
+    /// Lets the summary go that was under way with this number; whether there was one.
+    pub fn answered(&mut self, id: u16) -> bool {
+        let place = self.entries.iter().position(|entry| entry.under_way && entry.summary.id() == id);
+        place.map(|place| self.entries.remove(place)).is_some()
     }
 
     /// Drops a summary that cannot be sent.
@@ -86,21 +93,6 @@ impl<T> Outbox<T> {
         let before = self.entries.len();
         self.entries.retain(|entry| entry.summary.sequence != sequence);
         self.dropped += (before - self.entries.len()) as u64;
-    }
-
-    /// Asks `fate` about each message under way, lets the answered ones go and puts the lost ones back in line. Returns
-    /// how many were answered.
-    pub fn settle(&mut self, fate: &dyn Fn(&T) -> Fate) -> usize {
-        let before = self.entries.len();
-        self.entries.retain_mut(|entry| match entry.sent.as_ref().map_or(Fate::Pending, fate) {
-            Fate::Pending => true,
-            Fate::Answered => false,
-            Fate::Lost => {
-                entry.sent = None;
-                true
-            }
-        });
-        before - self.entries.len()
     }
 
     /// How many summaries are waiting or under way.

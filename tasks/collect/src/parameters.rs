@@ -36,7 +36,8 @@ pub struct Parameters {
     pub sensors: Option<u16>,
     /// The most summaries that may wait for the cloud; 1024 when left out. Each takes some 100 bytes of memory.
     pub queue: Option<u16>,
-    /// MQTT keepalive in seconds; 30 when left out. A broker that is silent for longer is given up.
+    /// MQTT keepalive in seconds; 30 when left out. A broker that is silent for half as long again is
+    /// given up.
     pub keepalive_s: Option<u16>,
     /// How long to wait at the end for the delivery of the last summaries, in seconds; 30 when left out.
     pub drain_s: Option<u16>,

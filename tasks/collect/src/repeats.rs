@@ -11,7 +11,7 @@
 //!
 //! At any other time a sensor that sends the same text twice is believed.
 
-/// How many messages are remembered: more than mosquitto (20) and minimq (8) usually leave unacknowledged.
+/// How many messages are remembered: more than the 8 that we ask for and the 20 that mosquitto sends by itself.
 const REMEMBERED: usize = 32;
 
 /// The last messages, and whether the next ones may be repeats of them.

@@ -42,7 +42,7 @@ fn a_closed_window_becomes_a_message() {
     assert!(collector.next_message().is_none());
     receive(&collector, r#"[{"n":"dev:a","t":1200000060,"v":9}]"#);
     let message = collector.next_message().unwrap();
-    assert_eq!((message.sequence, &*message.topic), (0, "summaries/dev:a"));
+    assert_eq!((message.summary.sequence, &*message.topic), (0, "summaries/dev:a"));
     assert!(message.payload.starts_with(r#"[{"bn":"dev:a/","bt":1200000000,"n":"window","u":"s","v":60}"#));
 }
 
@@ -53,11 +53,37 @@ fn the_end_closes_all_windows_and_is_reached_when_all_have_left() {
     receive(&collector, r#"[{"n":"a","t":1200000000,"v":1},{"n":"b","t":1200000000,"v":1}]"#);
     collector.finish(End::Complete);
     assert!(!collector.is_delivered());
-    collector.give_up(0);
-    collector.give_up(1);
+    for _ in 0..2 {
+        collector.give_up(&collector.next_message().unwrap().summary);
+    }
     assert!(collector.is_delivered());
     let report = collector.into_report();
     assert_eq!((report.windows, report.published, report.dropped), (2, 0, 2));
+}
+
+#[test]
+fn taken_and_refused_summaries_are_told_apart() {
+    let collector = Collector::new(&settings());
+    for minute in 0..4 {
+        receive(&collector, &alloc::format!(r#"[{{"n":"a","t":{},"v":1}}]"#, 1_200_000_000 + 60 * minute));
+    }
+    let sent: vec::Vec<_> = (0..3)
+        .map(|_| {
+            let summary = collector.next_message().unwrap().summary;
+            collector.mark_sent(&summary);
+            summary
+        })
+        .collect();
+    collector.answered(sent[1].id(), true);
+    collector.answered(sent[0].id(), false);
+    // An answer that comes twice counts once.
+    collector.answered(sent[0].id(), false);
+    assert!(collector.next_message().is_none());
+    // The answer to the third is lost with the connection.
+    collector.cloud_connected(true);
+    assert_eq!(collector.next_message().unwrap().summary, sent[2]);
+    let report = collector.into_report();
+    assert_eq!((report.windows, report.published, report.dropped, report.cloud_reconnects), (3, 1, 2, 1));
 }
 
 #[test]
@@ -122,7 +148,7 @@ fn what_does_not_fit_the_queue_is_dropped_and_counted() {
     for minute in 0..10 {
         receive(&collector, &alloc::format!(r#"[{{"n":"a","t":{},"v":1}}]"#, 1_200_000_000 + 60 * minute));
     }
-    assert_eq!(collector.next_message().unwrap().sequence, 6);
+    assert_eq!(collector.next_message().unwrap().summary.sequence, 6);
     let report = collector.into_report();
     assert_eq!((report.windows, report.dropped), (9, 9));
 }
