@@ -1,0 +1,59 @@
+//! What the platform gives beside memory and network: console input, the wall clock, randomness.
+
+use crate::support::{PATIENCE, ends_well, guest};
+use anyhow::{Context as _, Result, ensure};
+use qemu_tests::harness::{Context, Scenario};
+use qemu_tests::{Guest, check};
+use std::collections::HashSet;
+use trouble::Report;
+
+/// All of this module's.
+pub const SCENARIOS: &[Scenario] = &[
+    Scenario { name: "console: a guest reads what is typed", run: input },
+    Scenario { name: "clock: the guest's wall clock is dom0's", run: wall_clock },
+    Scenario { name: "random: no two boots have the same random numbers", run: randomness },
+];
+
+/// Types a line on the guest's console, as `xl console` does.
+pub fn type_line(context: &Context<'_>, guest: &Guest, line: &str) -> Result<()> {
+    let terminal = guest.xenstore_read("console/tty")?.context("the console has no terminal")?;
+    let terminal = String::from_utf8(terminal)?;
+    context.bed.must(&format!("printf '%s\\n' '{line}' > {terminal}")).map(drop)
+}
+
+fn input(context: &Context<'_>) -> Result<()> {
+    let mut guest = context.bed.create(&guest(context, "trouble", "fault=None lines=3")?)?;
+    // More than the input ring holds at once.
+    let long = "0123456789abcdef".repeat(100);
+    for (number, line) in [(1, "first"), (2, ""), (3, long.as_str())] {
+        guest.wait_for(&format!("trouble: waiting for line {number}"), PATIENCE)?;
+        type_line(context, &guest, line)?;
+        guest.wait_for(&format!("trouble: line {number} is \"{line}\""), PATIENCE)?;
+    }
+    ends_well::<Report>(&mut guest).map(drop)
+}
+
+fn boot(context: &Context<'_>) -> Result<Report> {
+    let mut guest = context.bed.create(&guest(context, "trouble", "fault=None")?)?;
+    ends_well(&mut guest)
+}
+
+fn wall_clock(context: &Context<'_>) -> Result<()> {
+    let dom0 = || -> Result<u64> { Ok(context.bed.must("date +%s")?.trim().parse()?) };
+    let before = dom0()?;
+    let guest_s = boot(context)?.unix_time_ms / 1000;
+    let after = dom0()?;
+    ensure!(before <= after, "dom0's clock goes backwards");
+    check!((before - 60..=after + 60).contains(&guest_s), "dom0 has {before} to {after}, the guest {guest_s}");
+    Ok(())
+}
+
+fn randomness(context: &Context<'_>) -> Result<()> {
+    let mut seen = HashSet::new();
+    for _ in 0..3 {
+        for word in boot(context)?.random {
+            check!(seen.insert(word), "{word:#x} came twice");
+        }
+    }
+    Ok(())
+}
