@@ -28,7 +28,7 @@ struct Line<'w, W> {
 }
 
 impl<W: Write> Line<'_, W> {
-    fn value(&mut self, value: impl Display) -> fmt::Result {
+    fn value(&mut self, value: &dyn Display) -> fmt::Result {
         let gap = if self.first { "" } else { " " };
         self.first = false;
         if self.path.is_empty() {
@@ -38,10 +38,15 @@ impl<W: Write> Line<'_, W> {
         }
     }
 
-    fn within<T: Serialize + ?Sized>(&mut self, name: impl Display, value: &T) -> fmt::Result {
+    /// Enters the part of this name.
+    fn enter(&mut self, name: &dyn Display) -> fmt::Result {
+        let dot = if self.path.is_empty() { "" } else { "." };
+        write!(self.path, "{dot}{name}")
+    }
+
+    fn within<T: Serialize + ?Sized>(&mut self, name: &dyn Display, value: &T) -> fmt::Result {
         let outer = self.path.len();
-        let dot = if outer == 0 { "" } else { "." };
-        write!(self.path, "{dot}{name}")?;
+        self.enter(name)?;
         let written = value.serialize(&mut *self);
         self.path.truncate(outer);
         written
@@ -57,7 +62,7 @@ struct Parts<'l, 'w, W> {
 macro_rules! plain {
     ($($method:ident $type:ty,)*) => {
         $(fn $method(self, value: $type) -> fmt::Result {
-            self.value(value)
+            self.value(&value)
         })*
     };
 }
@@ -81,19 +86,19 @@ impl<'l, 'w, W: Write> serde::Serializer for &'l mut Line<'w, W> {
 
     // Not by `Display`: that is 7 KB of code, zmij less than one.
     fn serialize_f32(self, value: f32) -> fmt::Result {
-        self.value(zmij::Buffer::new().format(value))
+        self.value(&zmij::Buffer::new().format(value))
     }
 
     fn serialize_f64(self, value: f64) -> fmt::Result {
-        self.value(zmij::Buffer::new().format(value))
+        self.value(&zmij::Buffer::new().format(value))
     }
 
     fn serialize_bytes(self, bytes: &[u8]) -> fmt::Result {
-        self.value(format_args!("{bytes:02x?}"))
+        self.value(&format_args!("{bytes:02x?}"))
     }
 
     fn collect_str<T: Display + ?Sized>(self, value: &T) -> fmt::Result {
-        self.value(value)
+        self.value(&value)
     }
 
     fn serialize_none(self) -> fmt::Result {
@@ -113,7 +118,7 @@ impl<'l, 'w, W: Write> serde::Serializer for &'l mut Line<'w, W> {
     }
 
     fn serialize_unit_variant(self, _name: &'static str, _index: u32, variant: &'static str) -> fmt::Result {
-        self.value(variant)
+        self.value(&variant)
     }
 
     fn serialize_newtype_struct<T: Serialize + ?Sized>(self, _name: &'static str, value: &T) -> fmt::Result {
@@ -127,7 +132,7 @@ impl<'l, 'w, W: Write> serde::Serializer for &'l mut Line<'w, W> {
         variant: &'static str,
         value: &T,
     ) -> fmt::Result {
-        self.within(variant, value)
+        self.within(&variant, value)
     }
 
     fn serialize_seq(self, _length: Option<usize>) -> Result<Self::SerializeSeq, fmt::Error> {
@@ -175,7 +180,7 @@ impl<W: Write> Parts<'_, '_, W> {
     fn item<T: Serialize + ?Sized>(&mut self, value: &T) -> fmt::Result {
         let number = self.next;
         self.next += 1;
-        self.line.within(number, value)
+        self.line.within(&number, value)
     }
 }
 
@@ -210,7 +215,7 @@ macro_rules! named {
             type Error = fmt::Error;
 
             fn serialize_field<T: Serialize + ?Sized>(&mut self, key: &'static str, value: &T) -> fmt::Result {
-                self.line.within(key, value)
+                self.line.within(&key, value)
             }
 
             fn end(self) -> fmt::Result {

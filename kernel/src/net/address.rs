@@ -7,9 +7,8 @@
 use core::fmt;
 use core::net::Ipv4Addr;
 
-use heapless::Vec;
 use smoltcp::iface::{Interface, SocketHandle};
-use smoltcp::socket::dhcpv4;
+use smoltcp::socket::{AnySocket, dhcpv4};
 use smoltcp::time::{Duration, Instant};
 use smoltcp::wire::{IpCidr, Ipv4Cidr};
 
@@ -40,8 +39,8 @@ const ANNOUNCEMENTS: [Duration; 5] = [
     Duration::from_millis(1500),
 ];
 
-/// The most name servers that are used.
-const NAME_SERVERS: usize = 3;
+/// The name servers that are used, the best first.
+pub(super) type NameServers = [Option<Ipv4Addr>; 3];
 
 /// The interface's address and where it comes from.
 pub(super) struct Addressing {
@@ -60,11 +59,11 @@ pub(super) struct Addressing {
 }
 
 /// What the interface is set to.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Clone, Copy)]
 struct Settings {
     address: Ipv4Cidr,
     gateway: Option<Ipv4Addr>,
-    name_servers: Vec<Ipv4Addr, NAME_SERVERS>,
+    name_servers: NameServers,
     origin: &'static str,
 }
 
@@ -80,7 +79,7 @@ impl fmt::Display for Settings {
 
 impl Addressing {
     pub(super) fn new(parameters: Parameters, sockets: &mut Sockets) -> Self {
-        let dhcp = (parameters.ip == Ip::Dhcp).then(|| sockets.add_own(dhcpv4::Socket::new()));
+        let dhcp = (parameters.ip == Ip::Dhcp).then(|| sockets.add_own(dhcpv4::Socket::new().upcast()));
         Self {
             parameters,
             dhcp,
@@ -103,12 +102,9 @@ impl Addressing {
     }
 
     /// The name servers to ask.
-    pub(super) fn name_servers(&self) -> Result<Vec<Ipv4Addr, NAME_SERVERS>, Error> {
-        let settings = self.current.as_ref().ok_or(Error::NoAddress)?;
-        match settings.name_servers.is_empty() {
-            true => Err(Error::NoNameServer),
-            false => Ok(settings.name_servers.clone()),
-        }
+    pub(super) fn name_servers(&self) -> Result<NameServers, Error> {
+        let servers = self.current.ok_or(Error::NoAddress)?.name_servers;
+        servers[0].map(|_| servers).ok_or(Error::NoNameServer)
     }
 
     /// The link came up, with a new interface: sets the address, or looks for one.
@@ -117,14 +113,14 @@ impl Addressing {
             sockets.set.get_mut::<dhcpv4::Socket<'_>>(dhcp).reset();
             self.searching_since = Some(now);
             self.held_until = self.current.is_some().then_some(now + HOLD);
-            if let Some(settings) = self.current.clone() {
+            if let Some(settings) = self.current {
                 self.apply(settings, interface, now);
             }
         } else if let Ip::Static(address) = self.parameters.ip {
             let settings = Settings {
                 address,
                 gateway: self.parameters.gateway,
-                name_servers: self.parameters.dns.into_iter().collect(),
+                name_servers: [self.parameters.dns, None, None],
                 origin: "static",
             };
             crate::println!("network: {settings}");
@@ -168,13 +164,16 @@ impl Addressing {
     }
 
     fn settings_of(&self, lease: &dhcpv4::Config<'_>) -> Settings {
+        let mut name_servers = [self.parameters.dns, None, None];
+        if self.parameters.dns.is_none() {
+            for (known, server) in name_servers.iter_mut().zip(&lease.dns_servers) {
+                *known = Some(*server);
+            }
+        }
         Settings {
             address: lease.address,
             gateway: self.parameters.gateway.or(lease.router),
-            name_servers: match self.parameters.dns {
-                Some(server) => core::iter::once(server).collect(),
-                None => lease.dns_servers.iter().copied().take(NAME_SERVERS).collect(),
-            },
+            name_servers,
             origin: "dhcp",
         }
     }

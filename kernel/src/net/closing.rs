@@ -90,7 +90,8 @@ impl Closing {
     /// Moves every socket on. Returns whether there is more for the network to do at once.
     pub(super) fn turn(&mut self, sockets: &mut Sockets, now: Instant) -> bool {
         let mut changed = false;
-        self.sockets.retain_mut(|entry| {
+        let mut index = 0;
+        while let Some(entry) = self.sockets.get_mut(index) {
             let expired = *entry.until.get_or_insert(now + entry.stage.duration()) <= now;
             let next = match entry.stage {
                 Stage::Datagrams => (!expired && sockets.udp(entry.socket).send_queue() > 0).then_some(entry.stage),
@@ -102,19 +103,17 @@ impl Closing {
                 }
             };
             match next {
-                Some(stage) if stage == entry.stage => true,
                 Some(stage) => {
-                    changed = true;
-                    entry.stage = stage;
-                    entry.until = Some(now + stage.duration());
-                    true
+                    if stage != entry.stage {
+                        changed = true;
+                        entry.stage = stage;
+                        entry.until = Some(now + stage.duration());
+                    }
+                    index += 1;
                 }
-                None => {
-                    sockets.remove(entry.socket);
-                    false
-                }
+                None => sockets.remove(self.sockets.swap_remove(index).socket),
             }
-        });
+        }
         if self.is_settled() {
             self.settled.wake();
         }

@@ -74,7 +74,9 @@ impl Deadlines {
     }
 
     fn close(&mut self, number: u32) {
-        self.entries.retain(|entry| entry.number != number);
+        if let Some(index) = self.entries.iter().position(|entry| entry.number == number) {
+            self.entries.swap_remove(index);
+        }
     }
 
     fn poll(&mut self, number: u32, context: &Context<'_>) -> bool {

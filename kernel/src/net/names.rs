@@ -60,8 +60,8 @@ impl Dns for Handle {
         let mut socket = self.bind(any, LARGEST_MESSAGE_BYTES * 4)?;
         let mut failure = Error::TimedOut;
         for patience in PATIENCE {
-            for server in &servers {
-                match self.ask(&mut socket, *server, query.clone(), patience).await {
+            for server in servers.into_iter().flatten() {
+                match self.ask(&mut socket, server, query.clone(), patience).await {
                     Ok(Answer::Address(address)) => return Ok(IpAddr::V4(address)),
                     Ok(Answer::Nothing) => return Err(Error::NameNotFound),
                     Ok(Answer::Unable) => {}

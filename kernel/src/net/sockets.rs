@@ -69,17 +69,16 @@ impl Sockets {
     }
 
     /// Adds one of the stack's own sockets, of which there are fewer than the first slots.
-    pub(super) fn add_own<T: AnySocket<'static>>(&mut self, socket: T) -> SocketHandle {
-        self.used_slots += 1;
+    pub(super) fn add_own(&mut self, socket: Socket<'static>) -> SocketHandle {
         self.slots += 1;
-        self.set.add(socket)
+        self.insert(socket)
     }
 
     /// Adds a socket.
     ///
     /// The set grows by pushing to a `Vec`, which would end the guest when memory is short, so a trial allocation of the
     /// size that the growth needs comes first; nothing else runs in between.
-    pub(super) fn add<T: AnySocket<'static>>(&mut self, socket: T) -> Result<SocketHandle, Error> {
+    fn add(&mut self, socket: Socket<'static>) -> Result<SocketHandle, Error> {
         if self.used_slots == self.slots {
             if self.slots == self.capacity {
                 let mut trial = Vec::<SocketStorage<'static>>::new();
@@ -88,8 +87,12 @@ impl Sockets {
             }
             self.slots += 1;
         }
+        Ok(self.insert(socket))
+    }
+
+    fn insert(&mut self, socket: Socket<'static>) -> SocketHandle {
         self.used_slots += 1;
-        Ok(self.set.add(socket))
+        self.set.add(socket)
     }
 
     /// Removes a socket and frees its buffers.
@@ -139,7 +142,7 @@ impl Sockets {
         // back the last part until the peer's delayed acknowledgement comes would cost 40 ms a message.
         socket.set_nagle_enabled(false);
         socket.set_timeout(Some(HANDSHAKE_TIMEOUT));
-        self.add(socket).inspect_err(|_| self.buffer_bytes -= bytes)
+        self.add(socket.upcast()).inspect_err(|_| self.buffer_bytes -= bytes)
     }
 
     /// Adds a UDP socket that is not bound.
@@ -148,7 +151,7 @@ impl Sockets {
         let bytes = receive.len() + transmit.len();
         let buffer = |bytes| udp::PacketBuffer::new(vec![udp::PacketMetadata::EMPTY; DATAGRAMS], bytes);
         let socket = udp::Socket::new(buffer(receive), buffer(transmit));
-        self.add(socket).inspect_err(|_| self.buffer_bytes -= bytes)
+        self.add(socket.upcast()).inspect_err(|_| self.buffer_bytes -= bytes)
     }
 
     /// True if a TCP socket uses the port.

@@ -220,7 +220,9 @@ impl UnconnectedUdp for UdpSocket {
 impl Drop for UdpSocket {
     fn drop(&mut self) {
         self.handle.with(|state| {
-            state.outboxes.retain(|outbox| outbox.socket != self.socket);
+            if let Some(index) = state.outboxes.iter().position(|outbox| outbox.socket == self.socket) {
+                state.outboxes.swap_remove(index);
+            }
             state.closing.finish_datagrams(self.socket);
             state.wake_poll_loop();
         });
