@@ -10,9 +10,7 @@ use xen_sys::event_channel::{
 };
 #[cfg(feature = "netfront")]
 use xen_sys::grant_table::{GNTTABOP_SETUP_TABLE, SetupTable};
-use xen_sys::sched::{
-    POLL_PORTS_MAX, Poll, SCHEDOP_POLL, SCHEDOP_SHUTDOWN, Shutdown, ShutdownReason,
-};
+use xen_sys::sched::{POLL_PORTS_MAX, Poll, SCHEDOP_POLL, SCHEDOP_SHUTDOWN, Shutdown, ShutdownReason};
 use xen_sys::shared_info::EVENT_WORDS;
 use xen_sys::types::{Domid, Gfn, Port};
 
