@@ -36,6 +36,8 @@ pub(super) struct State {
 }
 
 impl State {
+    // Built in place, the state would be moved to the heap field by field.
+    #[inline(never)]
     pub(super) fn new(interface: Interface, parameters: Parameters, random: Random) -> Self {
         let mut sockets = Sockets::new();
         let addressing = Addressing::new(parameters, &mut sockets);

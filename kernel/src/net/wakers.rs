@@ -17,6 +17,8 @@ impl Wakers {
 
     /// Wakes and forgets all.
     pub(super) fn wake(&mut self) {
-        self.0.drain(..).for_each(Waker::wake);
+        while let Some(waker) = self.0.pop() {
+            waker.wake();
+        }
     }
 }
