@@ -11,6 +11,7 @@ pub mod agent;
 pub mod apt;
 pub mod bed;
 pub mod broker;
+pub mod cable;
 pub mod cpio;
 pub mod dom0;
 pub mod elf;

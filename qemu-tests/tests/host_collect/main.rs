@@ -3,19 +3,17 @@
 //! The same task runs in a guest in the scenarios; here it runs without Xen, so that what it makes of faults can be tested
 //! often and quickly. The numbers that come out are compared with `qemu_tests::replay`'s own.
 
-mod cable;
-
 use std::future::pending;
 use std::io::Write;
 use std::net::{Ipv4Addr, SocketAddr, TcpListener};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
-use cable::Cable;
 use collect::{Parameters, Report};
 use host::{Host, HostNetwork};
 use kernel::{Memory, Networked, Stop, System};
 use qemu_tests::broker::Broker;
+use qemu_tests::cable::Cable;
 use qemu_tests::progress::Lines;
 use qemu_tests::replay::{Data, Figures, Message, Summaries, publish};
 use qemu_tests::setup::setup_host;

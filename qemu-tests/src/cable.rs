@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread;
 
 /// The cable's state.
-#[derive(Default)]
+#[derive(Debug, Default)]
 struct State {
     cut: bool,
     /// Both ends of every connection since the last cut.
@@ -16,14 +16,17 @@ struct State {
 }
 
 /// The cable. Its thread lives as long as the test's process.
-#[derive(Clone)]
+#[derive(Debug, Clone)]
 pub struct Cable {
     state: Arc<Mutex<State>>,
     end: SocketAddr,
 }
 
 impl Cable {
-    /// A whole cable to `server`.
+    /// A whole cable to `server`, with its end on the loopback interface.
+    ///
+    /// # Errors
+    /// The operating system has no port for it.
     pub fn to(server: SocketAddr) -> std::io::Result<Self> {
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?;
         let cable = Self { state: Arc::default(), end: listener.local_addr()? };
@@ -40,6 +43,7 @@ impl Cable {
     }
 
     /// The address that leads to the server.
+    #[must_use]
     pub fn end(&self) -> SocketAddr {
         self.end
     }

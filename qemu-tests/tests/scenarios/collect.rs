@@ -1,0 +1,168 @@
+//! The task `collect`: a guest of 4 MiB between two real brokers on the host, with real readings.
+//!
+//! What it makes of brokers that fall silent, of repeats and of nonsense is tested without Xen, in `host_collect`.
+
+use crate::echo::ADDRESS;
+use crate::reconnect::{attach, detach};
+use crate::support::{PATIENCE, ends_well, guest};
+use anyhow::Result;
+use collect::Report;
+use qemu_tests::broker::Broker;
+use qemu_tests::cable::Cable;
+use qemu_tests::harness::{Context, Scenario};
+use qemu_tests::replay::{Data, Figures, Message, Summaries, publish};
+use qemu_tests::{Guest, check};
+use std::net::{Ipv4Addr, SocketAddr};
+
+/// All of this module's.
+pub const SCENARIOS: &[Scenario] = &[
+    Scenario { name: "collect: five days of weather give the expected numbers", run: weather },
+    Scenario { name: "collect: nothing is lost or counted twice when both brokers go away", run: brokers },
+    Scenario { name: "collect: nothing is lost when the network card goes away", run: card },
+    Scenario { name: "collect: asked to end, it delivers what it has", run: asked },
+];
+
+/// Four windows a day.
+const WINDOW_S: i64 = 21_600;
+
+/// Two brokers, the cables from the guest to them, and what arrives in the cloud.
+struct Bench {
+    source: Broker,
+    source_cable: Cable,
+    cloud_cable: Cable,
+    summaries: Summaries,
+    // Ends on drop, after the subscription.
+    _cloud: Broker,
+}
+
+impl Bench {
+    fn new() -> Result<Self> {
+        let source = Broker::start("collect-source")?;
+        let cloud = Broker::start("collect-cloud")?;
+        Ok(Self {
+            source_cable: Cable::to(address(&source))?,
+            cloud_cable: Cable::to(address(&cloud))?,
+            summaries: Summaries::subscribe(address(&cloud), "summaries/#")?,
+            source,
+            _cloud: cloud,
+        })
+    }
+
+    /// A guest that is subscribed.
+    fn start(&self, context: &Context<'_>) -> Result<Guest> {
+        let [source, cloud] = [&self.source_cable, &self.cloud_cable].map(|cable| cable.end().port());
+        let parameters = format!(
+            "ip={ADDRESS}/24 gateway=10.0.2.2 source=10.0.2.2:{source} cloud=10.0.2.2:{cloud} topics=sensors/+ \
+             end={} window_s={WINDOW_S} client=guest",
+            end().topic
+        );
+        let mut spec = guest(context, "collect", &parameters)?;
+        spec.vif = true;
+        let mut guest = context.bed.create(&spec)?;
+        if !self.source.wait_log("Sending SUBACK to guest", PATIENCE) {
+            return Err(guest.complaint("it did not subscribe"));
+        }
+        guest.wait_for("collect: connected to the cloud broker", PATIENCE)?;
+        Ok(guest)
+    }
+
+    fn publish(&self, messages: &[Message]) -> Result<()> {
+        publish(address(&self.source), messages, |_, _| {})
+    }
+
+    /// Ends the run and checks that everything of the slice is in the summaries and in the report, exactly once.
+    fn finish(&self, mut guest: Guest, data: &Data) -> Result<Report> {
+        self.publish(&[end()])?;
+        let report: Report = ends_well(&mut guest)?;
+        let expected = data.expected(WINDOW_S);
+        let received = self.summaries.collect(expected.windows.len(), PATIENCE)?;
+        let mut differences = expected.compare(&received);
+        for sensor in &report.sensors {
+            let found = Figures {
+                count: sensor.count,
+                minimum: sensor.minimum,
+                maximum: sensor.maximum,
+                mean: sensor.mean,
+                variance: sensor.variance,
+            };
+            differences.extend(expected.compare_sensor(&sensor.name, &found));
+        }
+        let differences: Vec<_> = differences.iter().take(5).map(ToString::to_string).collect();
+        check!(differences.is_empty(), "{}", differences.join("\n"));
+        let windows = expected.windows.len() as u64;
+        let counts = (report.readings, report.windows, report.published, report.dropped, report.sensors.len());
+        check!(counts == (expected.readings, windows, windows, 0, expected.sensors.len()), "{report:?}");
+        check!((report.late, report.malformed, report.over_limit, report.not_numeric) == (0, 0, 0, 0), "{report:?}");
+        Ok(report)
+    }
+}
+
+fn address(broker: &Broker) -> SocketAddr {
+    (Ipv4Addr::LOCALHOST, broker.port()).into()
+}
+
+/// The message that ends a run.
+fn end() -> Message {
+    Message { topic: "sensors/end".to_owned(), payload: String::new(), readings: 0, time_s: 0 }
+}
+
+fn weather(context: &Context<'_>) -> Result<()> {
+    let bench = Bench::new()?;
+    let guest = bench.start(context)?;
+    let data = Data::committed();
+    bench.publish(&data.messages())?;
+    let report = bench.finish(guest, &data)?;
+    let reconnects = (report.source_reconnects, report.cloud_reconnects, report.duplicates);
+    check!(reconnects == (0, 0, 0), "{report:?}");
+    Ok(())
+}
+
+fn brokers(context: &Context<'_>) -> Result<()> {
+    let bench = Bench::new()?;
+    let mut guest = bench.start(context)?;
+    let data = Data::committed();
+    let messages = data.messages();
+    let (before, after) = messages.split_at(120);
+    bench.publish(before)?;
+    bench.cloud_cable.cut();
+    guest.wait_for("collect: cloud broker", PATIENCE)?;
+    bench.source_cable.cut();
+    guest.wait_for("collect: source broker", PATIENCE)?;
+    bench.publish(after)?;
+    bench.cloud_cable.mend();
+    bench.source_cable.mend();
+    let report = bench.finish(guest, &data)?;
+    check!((report.source_reconnects, report.cloud_reconnects) == (1, 1), "{report:?}");
+    Ok(())
+}
+
+fn card(context: &Context<'_>) -> Result<()> {
+    let bench = Bench::new()?;
+    let guest = bench.start(context)?;
+    let data = Data::committed();
+    let messages = data.messages();
+    let (before, after) = messages.split_at(240);
+    bench.publish(before)?;
+    detach(context, &guest, 0)?;
+    bench.publish(after)?;
+    attach(context, &guest)?;
+    bench.finish(guest, &data)?;
+    Ok(())
+}
+
+fn asked(context: &Context<'_>) -> Result<()> {
+    let bench = Bench::new()?;
+    let mut guest = bench.start(context)?;
+    bench.publish(&Data::committed().messages()[..3])?;
+    check!(
+        bench.source.wait_log("Received PUBACK from guest (Mid: 3", PATIENCE),
+        "the guest did not take three messages"
+    );
+    guest.shutdown()?;
+    let report: Report = ends_well(&mut guest)?;
+    let sensors = report.sensors.len() as u64;
+    check!((report.windows, report.published, report.dropped) == (sensors, sensors, 0), "{report:?}");
+    let received = bench.summaries.collect(report.sensors.len(), PATIENCE)?;
+    check!(received.len() == report.sensors.len(), "{} summaries of {sensors}", received.len());
+    Ok(())
+}
