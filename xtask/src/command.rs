@@ -7,6 +7,7 @@ use clap::{Parser, Subcommand};
 
 use crate::terminal::{self, Style};
 
+mod bench;
 mod boot;
 mod build_image;
 mod demo;
@@ -33,6 +34,7 @@ enum Command {
     Demo(demo::Arguments),
     Test(test::Arguments),
     Size(size::Arguments),
+    Bench(bench::Arguments),
     Setup(setup::Arguments),
 }
 
@@ -46,6 +48,7 @@ pub fn run() -> ExitCode {
         Command::Demo(arguments) => demo::run(&arguments),
         Command::Test(arguments) => test::run(&arguments),
         Command::Size(arguments) => size::run(&arguments),
+        Command::Bench(arguments) => bench::run(&arguments),
         Command::Setup(arguments) => setup::run(&arguments),
     };
     verdict(result)
