@@ -32,8 +32,9 @@ impl Backlog {
     /// Sorts out what became of the sockets, and sees to it that one listens. Returns false if none does.
     fn refresh(&mut self, sockets: &mut Sockets) -> bool {
         let mut listens = false;
-        self.sockets.retain(|handle| {
-            let socket = sockets.tcp(*handle);
+        let mut index = 0;
+        while let Some(handle) = self.sockets.get(index).copied() {
+            let socket = sockets.tcp(handle);
             let keep = match socket.state() {
                 // A second one comes about when a peer takes its SYN back.
                 tcp::State::Listen => !core::mem::replace(&mut listens, true),
@@ -45,11 +46,13 @@ impl Backlog {
                     true
                 }
             };
-            if !keep {
-                sockets.remove(*handle);
+            if keep {
+                index += 1;
+            } else {
+                sockets.remove(handle);
+                self.sockets.remove(index);
             }
-            keep
-        });
+        }
         if !listens && self.sockets.len() < self.limit && self.add(sockets).is_ok() {
             listens = true;
         }
