@@ -88,10 +88,14 @@ fn modules() -> io::Result<()> {
 }
 
 /// The bridge with dom0's own interface on it. Without a forward delay a guest's first packet passes at once.
+///
+/// What is for a guest that is away stays on the bridge: QEMU's user network takes every TCP segment for its own, whatever its
+/// destination, and would reset the connections of a guest whose card is about to come back.
 fn network() -> io::Result<()> {
     let script = format!(
         "ip link set lo up && ip link add {BRIDGE} type bridge && echo 0 >/sys/class/net/{BRIDGE}/bridge/forward_delay && \
          ip addr add {DOM0_ADDRESS}/24 dev {BRIDGE} && ip link set eth0 up && ip link set eth0 master {BRIDGE} && ip link set {BRIDGE} up && \
+         echo 0 >/sys/class/net/eth0/brport/unicast_flood && \
          ip route add default via 10.0.2.2"
     );
     // Opens the kernel's ICMP socket to root, for the ping client.

@@ -84,7 +84,11 @@ fn stream_into(wanted: &Stream, result: &mut TcpStreamResult) -> io::Result<()> 
             let _ = connection.shutdown(Shutdown::Both);
         }
         let sent = sender.join().unwrap_or_else(|_| Err(io::Error::other("the sender panicked")));
-        received.and(sent)
+        // A reset is reported to one direction only, and looks like an ordinary end to the other.
+        match (received, sent) {
+            (Err(received), Err(sent)) => Err(io::Error::other(format!("{received}; {sent}"))),
+            (received, sent) => received.and(sent),
+        }
     })
 }
 
