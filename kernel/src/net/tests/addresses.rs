@@ -149,7 +149,7 @@ fn world(parameters: Parameters, server: &Rc<RefCell<Server>>) -> World {
 fn routes(handle: &Handle) -> (Option<Ipv4Addr>, usize, bool) {
     handle.with(|state| {
         let own = state.addressing.address().map(|own| own.address());
-        let name_servers = state.addressing.name_servers().map_or(0, |servers| servers.len());
+        let name_servers = state.addressing.name_servers().map_or(0, |servers| servers.iter().flatten().count());
         (own, name_servers, state.addressing.has_gateway())
     })
 }
