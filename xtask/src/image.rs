@@ -27,6 +27,8 @@ const RUSTFLAGS: &[&str] = &[
     // not the place: the trap handler names the address on the console, and xtask the line, from the ELF file.
     "-Zunstable-options",
     "-Cpanic=immediate-abort",
+    // Comparisons instead of tables of addresses, eight bytes each: 1 % of echo.
+    "-Cjump-tables=no",
     // Each panic keeps an address of its own, instead of sharing one with all others of its function: 3 % of echo.
     "-Cllvm-args=-enable-tail-merge=false",
 ];
