@@ -116,14 +116,15 @@ where
         || {
             events.dispatch();
             console::dispatch();
-            TIME.next_wake_ns();
+            TIME.next_wake_ns()
         },
-        || sleep(&events),
+        |until_ns| sleep(&events, until_ns),
     )
 }
 
-/// Waits for an event or the next timer. Events which came before are still pending, so none is missed.
-fn sleep(events: &Events<Xen>) {
+/// Waits for an event or the time of the next timer. Events which came before are still pending, and a time that has passed
+/// ends the wait at once, so none is missed.
+fn sleep(events: &Events<Xen>, until_ns: Option<u64>) {
     let mut ports = [Port(0); POLL_PORTS_MAX];
     let mut count = events.ports(&mut ports[1..]);
     let ports = match console::port() {
@@ -134,7 +135,7 @@ fn sleep(events: &Events<Xen>) {
         }
         None => &ports[1..=count],
     };
-    real::poll(ports, TIME.next_wake_ns());
+    real::poll(ports, until_ns);
 }
 
 /// Starts a future of its own.
@@ -166,9 +167,11 @@ impl Platform {
         network::start(self, spawner, words.read().map_err(|error| error.to_string())?).await?;
         #[cfg(not(feature = "netfront"))]
         let _ = spawner;
+        // Read in any case: keys of the task are not unknown because a program's parameters win over them.
+        let typed = words.read();
         let parameters = match self.toolstack.parameters().await? {
             Some(parameters) => parameters,
-            None => words.read().map_err(|error| error.to_string())?,
+            None => typed.map_err(|error| error.to_string())?,
         };
         words.finish().map_err(|error| error.to_string())?;
         println!("task: started {} us after the guest", (arch::now_ns() - self.entered_ns) / 1000);

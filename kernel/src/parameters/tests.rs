@@ -61,6 +61,13 @@ fn an_unknown_key_is_named_with_the_keys_there_are() {
 }
 
 #[test]
+fn keys_of_a_reader_that_failed_are_known() {
+    let mut parameters = Parameters::parse("gain=much mode=safe").unwrap();
+    assert!(parameters.read::<Task>().is_err());
+    parameters.finish().unwrap();
+}
+
+#[test]
 fn a_missing_key_is_named() {
     assert_eq!(message("gain=1"), "parameter \"port\" is missing: add port=...");
 }
