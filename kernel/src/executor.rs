@@ -20,21 +20,22 @@ fn pender(_context: *mut ()) {
 
 /// Runs tasks for ever. `spawn` starts the first ones.
 ///
-/// `dispatch` turns events and due timers into wake-ups; `sleep` waits until there may be some. `sleep` is only called
-/// when no task is ready, after a `dispatch` that made none ready.
+/// `dispatch` turns events and due timers into wake-ups and says when the next timer is due; `sleep` waits for that time or
+/// an event. `sleep` is only called when no task is ready, after a `dispatch` that made none ready. It must not look at the
+/// timers itself: one that it found due would wake a task that then waits for the sleep's end.
 ///
 /// # Panics
 /// When called twice.
-pub fn run(spawn: impl FnOnce(Spawner), mut dispatch: impl FnMut(), mut sleep: impl FnMut()) -> ! {
+pub fn run<T>(spawn: impl FnOnce(Spawner), mut dispatch: impl FnMut() -> T, mut sleep: impl FnMut(T)) -> ! {
     static EXECUTOR: StaticCell<raw::Executor> = StaticCell::new();
     let executor: &'static raw::Executor = EXECUTOR.init(raw::Executor::new(core::ptr::null_mut()));
     spawn(executor.spawner());
     loop {
         // SAFETY: the executor lives for ever, and this loop, on the guest's only thread, is the only caller.
         unsafe { executor.poll() };
-        dispatch();
+        let next = dispatch();
         if !READY.swap(false, Ordering::Relaxed) {
-            sleep();
+            sleep(next);
         }
     }
 }

@@ -12,6 +12,7 @@ use core::task::{Poll, Waker};
 use xen_sys::io::console::ConsoleInterface;
 use xen_sys::types::Port;
 
+use crate::arch;
 use crate::boot::SharedRing;
 use crate::hypervisor::Hypervisor;
 use crate::real::{self, Xen};
@@ -25,6 +26,12 @@ static CONSOLE: SingleCpu<Cell<Option<Ring>>> = SingleCpu::new(Cell::new(None));
 
 /// Who waits for input.
 static READER: SingleCpu<RefCell<Option<Waker>>> = SingleCpu::new(RefCell::new(None));
+
+/// Nobody has read the console for [`PATIENCE_NS`]; what does not fit is lost.
+static DEAF: SingleCpu<Cell<bool>> = SingleCpu::new(Cell::new(false));
+
+/// How long a writer waits for a console that nobody seems to read: text must not keep the guest from working or ending.
+const PATIENCE_NS: u64 = 5_000_000_000;
 
 /// An event came while the writer waited for room; it may have been for the reader.
 static MISSED: SingleCpu<Cell<bool>> = SingleCpu::new(Cell::new(false));
@@ -51,10 +58,11 @@ pub(crate) fn open(ring: SharedRing) {
     kernel::console::attach(&PvConsole);
 }
 
-/// Waits until all that was written has been taken.
+/// Waits until all that was written has been taken, or nobody takes it.
 pub(crate) fn flush() {
     if let Some(ring) = CONSOLE.get().get() {
-        ring.wait_for_room(OUTPUT_BYTES);
+        // That nobody takes it cannot be said anywhere.
+        let _ = ring.wait_for_room(OUTPUT_BYTES);
     }
 }
 
@@ -89,7 +97,7 @@ pub(crate) async fn read(destination: &mut [u8]) -> usize {
 impl Ring {
     fn write(&self, mut bytes: &[u8]) {
         while !bytes.is_empty() {
-            let room = self.wait_for_room(1);
+            let Some(room) = self.wait_for_room(1) else { return };
             let produced = self.page.read::<u32>(offset_of!(ConsoleInterface, out_prod));
             let start = produced % OUTPUT_BYTES;
             // Up to the end of what is free, and up to the ring's end.
@@ -132,18 +140,24 @@ impl Ring {
         OUTPUT_BYTES.saturating_sub(produced.wrapping_sub(consumed))
     }
 
-    /// Sleeps until there is room for `least` bytes, and returns how much there is.
-    fn wait_for_room(&self, least: u32) -> u32 {
+    /// Sleeps until there is room for `least` bytes, and returns how much there is; `None` when nobody reads the console.
+    /// After that no time is lost to it until there is room again.
+    fn wait_for_room(&self, least: u32) -> Option<u32> {
+        let until_ns = if DEAF.get().get() { 0 } else { arch::now_ns() + PATIENCE_NS };
         loop {
             let room = self.room();
             if room >= least {
-                return room;
+                DEAF.get().set(false);
+                return Some(room);
             }
             // Cleared before the second look, so that an event which comes after that look ends the sleep.
             if Xen.take_pending(self.port) {
                 MISSED.get().set(true);
+            } else if arch::now_ns() >= until_ns {
+                DEAF.get().set(true);
+                return None;
             } else {
-                real::poll(&[self.port], None);
+                real::poll(&[self.port], Some(until_ns));
             }
         }
     }

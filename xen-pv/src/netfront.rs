@@ -143,9 +143,13 @@ impl<H: Hypervisor> Queues<H> {
     }
 
     /// Arranges the wake-up that the stack waits for; true when there is work already.
-    fn sleep(&mut self, waker: &Waker) -> Result<bool, Broken> {
+    fn sleep(&mut self, waker: &Waker, counters: &mut Counters) -> Result<bool, Broken> {
         // Without room to answer, frames stay in the ring: only room is waited for.
         let (check, channel) = if self.tx.starved {
+            // Room that came back meanwhile would not be announced again.
+            if self.tx.has_room(counters)? {
+                return Ok(true);
+            }
             (self.tx.final_check()?, self.tx_channel())
         } else {
             (self.rx.final_check()?, &self.channel)
@@ -289,7 +293,7 @@ impl<H: Hypervisor> NetworkDevice for Device<H> {
             queues.tx.reclaim(counters)?;
             queues.publish();
             queues.count_events(counters);
-            queues.sleep(&waker)
+            queues.sleep(&waker, counters)
         });
         if more == Some(true) {
             waker.wake();

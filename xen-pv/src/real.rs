@@ -75,8 +75,8 @@ pub(crate) fn poll(ports: &[Port], until_ns: Option<u64>) {
     let mut argument = Poll {
         ports: ports.as_ptr().expose_provenance() as u64,
         nr_ports: ports.len() as u32,
-        // Zero would mean for ever.
-        timeout_ns: until_ns.map_or(0, |until_ns| until_ns.max(1)),
+        // Zero would mean for ever, and to Xen times are signed.
+        timeout_ns: until_ns.map_or(0, |until_ns| until_ns.clamp(1, i64::MAX as u64)),
     };
     // A port that is not open makes the call fail at once: the caller finds nothing pending and looks again.
     let _ = operation(number::SCHED_OP, SCHEDOP_POLL, &mut argument);

@@ -61,13 +61,13 @@ global_asm!(
 
 unsafe extern "C" {
     /// The page that the linker script sets aside for Xen's shared info.
-    static __shared_info: [u8; PAGE_SIZE];
+    static mut __shared_info: [u8; PAGE_SIZE];
 }
 
 /// Where Xen's shared info page is mapped.
 pub(crate) fn shared_info() -> NonNull<SharedInfo> {
     // SAFETY: the address of a static is not null.
-    unsafe { NonNull::new_unchecked((&raw const __shared_info).cast_mut()).cast() }
+    unsafe { NonNull::new_unchecked(&raw mut __shared_info).cast() }
 }
 
 /// The first Rust code. Runs once, on the image's stack, with Xen's initial page tables.
@@ -80,11 +80,16 @@ extern "C" fn start(start_info: &'static StartInfo) -> ! {
     crate::console::open(ring(start_info.console.mfn, start_info.console.evtchn));
     // SAFETY: the start info is Xen's, nothing is allocated yet, and this is the only call.
     let free = unsafe { memory::take_over(start_info) };
+    let given_bytes = start_info.nr_pages as usize * PAGE_SIZE;
+    let total_bytes = given_bytes.min(memory::REACH_BYTES);
+    if total_bytes < given_bytes {
+        kernel::println!("warning: memory above {} MiB is not used", total_bytes >> 20);
+    }
     let command_line = start_info.cmd_line.split(|byte| *byte == 0).next().unwrap_or_default();
     crate::boot::start(BootInfo {
         entered_ns,
         command_line,
-        total_bytes: start_info.nr_pages as usize * PAGE_SIZE,
+        total_bytes,
         free,
         xenstore: ring(start_info.store_mfn, start_info.store_evtchn),
     })

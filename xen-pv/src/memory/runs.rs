@@ -47,6 +47,7 @@ pub(crate) unsafe fn initialise(free: Range<usize>, image_bytes: usize, total_by
     // SAFETY: the caller vouches for the range.
     unsafe { FREE.get().borrow_mut().init(bottom, free.len()) };
     SIZES.get().set(Sizes { total_bytes, image_bytes, runs_start: free.start, ..SIZES.get().get() });
+    set_tables_aside();
 }
 
 /// A run of pages, not zeroed, or `None` when there is none as long.
@@ -101,6 +102,19 @@ fn find_run(size_bytes: usize) -> Option<NonNull<u8>> {
         let more = arch::memory::map_more()?;
         // SAFETY: the memory follows that handed over before, is mapped, writable and unused.
         unsafe { FREE.get().borrow_mut().extend(more) };
+        set_tables_aside();
+    }
+}
+
+/// Keeps page tables in stock, out of memory that was just mapped: when memory runs out, it is too late to ask for one.
+fn set_tables_aside() {
+    let size_bytes = arch::memory::tables_wanted();
+    if let Some(layout) = layout(size_bytes).filter(|layout| layout.size() > 0)
+        && let Ok(run) = FREE.get().borrow_mut().allocate_first_fit(layout)
+    {
+        arch::memory::add_tables(run, size_bytes);
+        let sizes = SIZES.get().get();
+        SIZES.get().set(Sizes { pages_bytes: sizes.pages_bytes + size_bytes, ..sizes });
     }
 }
 

@@ -173,7 +173,12 @@ impl<H: Hypervisor> Driver<H> {
         match outcome {
             Ok(next) => next,
             // Says nothing about the card: what works goes on, and the watches report once the store is back.
-            Err(Error::Store(ErrorKind::Disconnected, _)) => None,
+            Err(Error::Store(kind, _))
+                if kind == ErrorKind::Disconnected
+                    || session.as_ref().is_some_and(|session| session.ours == Ours::Connected) =>
+            {
+                None
+            }
             Err(error) => {
                 // The card stays out of use until something changes. What was written here before it failed is no such
                 // change, so its events are waited for and forgotten.

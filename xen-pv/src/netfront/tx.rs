@@ -67,9 +67,9 @@ impl Transmitter {
         self.ring.responses()?;
         while let Some((_, response)) = self.ring.take() {
             self.consumed += 1;
-            // Answers a slot of extra information, which has no place of its own.
+            // Answers a slot of extra information, of which we send none.
             if response.status == RSP_NULL {
-                continue;
+                return Err(Broken);
             }
             match self.in_flight.get_mut(usize::from(response.id)) {
                 Some(in_flight) if *in_flight => *in_flight = false,

@@ -11,6 +11,7 @@
 
 use core::cell::{Cell, RefCell};
 use core::future::poll_fn;
+use core::pin::pin;
 use core::task::{Poll, Waker};
 
 use alloc::rc::Rc;
@@ -61,14 +62,21 @@ impl Toolstack {
     pub(crate) async fn start(&self, spawner: Spawner) {
         let store = self.store.clone();
         spawn(spawner, async move { store.run().await });
-        let watch = self.store.watch("control/shutdown").await;
+        let mut watch = pin!(self.store.watch("control/shutdown"));
+        let watch = match with_timeout(PATIENCE, watch.as_mut()).await {
+            Ok(watch) => watch,
+            Err(_) => {
+                println!("xenstore does not answer; waiting for it");
+                watch.await
+            }
+        };
         self.requests.answered_ns.set(arch::now_ns());
         let toolstack = self.clone();
         spawn(spawner, async move {
             let Ok(watch) = watch else { return println!("warning: xl shutdown and xl reboot will not be heard") };
             loop {
                 watch.changed().await;
-                // An error is one of a store that will not be heard from again.
+                // Without a request there is no node, which is an error that says nothing new.
                 let _ = toolstack.take_request().await;
             }
         });
@@ -85,11 +93,11 @@ impl Toolstack {
                 return Ok(());
             }
         };
-        self.store.write("control/shutdown", b"").await?;
         println!("asked to {}", if stop == Stop::Reboot { "reboot" } else { "power off" });
         self.requests.stop.set(Some(stop));
         self.requests.waiting.borrow_mut().drain(..).for_each(Waker::wake);
-        Ok(())
+        // That it was taken; one that cannot be told obeys all the same.
+        self.store.write("control/shutdown", b"").await.map(|_| ())
     }
 
     /// The parameters that a program left, if there are any.

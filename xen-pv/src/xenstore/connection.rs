@@ -250,10 +250,14 @@ impl Connection {
             }
         }
         // We have read the bytes before the store sees the index that frees their places.
-        fence(Ordering::SeqCst);
+        fence(Ordering::Release);
         self.page.write(offset_of!(DomainInterface, rsp_cons), self.rsp_cons);
-        // A store that found the ring full waits to be told of the room.
-        Ok(available == RING_SIZE)
+        // A store that found the ring full waits to be told of the room. It may have filled the ring since we looked: the
+        // new index is visible before the second look, so that one side sees what the other did.
+        fence(Ordering::SeqCst);
+        let rsp_prod: u32 = self.page.read(offset_of!(DomainInterface, rsp_prod));
+        let start = self.rsp_cons.wrapping_sub(available as u32);
+        Ok(rsp_prod.wrapping_sub(start) as usize >= RING_SIZE)
     }
 
     /// Bytes still missing of the header, or of the message once its header is there.

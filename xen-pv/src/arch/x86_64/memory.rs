@@ -9,12 +9,13 @@
 
 use core::cell::RefCell;
 use core::ops::Range;
+use core::ptr::NonNull;
 
 use xen_sys::arch::{MMU_NORMAL_PT_UPDATE, MmuUpdate, StartInfo, Translation, mmu_update, update_va_mapping};
 use xen_sys::types::{Mfn, Pfn};
 
 use crate::hypervisor::Error;
-use crate::memory::{PAGE_SIZE, allocate_run};
+use crate::memory::PAGE_SIZE;
 use crate::single_cpu::SingleCpu;
 
 const PRESENT: u64 = 1 << 0;
@@ -39,7 +40,7 @@ const ENTRIES: usize = 512;
 const CHUNK_BYTES: usize = ENTRIES * PAGE_SIZE;
 
 /// What the one second-level table maps that the domain builder makes; memory beyond stays unused.
-const REACH_BYTES: usize = ENTRIES * CHUNK_BYTES;
+pub(super) const REACH_BYTES: usize = ENTRIES * CHUNK_BYTES;
 
 unsafe extern "C" {
     static __text_end: [u8; 0];
@@ -99,7 +100,7 @@ pub(super) unsafe fn take_over(start_info: &'static StartInfo) -> Range<usize> {
     // Behind the tables lies the boot stack's one page, which is no longer in use, but small.
     let first_table = Pfn(boot_tables.end.0 + 1);
     let last_mapped = (mapped_chunks * ENTRIES).min(pages);
-    // Tables for all memory, as far as half of what is mapped now can hold them; `map_more` finds room for the rest.
+    // Tables for all memory, as far as half of what is mapped now can hold them; `add_tables` brings the rest.
     let reserved = pages.div_ceil(ENTRIES).clamp(mapped_chunks, mapped_chunks.max((last_mapped - first_table.0) / 2));
     let tables = first_table..Pfn(first_table.0 + reserved);
     let free = tables.end.0 * PAGE_SIZE..last_mapped * PAGE_SIZE;
@@ -139,21 +140,40 @@ pub(crate) fn map_more() -> Option<usize> {
     if start >= end {
         return None;
     }
-    // When the tables set aside are used up, an ordinary page serves.
-    let table = if space.tables.is_empty() {
-        page(allocate_run(PAGE_SIZE)?.addr().get())
-    } else {
-        let next = space.tables.start;
-        space.tables.start.0 += 1;
-        next
-    };
+    if space.tables.is_empty() {
+        return None;
+    }
+    let table = space.tables.start;
+    space.tables.start.0 += 1;
     let chunk = start / CHUNK_BYTES;
     // SAFETY: the table is a free page, mapped writable.
     unsafe { space.fill(table, chunk) };
     // SAFETY: the chunk was not mapped before.
-    unsafe { space.install(table, chunk) }.ok()?;
+    if unsafe { space.install(table, chunk) }.is_err() {
+        // Xen refuses this memory; asking again would only cost another table.
+        space.p2m = &space.p2m[..start / PAGE_SIZE];
+        return None;
+    }
     space.mapped_end += CHUNK_BYTES;
     Some(space.mapped_end.min(end) - start)
+}
+
+/// How many bytes of page tables the next call of [`map_more`] lacks, 0 if none.
+pub(crate) fn tables_wanted() -> usize {
+    /// Few at a time cost little; many at a time leave long runs between them.
+    const AT_ONCE: usize = 64;
+    SPACE.get().borrow().as_ref().map_or(0, |space| {
+        let unmapped = (space.p2m.len() * PAGE_SIZE).saturating_sub(space.mapped_end);
+        if space.tables.is_empty() { unmapped.div_ceil(CHUNK_BYTES).min(AT_ONCE) * PAGE_SIZE } else { 0 }
+    })
+}
+
+/// Sets pages aside for page tables: as many as [`tables_wanted`] said, from `address` on, for good.
+pub(crate) fn add_tables(address: NonNull<u8>, size_bytes: usize) {
+    if let Some(space) = SPACE.get().borrow_mut().as_mut() {
+        let first = page(address.addr().get());
+        space.tables = first..Pfn(first.0 + size_bytes / PAGE_SIZE);
+    }
 }
 
 /// The machine frame of a page.

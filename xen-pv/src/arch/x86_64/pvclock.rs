@@ -3,12 +3,24 @@
 //! Source: `xen/include/public/xen.h`, `vcpu_time_info`.
 
 use core::arch::x86_64::_rdtsc;
+use core::cell::Cell;
 use core::sync::atomic::{Ordering, compiler_fence};
 
 use xen_sys::shared_info::VcpuTimeInfo;
 
-/// Nanoseconds since the host's boot.
+use crate::single_cpu::SingleCpu;
+
+/// The latest time that was given out.
+static LATEST_NS: SingleCpu<Cell<u64>> = SingleCpu::new(Cell::new(0));
+
+/// Nanoseconds since the host's boot. Never goes backwards, even if the virtual CPU moves between CPUs that differ a little.
 pub(crate) fn now_ns() -> u64 {
+    let now_ns = read_ns().max(LATEST_NS.get().get());
+    LATEST_NS.get().set(now_ns);
+    now_ns
+}
+
+fn read_ns() -> u64 {
     let shared = super::shared_info();
     // SAFETY: the field lies within the shared info page, which is mapped for the guest's whole life.
     let time = unsafe { &raw const (*shared.as_ptr()).vcpu_info[0].time };
@@ -23,7 +35,7 @@ pub(crate) fn now_ns() -> u64 {
         // SAFETY: as above.
         let after = unsafe { (&raw const (*time).version).read_volatile() };
         if before == after && before & 1 == 0 {
-            return info.system_time_ns.wrapping_add(scale(tsc.wrapping_sub(info.tsc_timestamp), &info));
+            return info.system_time_ns.wrapping_add(scale(tsc.saturating_sub(info.tsc_timestamp), &info));
         }
     }
 }

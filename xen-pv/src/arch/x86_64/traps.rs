@@ -138,11 +138,10 @@ pub(super) fn install() {
 }
 
 extern "C" fn report(frame: &Frame) -> ! {
-    let address = match frame.vector {
-        // SAFETY: the field lies within the shared info page, which is mapped for the guest's whole life.
-        PAGE_FAULT => Some(unsafe { (&raw const (*super::shared_info().as_ptr()).vcpu_info[0].arch.cr2).read() }),
-        _ => None,
-    };
+    let shared = super::shared_info().as_ptr();
+    // SAFETY: the field lies within the shared info page, which is mapped for the guest's whole life.
+    let cr2 = unsafe { (&raw const (*shared).vcpu_info[0].arch.cr2).read_volatile() };
+    let address = (frame.vector == PAGE_FAULT).then_some(cr2);
     if frame.vector == INVALID_OPCODE && stopped_at_ud2(frame.rip) {
         crash::panicked(frame.rip as usize, frame);
     }
