@@ -50,7 +50,9 @@ impl fmt::Display for Line {
                     None => f.write_str(message),
                 }
             }
-            Line::Undecoded { bytes, text } if text.is_empty() => write!(f, "(a log frame of {bytes} bytes, not decoded)"),
+            Line::Undecoded { bytes, text } if text.is_empty() => {
+                write!(f, "(a log frame of {bytes} bytes, not decoded)")
+            }
             Line::Undecoded { bytes, text } => write!(f, "(a log frame of {bytes} bytes, not decoded) {text}"),
         }
     }
@@ -146,9 +148,7 @@ mod tests {
 
     /// Log strings as an ELF file would give them: number 1 takes a byte, 2 is a warning, 3 comes from println.
     fn stream() -> LogStream {
-        let entry = |tag: &str, string: &str| {
-            serde_json::json!({"string": {"tag": tag, "string": string}, "raw_symbol": "none"})
-        };
+        let entry = |tag: &str, string: &str| serde_json::json!({"string": {"tag": tag, "string": string}, "raw_symbol": "none"});
         let table = serde_json::json!({
             "timestamp": entry("Timestamp", "{=u8:us}"),
             "entries": {
