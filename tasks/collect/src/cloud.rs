@@ -5,7 +5,6 @@
 //! number. The broker need not keep a session for that, so every connection starts clean: the outbox is the session.
 
 use alloc::vec;
-use core::future::Future;
 
 use embassy_futures::select::{Either, select};
 use embassy_time::{Duration, Timer};
@@ -23,10 +22,15 @@ const RECEIVE_BYTES: usize = 1024;
 /// How long delivery may take once the platform has asked to stop: a guest is dropped after 10 s, a process after 5 s.
 const STOPPED: Duration = Duration::from_secs(3);
 
+/// How long the end of a session may take.
+const FAREWELL: Duration = Duration::from_secs(1);
+
 /// Delivers summaries until the input has ended and all are delivered, or the time for it is over.
 pub(crate) async fn run<S: Networked>(settings: &Settings, collector: &Collector, system: &S) {
     let limit = async {
         let wait = match collector.ended().await {
+            // Only a farewell is left to be said, if there is a connection.
+            _ if collector.is_delivered() => FAREWELL,
             End::Complete => settings.drain,
             End::Stopped => settings.drain.min(STOPPED),
         };
@@ -39,34 +43,17 @@ async fn deliver<S: Networked>(settings: &Settings, collector: &Collector, syste
     let mut link = Link::new("cloud", &settings.cloud, settings.keepalive_s, system);
     let mut input = vec![0; RECEIVE_BYTES];
     loop {
-        let connect = link.connect(&settings.cloud_client, true, 0, &mut input);
-        let fault = match until_delivered(collector, connect).await {
-            Some(Ok(mut connection)) => {
+        let fault = match link.connect(&settings.cloud_client, true, 0, &mut input).await {
+            Ok(mut connection) => {
                 collector.cloud_connected(link.again());
                 match serve(collector, &mut connection).await {
                     Ok(()) => return connection.close().await,
                     Err(fault) => fault,
                 }
             }
-            Some(Err(fault)) => fault,
-            None => return,
+            Err(fault) => fault,
         };
-        if until_delivered(collector, link.pause(fault)).await.is_none() {
-            return;
-        }
-    }
-}
-
-/// Awaits `step`, or gives `None` as soon as there is nothing left to deliver and nothing will come.
-async fn until_delivered<T>(collector: &Collector, step: impl Future<Output = T>) -> Option<T> {
-    let delivered = async {
-        while !collector.is_delivered() {
-            collector.news().await;
-        }
-    };
-    match select(step, delivered).await {
-        Either::First(output) => Some(output),
-        Either::Second(()) => None,
+        link.pause(fault).await;
     }
 }
 

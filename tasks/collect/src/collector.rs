@@ -51,7 +51,7 @@ struct State {
     counts: Report,
     run: Run,
     summaries: String,
-    enough: Option<u64>,
+    enough: Option<u32>,
     ended: bool,
 }
 
@@ -59,7 +59,7 @@ impl Collector {
     pub(crate) fn new(settings: &Settings) -> Self {
         let state = State {
             sensors: Sensors::new(settings.window_s, settings.sensors),
-            outbox: Outbox::new(settings.queue.into()),
+            outbox: Outbox::new(settings.queue),
             repeats: Repeats::new(),
             counts: Report::default(),
             run: Run { window_s: settings.window_s, number: settings.run },
@@ -105,7 +105,7 @@ impl Collector {
                 self.news.signal(());
             }
         }
-        state.enough.is_some_and(|enough| state.counts.readings >= enough)
+        state.enough.is_some_and(|enough| state.counts.readings >= enough.into())
     }
 
     /// Ends the input: closes the open windows.

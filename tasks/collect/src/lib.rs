@@ -45,14 +45,6 @@ use parameters::Settings;
 pub async fn run(parameters: Parameters, system: &impl Networked) -> Result<Report, Error> {
     let settings = Settings::new(parameters, system)?;
     let collector = Collector::new(&settings);
-    kernel::println!(
-        "collect: {} from {}, windows of {} s to {} as {}",
-        settings.topics.join(","),
-        settings.source,
-        settings.window_s,
-        settings.cloud,
-        settings.client
-    );
     join(source::run(&settings, &collector, system), cloud::run(&settings, &collector, system)).await;
     Ok(collector.into_report())
 }

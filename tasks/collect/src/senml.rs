@@ -6,7 +6,8 @@
 //! What is not as it should be costs as little as possible: a value of the wrong type costs its reading, a base field of
 //! the wrong type or a syntax error costs the rest of the pack, because the following records can no longer be trusted.
 
-use heapless::String;
+use alloc::string::String;
+
 use nanojson::{Deserialize, ParseError, ParseErrorKind, Parser};
 
 use crate::number;
@@ -92,8 +93,8 @@ pub fn read(pack: &[u8], now: f64, take: &mut dyn FnMut(Item<'_>)) -> Result<(),
 /// The base fields that hold at this point of the pack.
 #[derive(Default)]
 struct Base {
-    name: String<NAME_BYTES>,
-    unit: String<UNIT_BYTES>,
+    name: String,
+    unit: String,
     time: Option<f64>,
     value: f64,
 }
@@ -101,8 +102,8 @@ struct Base {
 /// One record's own fields.
 #[derive(Default)]
 struct Record {
-    name: String<NAME_BYTES>,
-    unit: Option<String<UNIT_BYTES>>,
+    name: String,
+    unit: Option<String>,
     time: Option<f64>,
     value: Option<f64>,
     /// How many of the value fields there are, numbers included.
@@ -117,8 +118,8 @@ impl Record {
             return;
         }
         let mut name = base.name.clone();
-        let named = name.push_str(&self.name).is_ok() && is_name(&name);
-        if !named || self.malformed || self.values > 1 {
+        name.push_str(&self.name);
+        if !is_name(&name) || self.malformed || self.values > 1 {
             return take(Item::Malformed);
         }
         let Some(value) = self.value else { return take(Item::Other) };
@@ -134,10 +135,11 @@ impl Record {
     }
 }
 
-/// Whether a resolved name keeps to the characters of section 4.5.1, which also makes it a valid MQTT topic.
+/// Whether a resolved name is not too long and keeps to the characters of section 4.5.1, which also makes it a valid MQTT topic.
 fn is_name(name: &str) -> bool {
-    name.starts_with(|first: char| first.is_ascii_alphanumeric())
-        && name.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-:./_".contains(&byte))
+    let allowed = |byte: &u8| byte.is_ascii_alphanumeric() || b"-:./_".contains(byte);
+    let bytes = name.as_bytes();
+    bytes.len() <= NAME_BYTES && bytes.first().is_some_and(u8::is_ascii_alphanumeric) && bytes.iter().all(allowed)
 }
 
 /// The fields of section 4.
@@ -191,19 +193,19 @@ fn read_record(parser: &mut Parser<'_, '_>, base: &mut Base) -> Result<Record, U
     while let Some(label) = parser.member_decoded()? {
         let field = Field::of(label);
         match field {
-            Field::BaseName => base.name = read_text(parser)?.ok_or(Unreadable)?,
-            Field::BaseUnit => base.unit = read_text(parser)?.ok_or(Unreadable)?,
+            Field::BaseName => base.name = read_text(parser, NAME_BYTES)?.ok_or(Unreadable)?,
+            Field::BaseUnit => base.unit = read_text(parser, UNIT_BYTES)?.ok_or(Unreadable)?,
             Field::BaseTime => base.time = Some(read_number(parser)?.ok_or(Unreadable)?),
             Field::BaseValue => base.value = read_number(parser)?.ok_or(Unreadable)?,
             Field::BaseVersion => {
                 let known = |version: &f64| *version <= VERSION || *version == VERSION_WITH_SECONDARY_UNITS;
                 read_number(parser)?.filter(known).ok_or(Unreadable)?;
             }
-            Field::Name => match read_text(parser)? {
+            Field::Name => match read_text(parser, NAME_BYTES)? {
                 Some(name) => record.name = name,
                 None => record.malformed = true,
             },
-            Field::Unit => match read_text(parser)? {
+            Field::Unit => match read_text(parser, UNIT_BYTES)? {
                 Some(unit) => record.unit = Some(unit),
                 None => record.malformed = true,
             },
@@ -232,10 +234,11 @@ fn read_record(parser: &mut Parser<'_, '_>, base: &mut Base) -> Result<Record, U
     Ok(record)
 }
 
-/// A string, or `None` for a value that is none or too long, which is skipped.
-fn read_text<const N: usize>(parser: &mut Parser<'_, '_>) -> Result<Option<String<N>>, Unreadable> {
+/// A string of at most so many bytes, or `None` for a value that is none, which is skipped.
+fn read_text(parser: &mut Parser<'_, '_>, longest: usize) -> Result<Option<String>, Unreadable> {
     if parser.is_string_ahead() {
-        return Ok(String::try_from(parser.string()?).ok());
+        let text = parser.string()?;
+        return Ok((text.len() <= longest).then(|| String::from(text)));
     }
     skip(parser, DEPTH)?;
     Ok(None)

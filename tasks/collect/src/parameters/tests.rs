@@ -54,10 +54,11 @@ fn what_is_left_out_has_its_default() {
 fn what_cannot_be_used_is_named() {
     let long = |key: &str| alloc::format!("{key}={}", "x".repeat(300));
     for (line, error) in [
-        ("window_s=0", Error::Zero("window_s")),
-        ("sensors=0", Error::Zero("sensors")),
-        ("queue=0", Error::Zero("queue")),
-        ("keepalive_s=0", Error::Zero("keepalive_s")),
+        ("window_s=0", Error::Range("window_s", u32::MAX)),
+        ("sensors=0", Error::Range("sensors", 50_000)),
+        ("queue=65001", Error::Range("queue", 65_000)),
+        ("keepalive_s=0", Error::Range("keepalive_s", 65_535)),
+        ("drain_s=0", Error::Range("drain_s", u32::MAX)),
         ("summaries=a/#", Error::Text("summaries")),
         ("summaries=", Error::Text("summaries")),
         ("end=sensors/+", Error::Text("end")),
@@ -73,5 +74,5 @@ fn what_cannot_be_used_is_named() {
     ] {
         assert_eq!(Settings::new(read(line), &Constant).unwrap_err(), error, "{line}");
     }
-    assert_eq!(Error::Zero("queue").to_string(), "parameter \"queue\" must be at least 1");
+    assert_eq!(Error::Range("queue", 7).to_string(), "parameter \"queue\" must be from 1 to 7");
 }
