@@ -1,8 +1,8 @@
 //! Memory figures, randomness, the wall clock, the standard input, and Ctrl-C.
 
-use std::cell::{Cell, RefCell};
+use std::cell::RefCell;
 use std::future::{pending, poll_fn};
-use std::io::{Read, Stdin};
+use std::io::Stdin;
 use std::os::unix::net::UnixStream;
 use std::pin::Pin;
 use std::sync::Arc;
@@ -25,7 +25,6 @@ pub struct Host {
     network: HostNetwork,
     /// Receives a byte for each signal that asks the process to end.
     signals: Async<UnixStream>,
-    stopped: Cell<bool>,
     /// A thread of its own reads it: the standard input may be a file, which is never waited for, or a terminal, whose
     /// mode is not ours alone.
     input: RefCell<Unblock<Stdin>>,
@@ -48,7 +47,6 @@ impl Host {
         Ok(Self {
             network: HostNetwork::default(),
             signals: Async::new(signals)?,
-            stopped: Cell::new(false),
             input: RefCell::new(Unblock::new(std::io::stdin())),
         })
     }
@@ -78,11 +76,9 @@ impl System for Host {
     }
 
     async fn stop_requested(&self) -> Stop {
-        if !self.stopped.get() {
-            // Without the pipe nobody could ask again, so an error counts as a request.
-            let _ = self.signals.read_with(|mut signals| signals.read(&mut [0])).await;
-            self.stopped.set(true);
-        }
+        // The byte is left in the pipe, so that everybody who waits sees it, and everybody who asks later. Without the
+        // pipe nobody could ask again, so an error counts as a request.
+        let _ = self.signals.readable().await;
         Stop::PowerOff
     }
 
@@ -113,6 +109,10 @@ fn kilobytes(file: &str, key: &str) -> usize {
 
 #[cfg(test)]
 mod tests {
+    use std::pin::pin;
+
+    use futures_lite::future;
+
     use super::*;
 
     #[test]
@@ -138,5 +138,19 @@ mod tests {
         for _ in 0..2 {
             assert_eq!(async_io::block_on(host.stop_requested()), Stop::PowerOff);
         }
+    }
+
+    #[test]
+    fn a_signal_is_seen_by_all_who_wait() {
+        let host = Host::new().expect("a platform");
+        let mut early = pin!(host.stop_requested());
+        assert_eq!(async_io::block_on(future::poll_once(early.as_mut())), None);
+        signal_hook::low_level::raise(SIGTERM).expect("a signal");
+        assert_eq!(async_io::block_on(host.stop_requested()), Stop::PowerOff);
+        let limit = async {
+            async_io::Timer::after(Duration::from_secs(10)).await;
+            None
+        };
+        assert_eq!(async_io::block_on(future::or(async { Some(early.await) }, limit)), Some(Stop::PowerOff));
     }
 }
