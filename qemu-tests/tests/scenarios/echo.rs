@@ -77,7 +77,6 @@ fn stream(context: &Context<'_>) -> Result<()> {
     let wanted = TcpStream { address: SERVER, size_bytes: BYTES, seed: 50, patience_ms: 60_000 };
     let result = context.bed.tcp_stream(&wanted, LONG)?;
     check!(result.received_bytes == BYTES && result.error.is_none(), "{result:?}");
-    println!("       {} KB/s each way", BYTES * 1000 / result.elapsed_us.max(1));
     stop(guest, &Report { connections: 1, bytes: BYTES, datagrams: 0 })
 }
 

@@ -1,12 +1,13 @@
 //! A network card that goes away and comes back, as when its driver domain restarts.
 
 use crate::echo::{SERVER, ping, start, stop};
-use crate::support::{PATIENCE, wait_until};
+use crate::support::{PATIENCE, guest, wait_until};
 use anyhow::{Context as _, Result};
 use echo::Report;
 use qemu_tests::harness::{Context, Scenario};
 use qemu_tests::protocol::{Ping, TcpConnections, TcpStream};
 use qemu_tests::{Guest, check};
+use std::net::SocketAddrV4;
 use std::thread;
 use std::time::Duration;
 
@@ -14,6 +15,7 @@ use std::time::Duration;
 pub const SCENARIOS: &[Scenario] = &[
     Scenario { name: "reconnect: traffic flows again after network-detach and network-attach", run: again_and_again },
     Scenario { name: "reconnect: a TCP stream goes on after network-detach and network-attach", run: stream },
+    Scenario { name: "reconnect: an address from DHCP is kept", run: dhcp },
     Scenario { name: "reconnect: a guest that ends without its card ends in order", run: end_without },
 ];
 
@@ -72,6 +74,22 @@ fn stream(context: &Context<'_>) -> Result<()> {
     let result = running.join().ok().context("the thread panicked")??;
     check!(result.received_bytes == BYTES && result.error.is_none(), "{result:?}");
     stop(guest, &Report { connections: 1, bytes: BYTES, datagrams: 0 })
+}
+
+fn dhcp(context: &Context<'_>) -> Result<()> {
+    let mut spec = guest(context, "echo", "")?;
+    spec.vif = true;
+    let mut guest = context.bed.create(&spec)?;
+    let listening = guest.wait_for("echo: listening on ", PATIENCE)?;
+    let server: SocketAddrV4 = listening.trim_start_matches("echo: listening on ").parse()?;
+    detach(context, &guest, 0)?;
+    guest.wait_for("network: link down", PATIENCE)?;
+    guest.network_attach()?;
+    guest.wait_for(&format!("network: {}/24 gateway 10.0.2.2 (dhcp)", server.ip()), PATIENCE)?;
+    let wanted = TcpConnections { address: server, count: 5, parallel: 2, size_bytes: 4000, patience_ms: 60_000 };
+    let result = context.bed.tcp_connections(&wanted, PATIENCE)?;
+    check!(result.succeeded == 5, "{result:?}");
+    stop(guest, &Report { connections: 5, bytes: 20_000, datagrams: 0 })
 }
 
 fn end_without(context: &Context<'_>) -> Result<()> {
