@@ -248,7 +248,7 @@ impl Guest {
         if std::mem::replace(&mut self.destroyed, true) {
             return Ok(());
         }
-        if self.spec.on_reboot == "preserve" {
+        if self.spec.on_reboot == "preserve" && self.spec.on_crash == "preserve" {
             return self.xl("destroy", "");
         }
         // The toolstack's daemon may be starting the guest again at this moment: it has to go first.

@@ -25,6 +25,8 @@ pub struct GuestSpec {
     pub data: Vec<(String, Vec<u8>)>,
     /// What the toolstack does when the guest asks for a reboot: "preserve" keeps the dead domain so that its reason can be read.
     pub on_reboot: String,
+    /// The same for a crash.
+    pub on_crash: String,
     /// Further lines of the configuration.
     pub configuration: Vec<String>,
 }
@@ -43,6 +45,7 @@ impl GuestSpec {
             extra: String::new(),
             data: Vec::new(),
             on_reboot: "preserve".to_owned(),
+            on_crash: "preserve".to_owned(),
             configuration: Vec::new(),
         }
     }
@@ -72,7 +75,7 @@ impl GuestSpec {
         let preserve = "preserve".to_owned();
         let lines =
             [("name", &self.name), ("type", &"pv".to_owned()), ("kernel", &self.image_path()), ("extra", &self.extra)];
-        let ends = [("on_poweroff", &preserve), ("on_reboot", &self.on_reboot), ("on_crash", &preserve)];
+        let ends = [("on_poweroff", &preserve), ("on_reboot", &self.on_reboot), ("on_crash", &self.on_crash)];
         for (key, value) in lines.into_iter().chain(ends) {
             let quote = if value.contains('"') { '\'' } else { '"' };
             if value.contains(quote) {

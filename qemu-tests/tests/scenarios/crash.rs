@@ -99,9 +99,7 @@ fn panic(context: &Context<'_>) -> Result<()> {
 
 fn restart(context: &Context<'_>) -> Result<()> {
     let mut spec = guest(context, "trouble", "fault=Panic lines=1")?;
-    spec.configuration = vec!["on_crash = \"restart\"".into()];
-    // Only the toolstack's way back is of interest here; `reboot` takes the same way for another reason.
-    spec.on_reboot = "restart".into();
+    spec.on_crash = "restart".into();
     let mut guest = context.bed.create(&spec)?;
     let first = guest.domain()?;
     guest.wait_for("trouble: waiting for line 1", PATIENCE)?;

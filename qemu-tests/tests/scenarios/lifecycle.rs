@@ -5,7 +5,7 @@ use crate::support::{PATIENCE, ends_well, ends_with, guest, left_well, status};
 use anyhow::{Context as _, Result};
 use echo::Report;
 use qemu_tests::harness::{Context, Scenario};
-use qemu_tests::protocol::TcpConnections;
+use qemu_tests::protocol::{Ping, TcpConnections, TcpStream};
 use qemu_tests::{ShutdownReason, check};
 
 /// All of this module's.
@@ -78,7 +78,7 @@ fn deaf(context: &Context<'_>) -> Result<()> {
 fn pause(context: &Context<'_>) -> Result<()> {
     let guest = start(context)?;
     guest.pause()?;
-    let result = context.bed.ping(&qemu_tests::protocol::Ping { patience_ms: 500, ..ping(3) })?;
+    let result = context.bed.ping(&Ping { patience_ms: 500, ..ping(3) })?;
     check!(result.received == 0, "a paused guest answers: {result:?}");
     guest.unpause()?;
     let result = context.bed.ping(&ping(20))?;
@@ -99,14 +99,18 @@ fn cpu_ms(context: &Context<'_>, guest: &str) -> Result<u64> {
 /// Another guest says when some seconds are over: it waits on a timer, and both must be asleep meanwhile.
 fn idle(context: &Context<'_>) -> Result<()> {
     const MOST_PERCENT: u64 = 10;
+    const BUSY_BYTES: u64 = 10_000_000;
     let server = start(context)?;
-    one_connection(context)?;
+    let busy = TcpStream { address: SERVER, size_bytes: BUSY_BYTES, seed: 1, patience_ms: 60_000 };
+    let result = context.bed.tcp_stream(&busy, PATIENCE)?;
+    check!(result.received_bytes == BUSY_BYTES, "{result:?}");
     let before = cpu_ms(context, "echo")?;
+    check!(before > 0, "a busy guest seems to use no CPU");
     let mut waiting = context.bed.create(&guest(context, "trouble", "fault=None wait_s=20")?)?;
     let report: trouble::Report = ends_well(&mut waiting)?;
     check!(report.ran_ms >= 20_000, "a timer of 20 s took {} ms", report.ran_ms);
     for (name, used_ms) in [("echo", cpu_ms(context, "echo")? - before), ("trouble", cpu_ms(context, "trouble")?)] {
         check!(used_ms * 100 <= report.ran_ms * MOST_PERCENT, "{name} used {used_ms} of {} ms", report.ran_ms);
     }
-    stop(server, &Report { connections: 1, bytes: 1000, datagrams: 0 })
+    stop(server, &Report { connections: 1, bytes: BUSY_BYTES, datagrams: 0 })
 }
