@@ -70,7 +70,7 @@ fn differences_are_found() {
     assert_eq!((first.figures.mean, first.figures.variance), (5.0, 25.0));
     let second = summary(&data, sensor, 1_360_360_800, 1);
     assert_eq!(expected.compare(&[first.clone(), second.clone(), first.clone()]), []);
-    assert_eq!(expected.compare(&[first.clone()]), [Difference::Missing(sensor.to_owned(), 1_360_360_800)]);
+    assert_eq!(expected.compare(std::slice::from_ref(&first)), [Difference::Missing(sensor.to_owned(), 1_360_360_800)]);
     let again = Summary { sequence: 2, ..first.clone() };
     assert_eq!(
         expected.compare(&[first.clone(), second.clone(), again]),
