@@ -24,8 +24,8 @@ const WEATHER: &str = include_str!("../../tasks/collect/data/weather.csv");
 struct Quantity {
     column: &'static str,
     name: &'static str,
-    /// From SenML's registry. Packs of version 10 have primary units only, so pressure is in pascals and not hectopascals,
-    /// and degrees Fahrenheit, miles and inches are converted.
+    /// From SenML's registry. Packs of version 10 have primary units only, so pressure is in pascals and not
+    /// hectopascals, and degrees Fahrenheit, miles and inches are converted.
     unit: &'static str,
     /// The value in the unit is (value in the column - zero) * scale.
     zero: f64,

@@ -1,4 +1,5 @@
-//! The figures that a task must find, computed by another way than the task's: all values first, then whole-number sums.
+//! The figures that a task must find, computed by another way than the task's: all values first, then whole-number
+//! sums.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -93,7 +94,8 @@ impl Expected {
         }
     }
 
-    /// Compares received summaries with the expected windows. A repeat, under the same sequence number, is no difference.
+    /// Compares received summaries with the expected windows. A repeat, under the same sequence number, is no
+    /// difference.
     pub fn compare(&self, summaries: &[Summary]) -> Vec<Difference> {
         let mut differences = vec![];
         let mut seen: BTreeMap<(String, i64), u64> = BTreeMap::new();

@@ -107,8 +107,8 @@ impl Summaries {
                         let _ = accepted.send(());
                     }
                     Ok(Event::Incoming(Packet::ConnAck(ack))) if !ack.session_present => {
-                        // A broker that has forgotten us has forgotten the subscription as well. When there is no room for
-                        // the request, the first one is still waiting.
+                        // A broker that has forgotten us has forgotten the subscription as well. When there is no room
+                        // for the request, the first one is still waiting.
                         let _ = again.try_subscribe(&filter, QoS::AtLeastOnce);
                     }
                     Ok(Event::Incoming(Packet::Publish(publish))) => {
@@ -145,8 +145,8 @@ impl Summaries {
         }
     }
 
-    /// Summaries until there are `windows` different ones (a repeat has the same run and sequence number), at most until
-    /// `patience` is over.
+    /// Summaries until there are `windows` different ones (a repeat has the same run and sequence number), at most
+    /// until `patience` is over.
     ///
     /// # Errors
     /// What came is no summary.

@@ -1,7 +1,7 @@
 //! The task `collect` as a process, between two real brokers, while cables are cut and brokers restarted.
 //!
-//! The same task runs in a guest in the scenarios; here it runs without Xen, so that what it makes of faults can be tested
-//! often and quickly. The numbers that come out are compared with `qemu_tests::replay`'s own.
+//! The same task runs in a guest in the scenarios; here it runs without Xen, so that what it makes of faults can be
+//! tested often and quickly. The numbers that come out are compared with `qemu_tests::replay`'s own.
 
 use std::future::pending;
 use std::io::Write;

@@ -1,7 +1,7 @@
 //! What the two connections share: the sensors, the summaries under way and the counts.
 //!
-//! The source side puts readings in and says when it is done; the cloud side takes summaries out. Both run in one thread
-//! and borrow the state for no longer than a call.
+//! The source side puts readings in and says when it is done; the cloud side takes summaries out. Both run in one
+//! thread and borrow the state for no longer than a call.
 
 use alloc::format;
 use alloc::string::String;

@@ -1,8 +1,9 @@
 //! Numbers to and from JSON text.
 //!
 //! Reading is done here because it can be small: no sensor gives a number that needs more than the 128-bit arithmetic
-//! below. Measured in an image it is 1.5 KB, where minimal-lexical has 7.8 KB (and no release since 2021), lexical-core with
-//! its compact tables 10 KB, `core`'s own `parse` 16.1 KB and fast-float2 17.4 KB. Writing is zmij's (see Cargo.toml).
+//! below. Measured in an image it is 1.5 KB, where minimal-lexical has 7.8 KB (and no release since 2021),
+//! lexical-core with its compact tables 10 KB, `core`'s own `parse` 16.1 KB and fast-float2 17.4 KB. Writing is zmij's
+//! (see Cargo.toml).
 
 use alloc::string::String;
 
@@ -14,8 +15,8 @@ const DIGITS: i32 = 19;
 
 /// Reads a JSON number. `None` when it is no number or its magnitude is above [`LARGEST`].
 ///
-/// Numbers of up to 19 digits, as many of them after the point, are rounded correctly, half to even; longer ones are off
-/// by no more than a unit in the last place.
+/// Numbers of up to 19 digits, as many of them after the point, are rounded correctly, half to even; longer ones are
+/// off by no more than a unit in the last place.
 pub fn parse(text: &str) -> Option<f64> {
     let (negative, digits) = match text.strip_prefix('-') {
         Some(digits) => (true, digits),

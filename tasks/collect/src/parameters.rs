@@ -29,8 +29,8 @@ pub struct Parameters {
     pub end: Option<String>,
     /// Summaries go to this topic, a slash and the sensor's name; `summaries` when left out.
     pub summaries: Option<String>,
-    /// MQTT client identifier at the source; `collect-` and eight random hex digits when left out. At the cloud `-cloud` is
-    /// appended, so that both may be the same broker.
+    /// MQTT client identifier at the source; `collect-` and eight random hex digits when left out. At the cloud
+    /// `-cloud` is appended, so that both may be the same broker.
     pub client: Option<String>,
     /// The most sensors to keep statistics of; 64 when left out. Each takes some 300 bytes of memory.
     pub sensors: Option<u32>,
@@ -88,14 +88,15 @@ pub(crate) struct Settings {
     pub(crate) run: u32,
 }
 
-/// minimq keeps client identifiers of up to 64 bytes. Every broker must accept 23, which the default keeps to.
+/// Every broker must accept identifiers of 23 bytes, which the default keeps to; many accept more.
 const CLIENT_BYTES: usize = 64 - CLOUD_SUFFIX.len();
 const CLOUD_SUFFIX: &str = "-cloud";
 
 /// Longest topic, so that a summary with its sensor's name fits the client's buffer.
 const TOPIC_BYTES: usize = 256;
 
-/// The most sensors and summaries that a guest has memory for in theory; what it has in practice is its config's matter.
+/// The most sensors and summaries that a guest has memory for in theory; what it has in practice is its config's
+/// matter.
 const SENSORS: u32 = 50_000;
 const QUEUE: u32 = 65_000;
 

@@ -1,13 +1,15 @@
 //! Tells messages that a broker delivers a second time.
 //!
-//! With QoS 1 a broker sends a message again after a reconnect when its acknowledgement did not arrive. These repeats are
-//! the first messages of the resumed session, in their old order; the first message that is none of them ends them. MQTT's
-//! own mark is no help: brokers also set it on messages that never left them. So, until something new has come:
+//! With QoS 1 a broker sends a message again after a reconnect when its acknowledgement did not arrive. These repeats
+//! are the first messages of the resumed session, in their old order; the first message that is none of them ends
+//! them. MQTT's own mark is no help: brokers also set it on messages that never left them. So, until something new has
+//! come:
 //!
-//! - a message that equals one of the last few received, in their order, is a repeat. That finds readings that do not say
-//!   when they were taken;
-//! - a reading that says it, and is not newer than what is counted of its sensor, is a repeat ([`crate::window`]). That
-//!   holds however many acknowledgements were lost: mosquitto 2.0.11 sends more than it was told to, so no number is safe.
+//! - a message that equals one of the last few received, in their order, is a repeat. That finds readings that do not
+//!   say when they were taken;
+//! - a reading that says it, and is not newer than what is counted of its sensor, is a repeat ([`crate::window`]).
+//!   That holds however many acknowledgements were lost: mosquitto 2.0.11 sends more than it was told to, so no number
+//!   is safe.
 //!
 //! At any other time a sensor that sends the same text twice is believed.
 

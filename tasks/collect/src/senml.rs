@@ -1,10 +1,12 @@
 //! SenML packs in JSON (RFC 8428), read one record at a time.
 //!
-//! A pack is an array of records. Base fields (`bn`, `bt`, `bu`, `bv`) hold from their record on. [`read`] resolves each
-//! record as section 4.6 says and hands out what it gives; it keeps one record and no more, whatever a pack's size.
+//! A pack is an array of records. Base fields (`bn`, `bt`, `bu`, `bv`) hold from their record on. [`read`] resolves
+//! each record as section 4.6 says and hands out what it gives; it keeps one record and no more, whatever a pack's
+//! size.
 //!
-//! What is not as it should be costs as little as possible: a value of the wrong type costs its reading, a base field of
-//! the wrong type or a syntax error costs the rest of the pack, because the following records can no longer be trusted.
+//! What is not as it should be costs as little as possible: a value of the wrong type costs its reading, a base field
+//! of the wrong type or a syntax error costs the rest of the pack, because the following records can no longer be
+//! trusted.
 
 use alloc::string::String;
 
@@ -72,9 +74,8 @@ impl From<ParseError> for Unreadable {
 ///
 /// `now` is the time in seconds since 1970 to which relative times refer.
 ///
-/// # Errors
-/// [`Unreadable`] when the pack is not UTF-8, not an array of objects, ends early, has a base field of the wrong type, or needs a
-/// version or an extension that this does not know. What was handed out until then stands.
+/// # Errors [`Unreadable`] when the pack is not UTF-8, not an array of objects, ends early, has a base field of the
+/// wrong type, or needs a version or an extension that this does not know. What was handed out until then stands.
 pub fn read(pack: &[u8], now: f64, take: &mut dyn FnMut(Item<'_>)) -> Result<(), Unreadable> {
     // The parser looks at the text it hands out only. What is no text at all is no JSON.
     core::str::from_utf8(pack).map_err(|_| Unreadable)?;
@@ -135,7 +136,8 @@ impl Record {
     }
 }
 
-/// Whether a resolved name is not too long and keeps to the characters of section 4.5.1, which also makes it a valid MQTT topic.
+/// Whether a resolved name is not too long and keeps to the characters of section 4.5.1, which also makes it a valid
+/// MQTT topic.
 fn is_name(name: &str) -> bool {
     let allowed = |byte: &u8| byte.is_ascii_alphanumeric() || b"-:./_".contains(byte);
     let bytes = name.as_bytes();
@@ -257,8 +259,8 @@ fn read_number(parser: &mut Parser<'_, '_>) -> Result<Option<f64>, Unreadable> {
 fn skip(parser: &mut Parser<'_, '_>, depth: usize) -> Result<(), Unreadable> {
     let depth = depth.checked_sub(1).ok_or(Unreadable)?;
     if parser.is_string_ahead() {
-        // Taken as a borrowed string, which needs no room for its text however long it is. With an escape in it there is
-        // nothing to borrow, but it has been passed.
+        // Taken as a borrowed string, which needs no room for its text however long it is. With an escape in it there
+        // is nothing to borrow, but it has been passed.
         match <&str>::deserialize(parser) {
             Err(error) if error.kind != ParseErrorKind::KeyHasEscapes => return Err(error.into()),
             _ => {}

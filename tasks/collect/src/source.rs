@@ -1,10 +1,10 @@
 //! The broker next to the sensors: subscribes and takes what comes.
 //!
-//! Subscriptions ask for QoS 1: a reading that was published while the connection was down waits at the broker and comes
-//! after it is resumed; QoS 0 would lose it. QoS 2 would spare the repeats that QoS 1 brings after a reconnect, for two
-//! more packets a message; [`crate::repeats`] finds them for nothing. A message is acknowledged when it has
-//! been taken, and the broker is asked to send no more than 8 ahead; one that does so all the same waits for TCP. Either way what a slow
-//! guest has not taken yet waits at the broker and not in the guest's memory.
+//! Subscriptions ask for QoS 1: a reading that was published while the connection was down waits at the broker and
+//! comes after it is resumed; QoS 0 would lose it. QoS 2 would spare the repeats that QoS 1 brings after a reconnect,
+//! for two more packets a message; [`crate::repeats`] finds them for nothing. A message is acknowledged when it has
+//! been taken, and the broker is asked to send no more than 8 ahead; one that does so all the same waits for TCP.
+//! Either way what a slow guest has not taken yet waits at the broker and not in the guest's memory.
 //!
 //! Retained messages are not asked for: they were published before the run, and an earlier run may have counted them. A
 //! retained end-of-stream message would end every run at once.

@@ -1,7 +1,8 @@
 //! Count, extremes, mean and variance of numbers that are seen once.
 //!
-//! Welford's method: the mean and the sum of squared distances from it are updated with each number, so that the result
-//! keeps its digits where the difference of two large sums would lose them (a pressure of 101,325 Pa that varies by one).
+//! Welford's method: the mean and the sum of squared distances from it are updated with each number, so that the
+//! result keeps its digits where the difference of two large sums would lose them (a pressure of 101,325 Pa that
+//! varies by one).
 
 /// Statistics of the numbers seen so far.
 #[derive(Debug, Clone, Copy, PartialEq)]

@@ -8,8 +8,8 @@
 //!  {"n":"sequence","v":17},{"n":"count","u":"count","v":4},{"n":"minimum","u":"Cel","v":1.1}, ...]
 //! ```
 //!
-//! `maximum` and `mean` follow in the sensor's unit, and `variance`, whose unit is that unit's square; SenML has no name
-//! for it, so it carries none.
+//! `maximum` and `mean` follow in the sensor's unit, and `variance`, whose unit is that unit's square; SenML has no
+//! name for it, so it carries none.
 
 use alloc::string::String;
 use core::fmt::Write;
@@ -30,7 +30,8 @@ pub struct Run {
 /// Appends the summary of one of `sensor`'s windows to `out`.
 pub fn write(run: Run, sensor: &Sensor, summary: &Summary, out: &mut String) {
     let statistics = &summary.window.statistics;
-    // A name needs no escapes: only letters, digits and a few marks get past the reader. Writing to a string cannot fail.
+    // A name needs no escapes: only letters, digits and a few marks get past the reader. Writing to a string cannot
+    // fail.
     let _ = write!(out, "[{{\"bn\":\"{}/\",\"bt\":{},", sensor.name, summary.window.start_s);
     let _ = write!(out, "\"n\":\"window\",\"u\":\"s\",\"v\":{}}},", run.window_s);
     let _ = write!(out, "{{\"n\":\"run\",\"v\":{}}},", run.number);

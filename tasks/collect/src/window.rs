@@ -1,12 +1,13 @@
 //! Windows of time, one sequence of them for each sensor.
 //!
 //! A window is the time from a multiple of its length to the next (tumbling windows, aligned to 1970), and a reading
-//! belongs to the one its own time lies in. The clock on the wall plays no part, so that a replay of old readings gives
-//! the same windows every time. A sensor's window is closed by that sensor's first reading of a later one, or at the end;
-//! sensors are not compared, because their readings may arrive hours apart. A reading of an earlier window is late: its
-//! window's summary has gone out, so it is counted and left out.
+//! belongs to the one its own time lies in. The clock on the wall plays no part, so that a replay of old readings
+//! gives the same windows every time. A sensor's window is closed by that sensor's first reading of a later one, or at
+//! the end; sensors are not compared, because their readings may arrive hours apart. A reading of an earlier window is
+//! late: its window's summary has gone out, so it is counted and left out.
 //!
-//! Memory: one window and the totals for each sensor, no more than a given number of sensors, and nothing for a reading.
+//! Memory: one window and the totals for each sensor, no more than a given number of sensors, and nothing for a
+//! reading.
 
 use alloc::boxed::Box;
 use alloc::vec::Vec;
