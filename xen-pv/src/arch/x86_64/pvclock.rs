@@ -35,7 +35,10 @@ fn read_ns() -> u64 {
         // SAFETY: as above.
         let after = unsafe { (&raw const (*time).version).read_volatile() };
         if before == after && before & 1 == 0 {
-            return info.system_time_ns.wrapping_add(scale(tsc.saturating_sub(info.tsc_timestamp), &info));
+            // The stamp may lie before the guest's creation, and then is a negative number: the difference counts, not which
+            // of the two is larger. A counter that is behind the stamp has not got there yet.
+            let ticks = i64::max(tsc.wrapping_sub(info.tsc_timestamp) as i64, 0) as u64;
+            return info.system_time_ns.wrapping_add(scale(ticks, &info));
         }
     }
 }
