@@ -58,7 +58,14 @@ pub fn trim(file: &[u8]) -> Result<Vec<u8>> {
         let (kind, address) = (segment.p_type(endian), segment.p_vaddr(endian));
         let data = segment.data(endian, file).ok().context("a segment lies outside of the file")?;
         let (data, offset) = if kind == PT_LOAD {
+            let notes = segments.iter().filter(|note| note.p_type(endian) == PT_NOTE);
+            let notes_end = notes
+                .filter_map(|note| (note.p_vaddr(endian) + note.p_filesz(endian)).checked_sub(address))
+                .filter(|end| *end <= data.len() as u64)
+                .max();
+            // Zeros at the end of the notes are part of them.
             let end = data.iter().rposition(|byte| *byte != 0).map_or(0, |last| last + 1);
+            let end = end.max(usize::try_from(notes_end.unwrap_or(0))?);
             out.resize(out.len().next_multiple_of(PAGE_BYTES), 0);
             let offset = out.len();
             out.extend_from_slice(&data[..end]);
@@ -111,8 +118,9 @@ mod tests {
         };
         let (before, after) = (loaded(&image), loaded(&trimmed));
         assert_eq!((before.0, before.1), (after.0, after.1));
-        let end = before.2.iter().rposition(|byte| *byte != 0).unwrap() + 1;
-        assert_eq!(after.2, before.2[..end]);
+        let (kept, cut) = before.2.split_at(after.2.len());
+        assert_eq!(after.2, kept);
+        assert!(cut.iter().all(|byte| *byte == 0));
         let header = FileHeader64::<LittleEndian>::parse(trimmed.as_slice()).unwrap();
         let notes = header.program_headers(LittleEndian, trimmed.as_slice()).unwrap()[1];
         assert!(notes.data(LittleEndian, trimmed.as_slice()).unwrap().ends_with(b"Xen\0generic\0"));
