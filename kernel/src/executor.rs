@@ -1,7 +1,7 @@
 //! The executor's main loop: run what is ready, then let the platform wait.
 //!
 //! Everything in a guest runs on one thread and is never interrupted, so a wake-up can only come from a task that runs
-//! or from the platform's `wait`, which turns events and timers into wake-ups.
+//! or from the platform's `dispatch`, which turns events and timers into wake-ups.
 
 use core::sync::atomic::{AtomicBool, Ordering};
 

@@ -23,7 +23,7 @@ static FREE: SingleCpu<RefCell<linked_list_allocator::Heap>> =
     SingleCpu::new(RefCell::new(linked_list_allocator::Heap::empty()));
 
 static SIZES: SingleCpu<Cell<Sizes>> =
-    SingleCpu::new(Cell::new(Sizes { total_bytes: 0, image_bytes: 0, runs_start: 0, pages_bytes: 0, heap_bytes: 0 }));
+    SingleCpu::new(Cell::new(Sizes { total_bytes: 0, image_bytes: 0, runs_start: 0, pages_bytes: 0 }));
 
 /// What the memory is used for.
 #[derive(Clone, Copy)]
@@ -32,10 +32,8 @@ struct Sizes {
     image_bytes: usize,
     /// Where the memory begins of which runs are made; it reaches up to the guest's last page.
     runs_start: usize,
-    /// In use other than by the heap.
+    /// In use other than by the heap, which may take all the rest.
     pages_bytes: usize,
-    /// Handed to the heap.
-    heap_bytes: usize,
 }
 
 /// Hands over the memory that is free after boot; `arch::memory::map_more` may later add what lies behind it.
@@ -125,9 +123,6 @@ pub(crate) struct HeapRuns;
 unsafe impl PageRuns for HeapRuns {
     fn acquire(&self, size_bytes: usize) -> Option<NonNull<[u8]>> {
         let run = find_run(size_bytes)?;
-        let size_bytes = size_bytes.next_multiple_of(PAGE_SIZE);
-        let sizes = SIZES.get().get();
-        SIZES.get().set(Sizes { heap_bytes: sizes.heap_bytes + size_bytes, ..sizes });
-        Some(NonNull::slice_from_raw_parts(run, size_bytes))
+        Some(NonNull::slice_from_raw_parts(run, size_bytes.next_multiple_of(PAGE_SIZE)))
     }
 }
