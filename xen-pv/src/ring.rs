@@ -140,7 +140,14 @@ impl<Request: Plain, Response: Plain, Memory: Shared> FrontRing<Request, Respons
         // As SHARED_RING_INIT has it: each side wants an event for the first message.
         page.write(REQ_EVENT, 1u32);
         page.write(RSP_EVENT, 1u32);
-        Self { memory, req_prod_pvt: 0, req_prod: 0, rsp_cons: 0, rsp_prod: 0, messages: PhantomData }
+        Self::attach(memory, 0)
+    }
+
+    /// Takes up the ring in the page that `memory` keeps, in which every request before `index` has its answer and none
+    /// follows: `FRONT_RING_ATTACH`.
+    #[must_use]
+    pub fn attach(memory: Memory, index: u32) -> Self {
+        Self { memory, req_prod_pvt: index, req_prod: index, rsp_cons: index, rsp_prod: index, messages: PhantomData }
     }
 
     /// Requests that can be put now.

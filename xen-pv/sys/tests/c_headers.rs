@@ -1,14 +1,12 @@
 //! Compares every type and constant of this crate with Xen's own C headers, as the C compiler sees them.
 //!
-//! A C program that prints the headers' view is compiled and run; its output is compared with ours. The headers are those
-//! of Debian's libxen-dev: installed, or unpacked by `cargo xtask setup`, or where the variable `XEN_INCLUDE` says (the
-//! directory that holds `xen/xen.h`).
+//! A C program that prints the headers' view is compiled and run; its output is compared with ours.
+
+mod c;
 
 use std::collections::BTreeMap;
 use std::fmt::Write;
-use std::fs;
 use std::mem::{offset_of, size_of};
-use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use xen_sys::arch::{self, number};
@@ -263,42 +261,9 @@ fn xenstore_facts(facts: &mut Facts) {
     );
 }
 
-/// The directory that holds `xen/xen.h`.
-fn include_directory() -> PathBuf {
-    let target = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../target/bed");
-    let mut candidates: Vec<PathBuf> = std::env::var_os("XEN_INCLUDE").map(PathBuf::from).into_iter().collect();
-    candidates.push(PathBuf::from("/usr/include"));
-    // target/bed/<place>/usr/include, or one directory deeper.
-    for place in subdirectories(&target) {
-        candidates.push(place.join("usr/include"));
-        candidates.extend(subdirectories(&place).iter().map(|package| package.join("usr/include")));
-    }
-    let found = candidates.into_iter().find(|directory| directory.join("xen/io/netif.h").exists());
-    found.expect("Xen's C headers are not there: run `cargo xtask setup`, install libxen-dev, or set XEN_INCLUDE")
-}
-
-fn subdirectories(directory: &Path) -> Vec<PathBuf> {
-    let entries = fs::read_dir(directory).into_iter().flatten().flatten();
-    entries.map(|entry| entry.path()).filter(|path| path.is_dir()).collect()
-}
-
 /// Compiles and runs the program and returns what it prints, a number a line.
 fn run_c(program: &str) -> Vec<i64> {
-    let directory = Path::new(env!("CARGO_TARGET_TMPDIR"));
-    let (source, binary) = (directory.join("xen_headers.c"), directory.join("xen_headers"));
-    fs::write(&source, program).expect("the test's directory is writable");
-    let compiler = std::env::var("CC").unwrap_or_else(|_| String::from("cc"));
-    let compiled = Command::new(&compiler)
-        // System headers, so that GNU C in them passes without a warning.
-        .arg("-isystem")
-        .arg(include_directory())
-        .arg("-D__XEN_INTERFACE_VERSION__=0x00040d00")
-        .arg(&source)
-        .arg("-o")
-        .arg(&binary)
-        .status()
-        .unwrap_or_else(|error| panic!("the C compiler {compiler} does not start: {error}"));
-    assert!(compiled.success(), "the C program does not compile");
+    let binary = c::compile("xen_headers", program, &[]);
     let output = Command::new(&binary).output().expect("the program that was just compiled runs");
     let text = String::from_utf8(output.stdout).expect("it prints numbers");
     text.lines().map(|line| line.parse().expect("it prints numbers")).collect()
