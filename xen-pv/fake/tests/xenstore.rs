@@ -378,3 +378,21 @@ fn a_store_that_can_start_anew_is_asked_to_and_watches_go_on() {
         assert!(found.iter().any(|path| path == "data/after"), "{found:?}");
     }
 }
+
+#[test]
+fn a_watch_that_is_made_while_the_store_starts_anew_is_one_watch() {
+    let mut machine = Machine::new();
+    machine.store.offer_reconnection();
+    // Taken by the guest, but not yet by the store.
+    machine.store.inject_bytes(&[0xff; 64]);
+    let client = machine.client.clone();
+    machine.store.serve();
+    machine.events.dispatch();
+    machine.tasks.run();
+    let watch = machine.tasks.spawn_for(async move { client.watch("data").await });
+    machine.settle();
+    let watch = watch.take().expect("answered").expect("the store is back");
+    assert_eq!(machine.store.watch_count(), 1);
+    let found = changes(&mut machine, &std::rc::Rc::new(watch));
+    assert_eq!(found.len(), 1, "{found:?}");
+}

@@ -289,7 +289,11 @@ impl Connection {
         waiting.outcome = Some(if header.kind == waiting.kind as u32 {
             Ok(payload.to_vec())
         } else if header.kind == MessageType::Error as u32 {
-            Err(ErrorKind::from_reply(payload))
+            match (ErrorKind::from_reply(payload), waiting.kind) {
+                // One that was queued while the connection was down: it was registered with all the others.
+                (ErrorKind::Exists, MessageType::Watch) => Ok(Vec::new()),
+                (kind, _) => Err(kind),
+            }
         } else {
             Err(ErrorKind::Malformed)
         });
