@@ -6,7 +6,9 @@ use common::{BUFFERS, Bed, udp_frame};
 use kernel::net::device::NetworkDevice;
 use smoltcp::phy::Device as _;
 use xen_fake::Netback;
+use xen_pv::memory::Page;
 use xen_pv::netfront::Buffers;
+use xen_pv::shared_page::SharedPage;
 use xen_pv::xenstore::{ErrorKind, Rights};
 use xen_sys::types::{Domid, GrantRef};
 
@@ -46,14 +48,21 @@ fn the_link_is_down_until_the_backend_has_connected() {
 
 #[test]
 fn every_page_is_zero_when_it_is_granted() {
+    // Memory that was used for something else before.
+    let pages: Vec<_> = (0..entries(BUFFERS)).map(|_| Page::allocate().expect("memory")).collect();
+    for page in &pages {
+        // SAFETY: the page is ours and nothing refers to it.
+        unsafe { SharedPage::new(page.address()) }.write_bytes(0, &[0x5a; 4096]);
+    }
+    drop(pages);
     let mut bed = Bed::connected();
     bed.netback().manual = true;
-    for _ in 0..BUFFERS.receive {
-        let rx = &mut bed.netback().rings().rx;
-        rx.requests().expect("whole");
-        let request = rx.take().expect("a buffer");
-        assert_eq!(bed.machine.xen.copy_from(Domid(0), request.gref, 0, 4096), vec![0; 4096]);
-    }
+    let all = (0..1024).map(GrantRef).filter(|reference| bed.machine.xen.is_granted(*reference));
+    let pages: Vec<_> = all.map(|reference| bed.machine.xen.copy_from(Domid(0), reference, 0, 4096)).collect();
+    assert_eq!(pages.len(), entries(BUFFERS));
+    // The rings hold indices and requests; no other page holds anything.
+    assert_eq!(pages.iter().filter(|page| page.iter().any(|byte| *byte != 0)).count(), 2);
+    assert!(pages.iter().all(|page| !page.contains(&0x5a)));
 }
 
 #[test]
@@ -109,6 +118,23 @@ fn a_card_that_is_swapped_in_one_go_is_noticed() {
         bed.assert_works();
     }
     assert_eq!(bed.machine.grants.quarantined(), 0);
+}
+
+#[test]
+fn a_card_with_another_address_in_the_place_of_the_old_one_is_noticed() {
+    let mut bed = Bed::connected();
+    for number in 1..5u8 {
+        // The same backend domain, so that no path differs; gone and there again before the guest has looked once.
+        let old = bed.machine.netback.take().expect("a card");
+        old.remove_directories(&mut bed.machine.store);
+        drop(old);
+        let mut netback = Netback::new(&bed.machine.xen, Domid(0));
+        netback.mac = format!("00:16:3e:00:00:{number:02x}");
+        bed.machine.attach(netback);
+        bed.machine.settle();
+        assert_eq!(bed.device.hardware_address().0[5], number);
+        bed.assert_works();
+    }
 }
 
 #[test]
@@ -374,6 +400,15 @@ fn a_backend_of_the_other_kind_finds_no_stale_channels() {
     let frontend = Netback::frontend();
     assert!(!bed.machine.store.exists(&format!("{frontend}/event-channel-tx")));
     assert!(bed.machine.store.exists(&format!("{frontend}/event-channel")));
+}
+
+#[test]
+fn the_backends_count_of_queues_is_neither_read_nor_answered() {
+    for value in ["4294967296", "-1", "many", ""] {
+        let mut bed = Bed::with(BUFFERS, |netback| netback.features.push(("multi-queue-max-queues", value)));
+        assert!(!bed.machine.store.exists(&format!("{}/multi-queue-num-queues", Netback::frontend())));
+        bed.assert_works();
+    }
 }
 
 #[test]

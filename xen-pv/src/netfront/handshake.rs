@@ -5,7 +5,7 @@
 
 use alloc::rc::Rc;
 use alloc::vec::Vec;
-use core::cell::RefCell;
+use core::cell::{Cell, RefCell};
 use core::future::poll_fn;
 use core::task::Poll;
 
@@ -27,6 +27,9 @@ use crate::xenstore::{self, Client, ErrorKind, Watch};
 /// Pages that a backend may keep from former connections before it gets no new one.
 const QUARANTINE_MAX: usize = 64;
 
+/// How often it is said that something is wrong with the card, until it works again.
+const COMPLAINTS_MAX: u32 = 16;
+
 /// The half of the card that follows its backend.
 #[derive(Debug)]
 pub struct Driver<H: Hypervisor> {
@@ -35,6 +38,8 @@ pub struct Driver<H: Hypervisor> {
     grants: GrantTable<H>,
     client: Client<H>,
     buffers: Buffers,
+    /// How often it may still be said that something is wrong with the card.
+    complaints: Cell<u32>,
 }
 
 /// A card that is there, and how far the frontend has come with it.
@@ -94,7 +99,7 @@ impl<H: Hypervisor> Driver<H> {
         client: Client<H>,
         buffers: Buffers,
     ) -> Self {
-        Self { card, events, grants, client, buffers }
+        Self { card, events, grants, client, buffers, complaints: Cell::new(COMPLAINTS_MAX) }
     }
 
     /// Serves the card for as long as the domain lives. What is wrong with it goes to the console, and is tried again when
@@ -182,7 +187,7 @@ impl<H: Hypervisor> Driver<H> {
             Err(error) => {
                 // The card stays out of use until something changes. What was written here before it failed is no such
                 // change, so its events are waited for and forgotten.
-                kernel::println!("network card: {error}");
+                self.complain(error);
                 self.release();
                 if let Some(session) = session {
                     session.ours = Ours::Initialising;
@@ -193,6 +198,15 @@ impl<H: Hypervisor> Driver<H> {
         }
     }
 
+    /// Says what is wrong, but not for ever: a backend can have it repeated at every change of a node.
+    fn complain(&self, error: Error) {
+        let left = self.complaints.get();
+        if left > 0 {
+            self.complaints.set(left - 1);
+            kernel::println!("network card: {error}");
+        }
+    }
+
     /// Begins with a card that was not there before, and lets go of one that has gone.
     fn card(&self, answers: &[Option<Vec<u8>>], session: &mut Option<Session<H>>) -> Result<Option<Phase>, Error> {
         let backend = answers.first().and_then(Option::as_deref);
@@ -200,11 +214,23 @@ impl<H: Hypervisor> Driver<H> {
             self.release();
             *session = None;
         }
-        if session.is_none() {
+        // What is connected keeps what it was connected with. It may be another card by now, whose backend has the same
+        // directory: then that shows a new state, and this one starts again.
+        if session.as_ref().is_none_or(|session| session.ours == Ours::Initialising) {
             let Some(settings) = Settings::parse(answers)? else { return Ok(None) };
-            let watch = self.client.prepare_watch(&join(&settings.backend, "state"));
-            *session =
-                Some(Session { settings, watch, watched: false, ours: Ours::Initialising, action: Action::Wait });
+            match session {
+                Some(session) => session.settings = settings,
+                None => {
+                    let watch = self.client.prepare_watch(&join(&settings.backend, "state"));
+                    *session = Some(Session {
+                        settings,
+                        watch,
+                        watched: false,
+                        ours: Ours::Initialising,
+                        action: Action::Wait,
+                    });
+                }
+            }
         }
         Ok(Some(Phase::Backend))
     }
@@ -348,6 +374,7 @@ impl<H: Hypervisor> Driver<H> {
 
     /// Lets data flow.
     fn connected(&self) {
+        self.complaints.set(COMPLAINTS_MAX);
         let mut card = self.card.borrow_mut();
         if let Some(queues) = &card.queues {
             // The backend may have looked at the rings before it could be told of what is in them.

@@ -1,0 +1,72 @@
+//! What the card's driver says on the console.
+
+mod common;
+
+use std::cell::RefCell;
+
+use common::{BUFFERS, Bed};
+use kernel::console::Console;
+
+thread_local! {
+    /// What this test's thread has written.
+    static WRITTEN: RefCell<String> = const { RefCell::new(String::new()) };
+}
+
+struct Buffer;
+
+impl Console for Buffer {
+    fn write(&self, bytes: &[u8]) {
+        WRITTEN.with_borrow_mut(|written| written.push_str(&String::from_utf8_lossy(bytes)));
+    }
+}
+
+/// The lines that were written since the last call.
+fn lines() -> Vec<String> {
+    WRITTEN.take().lines().map(String::from).collect()
+}
+
+/// A card whose backend cannot be used.
+fn unusable() -> Bed {
+    kernel::console::attach(&Buffer);
+    Bed::with(BUFFERS, |netback| netback.features.retain(|(name, _)| *name != "feature-rx-copy"))
+}
+
+fn show(bed: &mut Bed, state: &str) {
+    let path = format!("{}/state", bed.netback().directory());
+    bed.machine.store.write(&path, state);
+    bed.machine.settle();
+}
+
+/// Has the backend go back and forth until the driver says no more; returns how many lines that gave.
+fn toggle(bed: &mut Bed) -> usize {
+    for _ in 0..100 {
+        show(bed, "3");
+        show(bed, "2");
+    }
+    let lines = lines();
+    assert!(lines.iter().all(|line| line == "network card: feature-rx-copy: the backend lacks it"), "{lines:?}");
+    lines.len()
+}
+
+#[test]
+fn a_backend_that_toggles_its_state_does_not_fill_the_console() {
+    let mut bed = unusable();
+    assert_eq!((toggle(&mut bed), toggle(&mut bed)), (16, 0));
+}
+
+#[test]
+fn what_is_wrong_after_the_card_has_worked_again_is_said() {
+    let mut bed = unusable();
+    let feature = format!("{}/feature-rx-copy", bed.netback().directory());
+    for _ in 0..3 {
+        assert_eq!(toggle(&mut bed), 16);
+        bed.machine.store.write(&feature, "1");
+        show(&mut bed, "2");
+        bed.netback().frozen = false;
+        bed.machine.settle();
+        bed.assert_works();
+        bed.machine.store.write(&feature, "0");
+        drop(bed.replace_backend());
+        bed.machine.settle();
+    }
+}
