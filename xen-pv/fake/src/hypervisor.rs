@@ -1,4 +1,8 @@
 //! The fake hypervisor: one guest's grant table and event channels.
+//!
+//! It finds out what a real one cannot tell a guest: another domain that reaches for a page whose access was ended, a page
+//! that is used for something new while it is granted, and access that is never ended. A copy is a copy, as by
+//! `GNTTABOP_copy`; what is mapped is the guest's own memory, as rings need it, and each look at it checks the grant again.
 
 use std::cell::{Cell, RefCell};
 use std::collections::BTreeMap;
@@ -32,6 +36,41 @@ struct State {
     port_limit: Cell<usize>,
     /// Hypercalls that sent an event.
     notifications: Cell<u32>,
+}
+
+impl State {
+    fn flags(&self, reference: GrantRef) -> &AtomicU16 {
+        assert!(reference.0 < self.entry_count, "the reference {reference:?} is outside the grant table");
+        // SAFETY: the entry is inside the leaked table.
+        let entry = unsafe { self.entries.add(reference.0 as usize) };
+        // SAFETY: the flags are the entry's first field, aligned, and only ever accessed atomically.
+        unsafe { AtomicU16::from_ptr(entry.as_ptr().cast()) }
+    }
+
+    /// The entry's fields besides its flags.
+    fn entry(&self, reference: GrantRef) -> EntryV1 {
+        assert!(reference.0 < self.entry_count, "the reference {reference:?} is outside the grant table");
+        // SAFETY: the entry is inside the leaked table.
+        let entry = unsafe { self.entries.add(reference.0 as usize) };
+        // SAFETY: there is one thread.
+        unsafe { entry.as_ptr().read_volatile() }
+    }
+
+    /// Entries that grant something.
+    fn granted(&self) -> impl Iterator<Item = GrantRef> {
+        let all = (0..self.entry_count).map(GrantRef);
+        all.filter(|reference| self.flags(*reference).load(Ordering::SeqCst) & GTF_PERMIT_ACCESS != 0)
+    }
+}
+
+/// The end of a test, at which the guest must have ended all that it granted. What was mapped at any time is left out: it
+/// may be in quarantine for good, which is for the test to judge.
+impl Drop for State {
+    fn drop(&mut self) {
+        let mapped = self.mapped.borrow();
+        let forgotten: Vec<_> = self.granted().filter(|reference| !mapped.contains_key(&reference.0)).collect();
+        assert!(forgotten.is_empty() || std::thread::panicking(), "access was never ended: {forgotten:?}");
+    }
 }
 
 #[derive(Debug, Clone, Copy)]
@@ -115,33 +154,16 @@ impl FakeXen {
         Some(PortMut { xen: self, index })
     }
 
-    fn flags(&self, reference: GrantRef) -> &AtomicU16 {
-        assert!(reference.0 < self.0.entry_count, "the reference {reference:?} is outside the grant table");
-        // SAFETY: the entry is inside the leaked table.
-        let entry = unsafe { self.0.entries.add(reference.0 as usize) };
-        // SAFETY: the flags are the entry's first field, aligned, and only ever accessed atomically.
-        unsafe { AtomicU16::from_ptr(entry.as_ptr().cast()) }
-    }
-
-    /// The entry's fields besides its flags.
-    fn entry(&self, reference: GrantRef) -> EntryV1 {
-        assert!(reference.0 < self.0.entry_count, "the reference {reference:?} is outside the grant table");
-        // SAFETY: the entry is inside the leaked table.
-        let entry = unsafe { self.0.entries.add(reference.0 as usize) };
-        // SAFETY: there is one thread.
-        unsafe { entry.as_ptr().read_volatile() }
-    }
-
     /// Whether an entry grants anything.
     #[must_use]
     pub fn is_granted(&self, reference: GrantRef) -> bool {
-        self.flags(reference).load(Ordering::SeqCst) & GTF_PERMIT_ACCESS != 0
+        self.0.flags(reference).load(Ordering::SeqCst) & GTF_PERMIT_ACCESS != 0
     }
 
     /// Number of entries that grant something.
     #[must_use]
     pub fn granted(&self) -> usize {
-        (0..self.0.entry_count).filter(|reference| self.is_granted(GrantRef(*reference))).count()
+        self.0.granted().count()
     }
 
     /// The page of an entry, for domain `by`.
@@ -149,7 +171,7 @@ impl FakeXen {
     /// # Panics
     /// When access is not granted, or only for reading: the guest has ended it too early, or never began.
     fn page(&self, by: Domid, reference: GrantRef, write: bool) -> NonNull<u8> {
-        let entry = self.entry(reference);
+        let entry = self.0.entry(reference);
         assert!(entry.flags & GTF_PERMIT_ACCESS != 0, "{by:?} uses {reference:?}, which is not granted");
         assert_eq!(entry.domid, by, "{reference:?} is granted to another domain");
         assert!(!write || entry.flags & GTF_READONLY == 0, "{by:?} writes to {reference:?}, which is read-only");
@@ -163,12 +185,17 @@ impl FakeXen {
     /// When access is not granted.
     #[must_use]
     pub fn map(&self, by: Domid, reference: GrantRef) -> Mapping {
-        let writable = self.entry(reference).flags & GTF_READONLY == 0;
+        let writable = self.0.entry(reference).flags & GTF_READONLY == 0;
         let address = self.page(by, reference, writable);
         let flags = if writable { GTF_READING | GTF_WRITING } else { GTF_READING };
-        self.flags(reference).fetch_or(flags, Ordering::SeqCst);
+        self.0.flags(reference).fetch_or(flags, Ordering::SeqCst);
         *self.0.mapped.borrow_mut().entry(reference.0).or_default() += 1;
         Mapping { xen: self.clone(), reference, address }
+    }
+
+    /// Takes back the marks of use that a test has set in an entry by itself.
+    pub fn unmark(&self, reference: GrantRef) {
+        self.0.flags(reference).fetch_and(!(GTF_READING | GTF_WRITING), Ordering::SeqCst);
     }
 
     /// Copies bytes out of a granted page, as `GNTTABOP_copy` does for domain `by`.
@@ -231,7 +258,7 @@ impl Drop for Mapping {
         let count = mapped.entry(self.reference.0).or_default();
         *count = count.saturating_sub(1);
         if *count == 0 {
-            self.xen.flags(self.reference).fetch_and(!(GTF_READING | GTF_WRITING), Ordering::SeqCst);
+            self.xen.unmark(self.reference);
         }
     }
 }
@@ -266,6 +293,8 @@ impl Hypervisor for FakeXen {
         Ok(())
     }
 
+    /// # Panics
+    /// When the page is granted already: it was given back and taken anew while another domain could still reach it.
     fn gfn(&self, page: &Page) -> Gfn {
         let mut pages = self.0.pages.borrow_mut();
         let known = pages.iter().position(|address| *address == page.address());
@@ -273,7 +302,10 @@ impl Hypervisor for FakeXen {
             pages.push(page.address());
             pages.len() - 1
         });
-        Gfn(FIRST_GFN + index as u64)
+        let gfn = FIRST_GFN + index as u64;
+        let granted = self.0.granted().find(|reference| u64::from(self.0.entry(*reference).frame) == gfn);
+        assert_eq!(granted, None, "a page is granted that is granted already");
+        Gfn(gfn)
     }
 
     fn take_pending(&self, port: Port) -> bool {

@@ -1,5 +1,7 @@
 //! Grants, shared pages and event channels.
 
+use std::sync::atomic::{AtomicU16, Ordering};
+
 use xen_fake::tasks::CountingWaker;
 use xen_fake::{FakeXen, Machine};
 use xen_pv::event_channel::Events;
@@ -7,6 +9,7 @@ use xen_pv::grant_table::{Busy, Error, Grant, GrantTable, ReadOnly, ReadWrite};
 use xen_pv::hypervisor::{self, Hypervisor};
 use xen_pv::memory::Page;
 use xen_pv::shared_page::Shared;
+use xen_sys::grant_table::{GTF_PERMIT_ACCESS, GTF_READING};
 use xen_sys::types::{Domid, Port};
 
 const BACKEND: Domid = Domid(3);
@@ -167,4 +170,63 @@ fn waiting_for_an_event_that_came_before_returns_at_once() {
     machine.xen.raise(channel.port());
     machine.settle();
     machine.run(async move { channel.wait().await });
+}
+
+#[test]
+#[should_panic(expected = "access was never ended")]
+fn a_grant_that_is_never_ended_is_found_out() {
+    let (_xen, table) = table(64);
+    let grant: Grant<ReadWrite> = table.grant(page(), BACKEND).expect("room");
+    std::mem::forget(grant);
+}
+
+#[test]
+#[should_panic(expected = "granted already")]
+fn a_page_that_is_used_anew_while_it_is_granted_is_found_out() {
+    let (xen, table) = table(64);
+    let grant: Grant<ReadWrite> = table.grant(page(), BACKEND).expect("room");
+    let entry = xen.grant_table().0;
+    // SAFETY: the table is leaked, and there is one thread.
+    let granted = unsafe { entry.add(grant.reference().0 as usize).read_volatile() };
+    let page = grant.end().expect("nobody uses it");
+    // As if it had not been ended.
+    // SAFETY: as above.
+    unsafe { entry.add(9).write_volatile(granted) };
+    let _ = table.grant::<ReadWrite>(page, BACKEND);
+}
+
+/// The flags of one entry, for another thread.
+struct Flags(*mut u16);
+
+// SAFETY: the table is leaked, and the flags are only accessed atomically.
+unsafe impl Send for Flags {}
+
+impl Flags {
+    /// What Xen does when the other domain copies or maps: marks the entry, if it grants anything, in one step.
+    fn begin(self) -> bool {
+        // SAFETY: as for `Send`.
+        let flags = unsafe { AtomicU16::from_ptr(self.0) };
+        let mark = |flags| (flags & GTF_PERMIT_ACCESS != 0).then_some(flags | GTF_READING);
+        flags.fetch_update(Ordering::SeqCst, Ordering::SeqCst, mark).is_ok()
+    }
+}
+
+#[test]
+fn access_never_ends_in_the_moment_in_which_the_other_domain_begins() {
+    let rounds = if cfg!(miri) { 10 } else { 1000 };
+    for _ in 0..rounds {
+        let (xen, table) = table(16);
+        let grant: Grant<ReadWrite> = table.grant(page(), BACKEND).expect("room");
+        let entry = xen.grant_table().0;
+        // SAFETY: the entry is inside the leaked table.
+        let flags = Flags(unsafe { entry.add(grant.reference().0 as usize) }.as_ptr().cast());
+        let hypervisor = std::thread::spawn(move || flags.begin());
+        let ended = grant.end();
+        let began = hypervisor.join().expect("the thread ends");
+        assert!(ended.is_err() == began, "the page was given back and is in use");
+        if let Err(Busy(grant)) = ended {
+            xen.unmark(grant.reference());
+            assert!(grant.end().is_ok());
+        }
+    }
 }

@@ -2,13 +2,19 @@
 
 mod common;
 
+use std::collections::BTreeSet;
+
 use common::{BUFFERS, Bed, Random, tcp_frame, udp_frame};
+use kernel::net::device::NetworkDevice;
+use smoltcp::phy::{Device as _, RxToken};
+use smoltcp::time::Instant;
 use xen_fake::netback::{with_extra, with_more};
 use xen_pv::netfront::{Buffers, Dropped};
 use xen_sys::io::netif::{
     EXTRA_TYPE_GSO, EXTRA_TYPE_MAX, EXTRA_TYPE_NONE, ExtraInfo, GSO_TYPE_TCPV4, RXF_CSUM_BLANK, RXF_DATA_VALIDATED,
-    RXF_GSO_PREFIX, RXF_MORE_DATA, RxResponse,
+    RXF_GSO_PREFIX, RXF_MORE_DATA, RxRequest, RxResponse,
 };
+use xen_sys::types::Domid;
 
 const RSP_PROD: usize = 8;
 
@@ -382,4 +388,45 @@ fn hostile_batch(bed: &mut Bed, random: &mut Random) {
         1 => bed.netback().overwrite(true, RSP_PROD, random.next()),
         _ => bed.netback().push_rx(),
     }
+}
+
+#[test]
+fn a_frame_is_judged_and_passed_on_as_it_was_copied_out_once() {
+    let mut bed = manual();
+    let frame = udp_frame(b"as it was", true);
+    let rx = &mut bed.netback().rings().rx;
+    rx.requests().expect("whole");
+    let request = rx.take().expect("a buffer");
+    let response = RxResponse { id: request.id, offset: 0, flags: 0, status: frame.len() as i16 };
+    bed.machine.xen.copy_to(Domid(0), request.gref, 0, &frame);
+    bed.netback().rings().rx.put(response);
+    bed.netback().push_rx();
+    let (token, _) = bed.device.receive(Instant::ZERO).expect("a frame");
+    bed.machine.xen.copy_to(Domid(0), request.gref, 0, &vec![0xff; frame.len()]);
+    assert_eq!(token.consume(<[u8]>::to_vec), frame);
+    bed.device.flush();
+}
+
+#[test]
+fn no_buffer_is_on_the_ring_twice_whatever_was_answered() {
+    let mut random = Random(0x0b0f_f00d_0b0f_f00d);
+    let mut bed = manual();
+    for _ in 0..300 {
+        let rx = &mut bed.netback().rings().rx;
+        rx.requests().expect("whole");
+        let mut posted = Vec::new();
+        while let Some(request) = rx.take() {
+            posted.push(request);
+        }
+        let buffers: BTreeSet<_> = posted.iter().map(|request| request.gref.0).collect();
+        assert_eq!(buffers.len(), usize::from(BUFFERS.receive), "lost, or posted twice: {posted:?}");
+        for RxRequest { id, .. } in posted {
+            let (offset, flags) = (random.next() as u16, random.below(32) as u16);
+            let status = random.next() as i16;
+            bed.netback().rings().rx.put(RxResponse { id, offset, flags, status });
+        }
+        bed.netback().push_rx();
+        bed.receive();
+    }
+    assert_eq!(bed.counters().broken, 0);
 }

@@ -1,5 +1,6 @@
 //! The ring, front against back.
 
+use std::cell::Cell;
 use std::collections::VecDeque;
 use std::rc::Rc;
 
@@ -13,6 +14,7 @@ const REQ_PROD: usize = 0;
 const REQ_EVENT: usize = 4;
 const RSP_PROD: usize = 8;
 const RSP_EVENT: usize = 12;
+const FIRST_SLOT: usize = 64;
 
 /// Both ends look at the same page.
 #[derive(Clone)]
@@ -313,4 +315,32 @@ fn back_step(back: &mut Back, answers: &mut VecDeque<u16>, front_awake: &mut boo
         return true;
     }
     back.final_check().expect("whole") == Check::Work
+}
+
+/// A page whose other side writes to it before each of our looks.
+struct Restless<'a> {
+    memory: &'a Memory,
+    looks: &'a Cell<u32>,
+}
+
+impl Shared for Restless<'_> {
+    fn shared(&self) -> SharedPage<'_> {
+        self.looks.set(self.looks.get() + 1);
+        self.memory.shared().write(FIRST_SLOT, self.looks.get());
+        self.memory.shared()
+    }
+}
+
+#[test]
+fn a_response_is_copied_out_of_the_page_once() {
+    let (memory, looks) = (Memory(Rc::new(Page::allocate().expect("memory"))), Cell::new(0));
+    let mut front = FrontRing::<RxRequest, RxResponse, _>::new(Restless { memory: &memory, looks: &looks });
+    front.put(request(1));
+    let _ = front.push().requested();
+    memory.shared().write(RSP_PROD, 1u32);
+    assert_eq!(front.responses(), Ok(1));
+    let before = looks.get();
+    let (_, response) = front.take().expect("a response");
+    assert_eq!(looks.get(), before + 1, "one look for one response");
+    assert_eq!(u32::from(response.id), looks.get(), "it is what was there at that look");
 }
