@@ -1,8 +1,12 @@
 //! Questions to apt and dpkg: what a package depends on, and its files.
 //!
 //! Packages are downloaded and unpacked, never installed; only QEMU is installed, because it needs half of a system around it.
+//! Each Debian architecture has lists of packages of its own below `target/bed`: the system's may be old, only root can renew them, and
+//! they have no other architecture than its own.
 
-use anyhow::{Context, Result, bail};
+use crate::place;
+use crate::progress::Progress;
+use anyhow::{Context, Result, bail, ensure};
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::io::{BufRead, BufReader};
@@ -32,60 +36,119 @@ pub fn is_root() -> bool {
     fs::metadata("/proc/self").is_ok_and(|metadata| metadata.uid() == 0)
 }
 
-/// Asks apt about packages, in the given Debian architecture.
-///
-/// # Errors
-/// apt is missing, or does not know one of them.
-pub fn show(names: &BTreeSet<String>, architecture: &str) -> Result<Vec<Package>> {
-    let mut command = Command::new("apt-cache");
-    command.args(["show", "--no-all-versions"]).args(names.iter().map(|name| format!("{name}:{architecture}")));
-    let output = command
-        .stderr(Stdio::piped())
-        .output()
-        .context("this bed is made from Debian packages, but there is no apt-cache")?;
-    let packages = parse(&String::from_utf8_lossy(&output.stdout));
-    let known: BTreeSet<_> = packages.iter().map(|package| package.name.as_str()).collect();
-    let unknown: Vec<_> = names.iter().map(String::as_str).filter(|name| !known.contains(name)).collect();
-    if !unknown.is_empty() {
-        bail!("apt knows no package {} for {architecture}", unknown.join(", "));
-    }
-    Ok(packages)
+/// apt for one Debian architecture.
+#[derive(Debug, Clone, Copy)]
+pub struct Apt {
+    /// Debian's name of the CPU.
+    pub architecture: &'static str,
 }
 
-/// All of `wanted` and the libraries that they need, directly or through other libraries.
-///
-/// Programs that a package depends on (an init system, Python, udev) are left out: nothing of theirs runs in the bed.
-///
-/// # Errors
-/// As [`show`].
-pub fn with_libraries(wanted: &[String], architecture: &str) -> Result<Vec<Package>> {
-    let mut found: BTreeMap<String, Package> = BTreeMap::new();
-    let mut seen: BTreeSet<String> = BTreeSet::new();
-    let mut ask: BTreeSet<String> = wanted.iter().cloned().collect();
-    while !ask.is_empty() {
-        let answers = show(&ask, architecture)?;
-        seen.append(&mut ask);
-        for package in answers {
-            if wanted.contains(&package.name) || package.library {
-                let likely_libraries =
-                    package.depends.iter().filter(|name| name.starts_with("lib") || name.starts_with("zlib"));
-                ask.extend(likely_libraries.filter(|name| !seen.contains(*name)).cloned());
-                found.insert(package.name.clone(), package);
-            }
+impl Apt {
+    /// Fetches the lists of packages when there are none yet.
+    ///
+    /// # Errors
+    /// The folder for them cannot be made.
+    pub fn prepare(self, progress: &mut dyn Progress) -> Result<()> {
+        let folder = self.folder();
+        for part in ["lists/partial", "cache/archives/partial"] {
+            fs::create_dir_all(folder.join(part)).with_context(|| format!("make {}", folder.display()))?;
+        }
+        let status = folder.join("status");
+        if !status.exists() {
+            self.update(progress);
+            // apt takes an empty file for a system where nothing is installed.
+            fs::write(&status, "").with_context(|| format!("write {}", status.display()))?;
+        }
+        Ok(())
+    }
+
+    /// Fetches the lists of packages anew. One that cannot be had is said, no more: it may be one that nothing is wanted from.
+    pub fn update(self, progress: &mut dyn Progress) {
+        progress.say(&format!("fetching apt's lists of packages for {}", self.architecture));
+        match self.command("apt-get").args(["update", "-q"]).output() {
+            Ok(output) => String::from_utf8_lossy(&output.stderr).lines().for_each(|line| progress.say(line)),
+            Err(error) => progress.say(&format!("apt-get: {error}")),
         }
     }
-    Ok(found.into_values().collect())
-}
 
-/// Fetches the lists of packages anew.
-///
-/// # Errors
-/// Not root, or apt fails.
-pub fn update() -> Result<()> {
-    if !is_root() {
-        bail!("apt's lists of packages are missing or old; please type: sudo apt-get update");
+    /// Asks about packages.
+    ///
+    /// # Errors
+    /// apt is missing, or does not know one of them.
+    pub fn show(self, names: &BTreeSet<String>) -> Result<Vec<Package>> {
+        let mut command = self.command("apt-cache");
+        command.args(["show", "--no-all-versions"]).args(names);
+        let output = command.output().context("this bed is made from Debian packages, but there is no apt-cache")?;
+        let packages = parse(&String::from_utf8_lossy(&output.stdout));
+        let known: BTreeSet<_> = packages.iter().map(|package| package.name.as_str()).collect();
+        let unknown: Vec<_> = names.iter().map(String::as_str).filter(|name| !known.contains(name)).collect();
+        ensure!(unknown.is_empty(), "apt knows no package {} for {}", unknown.join(", "), self.architecture);
+        Ok(packages)
     }
-    quiet(Command::new("apt-get").args(["update", "-q"]))
+
+    /// All of `wanted` and the libraries that they need, directly or through other libraries.
+    ///
+    /// Programs that a package depends on (an init system, Python, udev) are left out: nothing of theirs runs in the bed.
+    ///
+    /// # Errors
+    /// As [`Apt::show`].
+    pub fn with_libraries(self, wanted: &[String]) -> Result<Vec<Package>> {
+        let mut found: BTreeMap<String, Package> = BTreeMap::new();
+        let mut seen: BTreeSet<String> = BTreeSet::new();
+        let mut ask: BTreeSet<String> = wanted.iter().cloned().collect();
+        while !ask.is_empty() {
+            let answers = self.show(&ask)?;
+            seen.append(&mut ask);
+            for package in answers {
+                if wanted.contains(&package.name) || package.library {
+                    let likely_libraries =
+                        package.depends.iter().filter(|name| name.starts_with("lib") || name.starts_with("zlib"));
+                    ask.extend(likely_libraries.filter(|name| !seen.contains(*name)).cloned());
+                    found.insert(package.name.clone(), package);
+                }
+            }
+        }
+        Ok(found.into_values().collect())
+    }
+
+    /// Downloads packages into a folder, and calls `each` with the line that apt prints for each of them.
+    ///
+    /// # Errors
+    /// apt fails: then the lists may be older than what the archive still has.
+    pub fn download(self, packages: &[&Package], folder: &Path, mut each: impl FnMut(usize)) -> Result<()> {
+        let mut command = self.command("apt-get");
+        command.args(["download", "-q"]).current_dir(folder).stdout(Stdio::piped()).stderr(Stdio::piped());
+        command.args(packages.iter().map(|package| format!("{}={}", package.name, package.version)));
+        let mut child = command.spawn().context("apt-get")?;
+        let lines =
+            child.stdout.take().map(BufReader::new).into_iter().flat_map(|reader| reader.lines().map_while(Result::ok));
+        for (number, _) in lines.filter(|line| line.starts_with("Get:")).enumerate() {
+            each(number + 1);
+        }
+        let output = child.wait_with_output()?;
+        ensure!(output.status.success(), "apt-get download: {}", String::from_utf8_lossy(&output.stderr).trim());
+        Ok(())
+    }
+
+    fn folder(self) -> PathBuf {
+        place::bed().join("apt").join(self.architecture)
+    }
+
+    /// A program of apt, with the system's sources and the folder's lists.
+    fn command(self, program: &str) -> Command {
+        let folder = self.folder();
+        let mut command = Command::new(program);
+        for (option, path) in [("Dir::State", ""), ("Dir::State::status", "status"), ("Dir::Cache", "cache")] {
+            command.arg("-o").arg(format!("{option}={}", folder.join(path).display()));
+        }
+        for option in ["APT::Architecture", "APT::Architectures"] {
+            command.arg("-o").arg(format!("{option}={}", self.architecture));
+        }
+        // Run by root, apt would download as another user, who cannot write into the folder.
+        command.args(["-o", "APT::Sandbox::User=", "-o", "Acquire::Languages=none"]);
+        command.stdin(Stdio::null());
+        command
+    }
 }
 
 /// Installs a program of the host with apt, or says what to type.
@@ -98,31 +161,10 @@ pub fn install(package: &str, why: &str) -> Result<()> {
         bail!("{why}; please type: sudo apt-get install --no-install-recommends {package}");
     }
     let install = || quiet(Command::new("apt-get").args(arguments).env("DEBIAN_FRONTEND", "noninteractive"));
-    install().or_else(|_| update().and_then(|()| install()))
+    install().or_else(|_| quiet(Command::new("apt-get").args(["update", "-q"])).and_then(|()| install()))
 }
 
-/// Downloads packages into a folder, and calls `each` with the line that apt prints for each of them.
-///
-/// # Errors
-/// apt fails: then the lists may be older than what the archive still has.
-pub fn download(packages: &[&Package], architecture: &str, folder: &Path, mut each: impl FnMut(usize)) -> Result<()> {
-    let mut command = Command::new("apt-get");
-    command.args(["download", "-q"]).current_dir(folder).stdout(Stdio::piped()).stderr(Stdio::piped());
-    command.args(packages.iter().map(|package| format!("{}:{architecture}={}", package.name, package.version)));
-    let mut child = command.spawn().context("apt-get")?;
-    let lines =
-        child.stdout.take().map(BufReader::new).into_iter().flat_map(|reader| reader.lines().map_while(Result::ok));
-    for (number, _) in lines.filter(|line| line.starts_with("Get:")).enumerate() {
-        each(number + 1);
-    }
-    let output = child.wait_with_output()?;
-    if !output.status.success() {
-        bail!("apt-get download: {}", String::from_utf8_lossy(&output.stderr).trim());
-    }
-    Ok(())
-}
-
-/// The file that [`download`] leaves for a package.
+/// The file that [`Apt::download`] leaves for a package.
 ///
 /// # Errors
 /// There is none.

@@ -3,7 +3,7 @@
 //! Two sets: what runs in dom0 (one for each CPU), and what runs on the host (the MQTT broker and its clients, Xen's C headers).
 //! A set that is complete is never looked at again, unless what is wanted changed: a list beside it says what is there.
 
-use crate::apt::{self, Package};
+use crate::apt::{self, Apt, Package};
 use crate::place;
 use crate::progress::Progress;
 use anyhow::{Context, Result, bail};
@@ -31,6 +31,18 @@ pub const HOST: Set = Set {
     wanted: &["libc6", "libxen-dev", "mosquitto", "mosquitto-clients"],
     newest: &[],
 };
+
+/// What every dom0 is made of, beside its kernel and Xen. The two for developers are what its agent is linked with.
+pub const DOM0: &[&str] = &[
+    "bash",
+    "busybox-static",
+    "libc6",
+    "libc6-dev",
+    "libgcc-12-dev",
+    "libgcc-s1",
+    "xen-utils-common",
+    "xenstore-utils",
+];
 
 impl Set {
     fn folder(&self) -> PathBuf {
@@ -71,30 +83,22 @@ impl Set {
     /// Downloads and unpacks what is missing.
     ///
     /// # Errors
-    /// No apt, no network, or lists of packages that only root can renew; the message says what to type.
+    /// No apt, no network, or no such package.
     pub fn provide(&self, progress: &mut dyn Progress) -> Result<()> {
         let headline = self.headline();
         if fs::read_to_string(self.list()).is_ok_and(|list| list.lines().next() == Some(&headline)) {
             return Ok(());
         }
         progress.say(&format!("packages for {}: asking apt", self.name));
-        let packages = match self.resolve() {
+        let apt = Apt { architecture: self.architecture };
+        apt.prepare(progress)?;
+        let packages = match self.bring(apt, progress) {
             Ok(packages) => packages,
             Err(error) => {
-                progress.say(&format!("{error:#}; renewing apt's lists"));
-                apt::update()?;
-                self.resolve()?
-            }
-        };
-        let packages = match self.fetch(&packages, progress) {
-            Ok(()) => packages,
-            Err(error) => {
                 // The archive drops old versions: lists that are a few weeks old name files that are gone.
-                progress.say(&format!("{error:#}; renewing apt's lists"));
-                apt::update()?;
-                let packages = self.resolve()?;
-                self.fetch(&packages, progress)?;
-                packages
+                progress.say(&format!("{error:#}"));
+                apt.update(progress);
+                self.bring(apt, progress)?
             }
         };
         let lines = packages.iter().map(|package| format!("{} {}", package.name, package.version));
@@ -102,11 +106,17 @@ impl Set {
         fs::write(self.list(), list.join("\n") + "\n").context("write the list of packages")
     }
 
-    fn resolve(&self) -> Result<Vec<Package>> {
+    fn bring(&self, apt: Apt, progress: &mut dyn Progress) -> Result<Vec<Package>> {
+        let packages = self.resolve(apt)?;
+        self.fetch(apt, &packages, progress)?;
+        Ok(packages)
+    }
+
+    fn resolve(&self, apt: Apt) -> Result<Vec<Package>> {
         let mut wanted: Vec<String> = self.wanted.iter().map(|name| (*name).to_owned()).collect();
         let metas: BTreeSet<String> = self.newest.iter().map(|(meta, _)| (*meta).to_owned()).collect();
         if !metas.is_empty() {
-            let answers = apt::show(&metas, self.architecture)?;
+            let answers = apt.show(&metas)?;
             for (meta, prefix) in self.newest {
                 let names = answers.iter().filter(|package| package.name == *meta).flat_map(|package| &package.depends);
                 let Some(name) = names.into_iter().find(|name| name.starts_with(prefix)) else {
@@ -115,10 +125,10 @@ impl Set {
                 wanted.push(name.clone());
             }
         }
-        apt::with_libraries(&wanted, self.architecture)
+        apt.with_libraries(&wanted)
     }
 
-    fn fetch(&self, packages: &[Package], progress: &mut dyn Progress) -> Result<()> {
+    fn fetch(&self, apt: Apt, packages: &[Package], progress: &mut dyn Progress) -> Result<()> {
         let stamps = self.folder().join("unpacked");
         let downloads = self.folder().join("downloads");
         for folder in [&stamps, &downloads, &self.root()] {
@@ -131,7 +141,7 @@ impl Set {
         }
         let megabytes = missing.iter().map(|package| package.size_bytes).sum::<u64>() / 1_000_000;
         progress.say(&format!("packages for {}: downloading {} ({megabytes} MB)", self.name, missing.len()));
-        apt::download(&missing, self.architecture, &downloads, |number| {
+        apt.download(&missing, &downloads, |number| {
             if number % 10 == 0 {
                 progress.say(&format!("  {number} of {}", missing.len()));
             }
