@@ -33,7 +33,7 @@ pub struct Scenario {
 pub struct Context<'a> {
     /// The bed; only this scenario uses it now.
     pub bed: &'a Bed,
-    /// The CPU of guests.
+    /// The machine that the bed emulates.
     pub arch: Arch,
     /// The scenario's name.
     pub name: &'static str,
@@ -52,7 +52,7 @@ impl Context<'_> {
     /// The path of one of the files that a task's build leaves: `img`, `elf` or `cfg`.
     #[must_use]
     pub fn image_file(&self, task: &str, extension: &str) -> PathBuf {
-        place::workspace().join(format!("target/images/{}/{task}/{task}.{extension}", self.arch.name()))
+        place::workspace().join(format!("target/images/{}/{task}/{task}.{extension}", self.arch.guests().name()))
     }
 }
 

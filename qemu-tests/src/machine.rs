@@ -1,5 +1,6 @@
-//! The emulated machines that the bed runs on, one file for each CPU, and the QEMU process.
+//! The emulated machines that the bed runs on, one file for each kind, and the QEMU process.
 
+mod virt;
 mod x86_64;
 
 use crate::packages::Set;
@@ -13,22 +14,37 @@ use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 
-/// A CPU that Spore runs on.
+/// A machine of the bed, by its CPU.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Arch {
-    /// 64-bit x86, paravirtualised guests.
+    /// 64-bit x86; guests are paravirtualised.
     X86_64,
+    /// 32-bit ARM with hardware virtualisation.
+    Armv7,
+    /// 64-bit ARM, where guests made for ARMv7 run as 32-bit guests.
+    Aarch64,
 }
 
 impl Arch {
     /// All of them.
-    pub const ALL: [Arch; 1] = [Arch::X86_64];
+    pub const ALL: [Arch; 3] = [Arch::X86_64, Arch::Armv7, Arch::Aarch64];
 
     /// The name on command lines and in paths.
     #[must_use]
-    pub fn name(self) -> &'static str {
+    pub const fn name(self) -> &'static str {
         match self {
             Arch::X86_64 => "x86_64",
+            Arch::Armv7 => "armv7",
+            Arch::Aarch64 => "aarch64",
+        }
+    }
+
+    /// The CPU that guests are built for; their images lie in a folder of its name.
+    #[must_use]
+    pub const fn guests(self) -> Self {
+        match self {
+            Arch::X86_64 => Arch::X86_64,
+            Arch::Armv7 | Arch::Aarch64 => Arch::Armv7,
         }
     }
 
@@ -37,6 +53,8 @@ impl Arch {
     pub fn machine(self) -> &'static dyn Machine {
         match self {
             Arch::X86_64 => &x86_64::X86_64,
+            Arch::Armv7 => &virt::ARMV7,
+            Arch::Aarch64 => &virt::AARCH64,
         }
     }
 }
@@ -75,7 +93,7 @@ pub trait Machine: Sync {
     /// # Errors
     /// [`Machine::prepare`] has not been called.
     fn arguments(&self, initramfs: &Path) -> Result<Vec<String>>;
-    /// The suffix of virtio devices on this machine's bus, as in `virtio-net-pci`.
+    /// The suffix of virtio devices on this machine's bus: "pci", as in `virtio-net-pci`, or "device" for memory-mapped ones.
     fn virtio_bus(&self) -> &'static str;
 }
 

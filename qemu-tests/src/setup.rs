@@ -28,7 +28,7 @@ pub fn setup(arch: Arch, progress: &mut dyn Progress) -> Result<()> {
     packages::HOST.provide(progress)?;
     machine.packages().provide(progress)?;
     machine.prepare(progress)?;
-    let agent = agent::build(machine.agent_target(), progress)?;
+    let agent = agent::build(machine, progress)?;
     let ingredients = Ingredients {
         root: Root(machine.packages().root()),
         kernel: &machine.packages().version_in_name("linux-image-")?,

@@ -8,6 +8,9 @@ pub enum Arch {
     /// 64-bit x86, as a paravirtualised (PV) guest.
     #[value(name = "x86_64")]
     X86_64,
+    /// 32-bit ARM with hardware virtualisation.
+    #[value(name = "armv7")]
+    Armv7,
 }
 
 impl Arch {
@@ -15,6 +18,7 @@ impl Arch {
     pub const fn name(self) -> &'static str {
         match self {
             Arch::X86_64 => "x86_64",
+            Arch::Armv7 => "armv7",
         }
     }
 
@@ -22,6 +26,7 @@ impl Arch {
     pub const fn target(self) -> &'static str {
         match self {
             Arch::X86_64 => "x86_64-spore",
+            Arch::Armv7 => "armv7-spore",
         }
     }
 
@@ -29,6 +34,7 @@ impl Arch {
     pub const fn guest_type(self) -> &'static str {
         match self {
             Arch::X86_64 => "pv",
+            Arch::Armv7 => "pvh",
         }
     }
 }

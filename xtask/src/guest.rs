@@ -72,6 +72,7 @@ pub fn boot_bed(arch: Arch, forwards: Vec<Forward>, interrupt: &Interrupt) -> Re
 pub const fn machine(arch: Arch) -> qemu_tests::Arch {
     match arch {
         Arch::X86_64 => qemu_tests::Arch::X86_64,
+        Arch::Armv7 => qemu_tests::Arch::Armv7,
     }
 }
 

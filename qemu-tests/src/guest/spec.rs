@@ -73,8 +73,8 @@ impl GuestSpec {
     pub fn xl_configuration(&self) -> Result<String> {
         let mut text = String::new();
         let preserve = "preserve".to_owned();
-        let lines =
-            [("name", &self.name), ("type", &"pv".to_owned()), ("kernel", &self.image_path()), ("extra", &self.extra)];
+        // No type: xl's own choice is right on each CPU, paravirtualised (pv) on x86, hardware-assisted (pvh) on ARM.
+        let lines = [("name", &self.name), ("kernel", &self.image_path()), ("extra", &self.extra)];
         let ends = [("on_poweroff", &preserve), ("on_reboot", &self.on_reboot), ("on_crash", &self.on_crash)];
         for (key, value) in lines.into_iter().chain(ends) {
             let quote = if value.contains('"') { '\'' } else { '"' };

@@ -3,8 +3,8 @@
 //! One emulated CPU, because a second one makes the bed slower.
 
 use super::{Machine, comma, write_whole};
-use crate::kernel_image;
-use crate::packages::Set;
+use crate::kernel_image::x86_64 as kernel_image;
+use crate::packages::{DOM0, Set};
 use crate::place;
 use crate::progress::Progress;
 use crate::root::Root;
@@ -38,7 +38,7 @@ impl Machine for X86_64 {
         Set {
             name: "x86_64",
             architecture: "amd64",
-            wanted: &["bash", "busybox-static", "libc6", "libgcc-s1", "xen-utils-common", "xenstore-utils"],
+            wanted: DOM0,
             newest: &[
                 ("linux-image-amd64", "linux-image-"),
                 ("xen-system-amd64", "xen-hypervisor-"),
@@ -52,7 +52,7 @@ impl Machine for X86_64 {
     }
 
     fn agent_target(&self) -> &'static str {
-        "x86_64-unknown-linux-musl"
+        "x86_64-unknown-linux-gnu"
     }
 
     fn triplet(&self) -> &'static str {

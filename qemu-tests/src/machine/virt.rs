@@ -1,0 +1,148 @@
+//! QEMU's ARM board `virt`, with a 32-bit or a 64-bit CPU: Xen takes the place of Linux, dom0's kernel and file system are put into memory.
+//!
+//! QEMU's `guest-loader` does that, and names both in the device tree as Xen wants them (docs/misc/arm/device-tree/booting.txt in Xen's
+//! source). The tree keeps devices that nobody uses, such as the PCI bridge: without them dom0 would start half a second sooner.
+
+use super::{Machine, comma, write_whole};
+use crate::kernel_image::armv7;
+use crate::packages::{DOM0, Set};
+use crate::place;
+use crate::progress::Progress;
+use crate::root::Root;
+use anyhow::{Context, Result, ensure};
+use std::fs;
+use std::path::{Path, PathBuf};
+
+/// Xen's own arguments. A crash of Xen or dom0 reboots, which ends QEMU: then the bed knows.
+const XEN_ARGUMENTS: &str = "dom0_mem=256M bootscrub=0";
+/// dom0's kernel arguments: everything off that costs emulated time and that no test looks at.
+const DOM0_ARGUMENTS: &str = "console=hvc0 quiet panic=-1 mitigations=off init_on_alloc=0 audit=0 apparmor=0 lsm= rodata=off cryptomgr.notests \
+    initcall_blacklist=load_system_certificate_list,crypto_kdf108_init,init_kprobe_trace";
+/// Memory of the whole machine: dom0's, Xen's, and more than 512 MiB for guests.
+const MEMORY_MIB: u32 = 1024;
+/// Where dom0's kernel and file system wait for Xen: away from Xen (0x40010000), the device tree (0x48000000) and dom0's memory.
+const KERNEL_AT: u32 = 0x4a00_0000;
+const INITRAMFS_AT: u32 = 0x5000_0000;
+/// Where Xen puts the 256 MiB of dom0 in a machine of this size; the same addresses as in the machine, because its devices use them.
+const DOM0_RAM: u32 = 0x6000_0000;
+/// Where Debian's kernel for ARMv7 runs, from the start of memory on (arch/arm/Makefile in Linux's source: `textofs`).
+const TEXT_OFFSET: u32 = 0x20_8000;
+
+/// See the module.
+pub struct Virt {
+    name: &'static str,
+    cpu: &'static str,
+    qemu: &'static str,
+    agent_target: &'static str,
+    triplet: &'static str,
+    packages: Set,
+    /// Makes a kernel that needs no unpacking of the one in the package.
+    unpack: fn(&[u8]) -> Result<Vec<u8>>,
+}
+
+/// The smallest CPU of ARM that has hardware virtualisation, as good as.
+pub const ARMV7: Virt = Virt {
+    name: "armv7",
+    cpu: "cortex-a15",
+    qemu: "qemu-system-arm",
+    agent_target: "armv7-unknown-linux-gnueabihf",
+    triplet: "arm-linux-gnueabihf",
+    packages: Set {
+        name: "armv7",
+        architecture: "armhf",
+        wanted: DOM0,
+        newest: &[
+            ("linux-image-armmp-lpae", "linux-image-"),
+            ("xen-system-armhf", "xen-hypervisor-"),
+            ("xen-system-armhf", "xen-utils-"),
+        ],
+    },
+    unpack: |image| armv7::unpacked(image, DOM0_RAM, TEXT_OFFSET),
+};
+
+/// A CPU that runs 32-bit guests under a 64-bit Xen.
+pub const AARCH64: Virt = Virt {
+    name: "aarch64",
+    cpu: "cortex-a57",
+    qemu: "qemu-system-aarch64",
+    agent_target: "aarch64-unknown-linux-gnu",
+    triplet: "aarch64-linux-gnu",
+    packages: Set {
+        name: "aarch64",
+        architecture: "arm64",
+        wanted: DOM0,
+        newest: &[
+            ("linux-image-arm64", "linux-image-"),
+            ("xen-system-arm64", "xen-hypervisor-"),
+            ("xen-system-arm64", "xen-utils-"),
+        ],
+    },
+    unpack: |image| Ok(image.to_vec()),
+};
+
+impl Virt {
+    fn xen(&self) -> Result<PathBuf> {
+        let version = self.packages.version_in_name("xen-utils-")?;
+        Root(self.packages.root()).resolve(&format!("/boot/xen-{version}-{}", self.packages.architecture))
+    }
+
+    /// The kernel that QEMU loads; the address in its name is the one that it is made for.
+    fn kernel(&self) -> Result<PathBuf> {
+        let version = self.packages.version_in_name("linux-image-")?;
+        Ok(place::bed().join(self.name).join(format!("kernel-{version}-{DOM0_RAM:x}")))
+    }
+}
+
+impl Machine for Virt {
+    fn packages(&self) -> Set {
+        self.packages.clone()
+    }
+
+    fn qemu(&self) -> (&'static str, &'static str) {
+        (self.qemu, "qemu-system-arm")
+    }
+
+    fn agent_target(&self) -> &'static str {
+        self.agent_target
+    }
+
+    fn triplet(&self) -> &'static str {
+        self.triplet
+    }
+
+    fn modules(&self) -> &'static [&'static str] {
+        &["virtio_mmio"]
+    }
+
+    fn prepare(&self, progress: &mut dyn Progress) -> Result<()> {
+        let kernel = self.kernel()?;
+        if !kernel.exists() {
+            let version = self.packages.version_in_name("linux-image-")?;
+            progress.say(&format!("unpacking the kernel of dom0, Linux {version}"));
+            let image = Root(self.packages.root()).read(&format!("/boot/vmlinuz-{version}"))?;
+            write_whole(&kernel, &(self.unpack)(&image)?)?;
+        }
+        Ok(())
+    }
+
+    fn arguments(&self, initramfs: &Path) -> Result<Vec<String>> {
+        let (xen, kernel) = (self.xen()?, self.kernel()?);
+        ensure!(kernel.exists(), "the bed for {} is not set up: run setup", self.name);
+        let space = fs::metadata(&kernel).with_context(|| format!("look at {}", kernel.display()))?.len();
+        ensure!(space <= u64::from(INITRAMFS_AT - KERNEL_AT), "{} is too large for its place", kernel.display());
+        let memory = MEMORY_MIB.to_string();
+        let board =
+            ["-M", "virt,virtualization=on,gic-version=2,highmem=off", "-cpu", self.cpu, "-accel", "tcg", "-smp", "1"];
+        let boot = ["-m", &memory, "-kernel", xen.to_str().context("a path that is not UTF-8")?];
+        let kernel =
+            format!("addr={KERNEL_AT:#x},kernel={},bootargs={}", comma(&kernel)?, DOM0_ARGUMENTS.replace(',', ",,"));
+        let initramfs = format!("addr={INITRAMFS_AT:#x},initrd={}", comma(initramfs)?);
+        let modules = [kernel, initramfs].map(|module| ["-device".to_owned(), format!("guest-loader,{module}")]);
+        let arguments = board.into_iter().chain(boot).chain(["-append", XEN_ARGUMENTS]).map(str::to_owned);
+        Ok(arguments.chain(modules.into_iter().flatten()).collect())
+    }
+
+    fn virtio_bus(&self) -> &'static str {
+        "device"
+    }
+}
