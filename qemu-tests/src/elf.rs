@@ -73,7 +73,7 @@ mod tests {
 
     #[test]
     fn a_static_program_needs_nothing() {
-        let image = crate::probe::image(b"", crate::ShutdownReason::PowerOff);
+        let image = crate::probe::image(crate::Arch::X86_64, b"", crate::ShutdownReason::PowerOff);
         assert_eq!(needs(&image).unwrap(), Needs::default());
         assert!(needs(b"#!/bin/sh\n").is_err());
     }

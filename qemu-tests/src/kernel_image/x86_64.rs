@@ -103,7 +103,7 @@ mod tests {
     fn trimming_keeps_what_is_loaded_and_where_the_notes_are() {
         let mut text = b"text".to_vec();
         text.resize(1000, 0);
-        let image = crate::probe::image(&text, crate::ShutdownReason::Crash);
+        let image = crate::probe::image(crate::Arch::X86_64, &text, crate::ShutdownReason::Crash);
         let trimmed = trim(&image).unwrap();
         let loaded = |file: &[u8]| {
             let file = object::File::parse(file).unwrap();

@@ -28,7 +28,7 @@ fn console_and_reason(context: &Context<'_>) -> Result<()> {
     let mut text: Vec<u8> = (0..=255).cycle().take(2000).collect();
     text.extend(b"\nlast line\n");
     for reason in [ShutdownReason::PowerOff, ShutdownReason::Crash, ShutdownReason::Reboot] {
-        let mut guest = context.bed.create(&GuestSpec::new("probe", probe::image(&text, reason)))?;
+        let mut guest = context.bed.create(&GuestSpec::new("probe", probe::image(context.arch, &text, reason)))?;
         ensure!(guest.wait_for("last line", PATIENCE)? == "last line", "another line was found");
         let end = guest.wait_shutdown(PATIENCE)?;
         ensure!(end == reason, "it ended with {end} instead of {reason}");
@@ -39,7 +39,7 @@ fn console_and_reason(context: &Context<'_>) -> Result<()> {
 }
 
 fn restart(context: &Context<'_>) -> Result<()> {
-    let mut spec = GuestSpec::new("phoenix", probe::image(b"up\n", ShutdownReason::Reboot));
+    let mut spec = GuestSpec::new("phoenix", probe::image(context.arch, b"up\n", ShutdownReason::Reboot));
     spec.on_reboot = "restart".into();
     let mut guest = context.bed.create(&spec)?;
     let first = guest.domain()?;
@@ -54,7 +54,7 @@ fn restart(context: &Context<'_>) -> Result<()> {
 
 fn xenstore(context: &Context<'_>) -> Result<()> {
     let bytes: Vec<u8> = (0..=255).rev().collect();
-    let mut spec = GuestSpec::new("probe", probe::image(b"", ShutdownReason::PowerOff));
+    let mut spec = GuestSpec::new("probe", probe::image(context.arch, b"", ShutdownReason::PowerOff));
     spec.data = vec![("parameters".into(), bytes.clone())];
     let mut guest = context.bed.create(&spec)?;
     guest.wait_shutdown(PATIENCE)?;
@@ -108,7 +108,7 @@ fn echo(mut connection: net::TcpStream) {
 }
 
 fn large_guest(context: &Context<'_>) -> Result<()> {
-    let mut spec = GuestSpec::new("large", probe::image(b"up\n", ShutdownReason::PowerOff));
+    let mut spec = GuestSpec::new("large", probe::image(context.arch, b"up\n", ShutdownReason::PowerOff));
     spec.memory_mib = 512;
     let mut guest = context.bed.create(&spec)?;
     guest.wait_for("up", PATIENCE)?;
@@ -117,7 +117,7 @@ fn large_guest(context: &Context<'_>) -> Result<()> {
 
 fn hotplug(context: &Context<'_>) -> Result<()> {
     for script in ["vif-bridge", "vif-bed"] {
-        let mut spec = GuestSpec::new("probe", probe::image(b"", ShutdownReason::PowerOff));
+        let mut spec = GuestSpec::new("probe", probe::image(context.arch, b"", ShutdownReason::PowerOff));
         spec.configuration = vec![format!("vif = [ \"bridge={BRIDGE},script={script}\" ]")];
         let mut guest = context.bed.create(&spec)?;
         guest.wait_shutdown(PATIENCE)?;
