@@ -1,11 +1,13 @@
 //! Builds the program that runs in dom0.
 //!
-//! It is linked statically by Rust's own linker, with the C library of dom0's own packages: so no C toolchain for dom0's CPU is needed on
-//! the host, and every CPU is treated alike.
+//! It is linked by Rust's own linker, with the C library of dom0's own packages: so no C toolchain for dom0's CPU is needed on the host, and
+//! every CPU is treated alike.
 
+use crate::elf;
 use crate::machine::Machine;
 use crate::place;
 use crate::progress::Progress;
+use crate::root::Root;
 use anyhow::{Context, Result, bail};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
@@ -16,6 +18,7 @@ use std::process::{Command, Stdio};
 /// The target cannot be added by rustup, or the build fails.
 pub fn build(machine: &dyn Machine, progress: &mut dyn Progress) -> Result<PathBuf> {
     let target = machine.agent_target();
+    let flags = link_flags(&Root(machine.packages().root()), machine.triplet())?;
     add_target(target, progress)?;
     let folder = place::bed().join("agent");
     let program = folder.join(target).join("release/bed-agent");
@@ -29,7 +32,7 @@ pub fn build(machine: &dyn Machine, progress: &mut dyn Progress) -> Result<PathB
     cargo
         .current_dir(place::workspace())
         // Not as cargo's own setting: where dom0's CPU is the host's, build scripts would be linked with it too.
-        .env("CARGO_ENCODED_RUSTFLAGS", link_flags(&machine.packages().root(), machine.triplet()).join("\x1f"))
+        .env("CARGO_ENCODED_RUSTFLAGS", flags.join("\x1f"))
         .env("CARGO_PROFILE_RELEASE_STRIP", "true");
     // What an outer cargo says about its own build is not meant for this one.
     for variable in ["RUSTFLAGS", "RUSTC_BOOTSTRAP", "CARGO_BUILD_TARGET"] {
@@ -42,18 +45,21 @@ pub fn build(machine: &dyn Machine, progress: &mut dyn Progress) -> Result<PathB
     Ok(program)
 }
 
-/// What a C compiler would tell the linker: to link statically, the folders of the C library's and of the compiler's
-/// own parts, and the three files that a program begins and ends with.
-fn link_flags(root: &Path, triplet: &str) -> Vec<String> {
-    let library = root.join("usr/lib").join(triplet);
-    // The folder of the package libgcc-12-dev.
-    let compiler = root.join("usr/lib/gcc").join(triplet).join("12");
-    // Rust makes a static program position independent where the C library has a start for such programs.
-    let start = if library.join("rcrt1.o").exists() { "rcrt1.o" } else { "crt1.o" };
-    let mut flags = vec!["-Clinker=rust-lld".to_owned(), "-Ctarget-feature=+crt-static".to_owned()];
-    flags.extend([&library, &compiler].map(|folder| format!("-Lnative={}", folder.display())));
-    flags.extend([start, "crti.o", "crtn.o"].map(|object| format!("-Clink-arg={}", library.join(object).display())));
-    flags
+/// What a C compiler would tell the linker: where the libraries are, the object that a program starts with, and the loader that all
+/// programs of dom0 ask for.
+fn link_flags(root: &Root, triplet: &str) -> Result<Vec<String>> {
+    let loader = elf::needs(&root.read("/bin/bash")?)?.loader.context("dom0's shell names no loader")?;
+    // The last one is the folder of the package libgcc-12-dev.
+    let folders = [format!("lib/{triplet}"), format!("usr/lib/{triplet}"), format!("usr/lib/gcc/{triplet}/12")];
+    let start = format!("usr/lib/{triplet}/Scrt1.o");
+    let mut flags = vec![
+        "-Clinker=rust-lld".to_owned(),
+        format!("-Clink-arg=--sysroot={}", root.0.display()),
+        format!("-Clink-arg=--dynamic-linker={loader}"),
+        format!("-Clink-arg={}", root.0.join(start).display()),
+    ];
+    flags.extend(folders.map(|folder| format!("-Lnative={}", root.0.join(folder).display())));
+    Ok(flags)
 }
 
 fn add_target(target: &str, progress: &mut dyn Progress) -> Result<()> {

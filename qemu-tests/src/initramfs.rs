@@ -55,7 +55,7 @@ pub struct Ingredients<'a> {
     pub triplet: &'a str,
     /// The machine's modules, beyond those of every machine.
     pub modules: &'a [&'a str],
-    /// The agent, a static program.
+    /// The agent.
     pub agent: &'a [u8],
 }
 
@@ -75,7 +75,6 @@ impl Ingredients<'_> {
         archive.link("/var/lock", "/run/lock");
         archive.file("/etc/passwd", 0o644, b"root:x:0:0:root:/root:/bin/sh\n");
         archive.file("/etc/group", 0o644, b"root:x:0:\n");
-        archive.file("/init", 0o755, self.agent);
         self.programs(&mut archive)?;
         self.modules(&mut archive)?;
         Ok(archive.finish())
@@ -93,6 +92,8 @@ impl Ingredients<'_> {
         }
         // xl loads it while a thread ends, by dlopen: no ELF file names it.
         let mut libraries = BTreeSet::from(["libgcc_s.so.1".to_owned()]);
+        self.collect(self.agent, archive, &mut libraries).context("the agent")?;
+        archive.file("/init", 0o755, self.agent);
         for program in &programs {
             let content = self.root.read(program)?;
             self.collect(&content, archive, &mut libraries).with_context(|| program.clone())?;

@@ -28,6 +28,9 @@ const DOM0_RAM: u32 = 0x6000_0000;
 /// Where Debian's kernel for ARMv7 runs, from the start of memory on (arch/arm/Makefile in Linux's source: `textofs`).
 const TEXT_OFFSET: u32 = 0x20_8000;
 
+/// Makes a kernel that does not have to unpack itself of the one in the package.
+type Unpack = fn(&[u8]) -> Result<Vec<u8>>;
+
 /// See the module.
 pub struct Virt {
     name: &'static str,
@@ -36,8 +39,8 @@ pub struct Virt {
     agent_target: &'static str,
     triplet: &'static str,
     packages: Set,
-    /// Makes a kernel that needs no unpacking of the one in the package.
-    unpack: fn(&[u8]) -> Result<Vec<u8>>,
+    /// For a kernel that unpacks itself.
+    unpack: Option<Unpack>,
 }
 
 /// The smallest CPU of ARM that has hardware virtualisation, as good as.
@@ -57,7 +60,7 @@ pub const ARMV7: Virt = Virt {
             ("xen-system-armhf", "xen-utils-"),
         ],
     },
-    unpack: |image| armv7::unpacked(image, DOM0_RAM, TEXT_OFFSET),
+    unpack: Some(|image| armv7::unpacked(image, DOM0_RAM, TEXT_OFFSET)),
 };
 
 /// A CPU that runs 32-bit guests under a 64-bit Xen.
@@ -77,7 +80,7 @@ pub const AARCH64: Virt = Virt {
             ("xen-system-arm64", "xen-utils-"),
         ],
     },
-    unpack: |image| Ok(image.to_vec()),
+    unpack: None,
 };
 
 impl Virt {
@@ -86,10 +89,16 @@ impl Virt {
         Root(self.packages.root()).resolve(&format!("/boot/xen-{version}-{}", self.packages.architecture))
     }
 
-    /// The kernel that QEMU loads; the address in its name is the one that it is made for.
-    fn kernel(&self) -> Result<PathBuf> {
+    fn packaged_kernel(&self) -> Result<PathBuf> {
         let version = self.packages.version_in_name("linux-image-")?;
-        Ok(place::bed().join(self.name).join(format!("kernel-{version}-{DOM0_RAM:x}")))
+        Root(self.packages.root()).resolve(&format!("/boot/vmlinuz-{version}"))
+    }
+
+    /// The kernel that QEMU loads; the address in an unpacked one's name is the one that it is made for.
+    fn kernel(&self) -> Result<PathBuf> {
+        let packaged = self.packaged_kernel()?;
+        let Some(name) = packaged.file_name().filter(|_| self.unpack.is_some()) else { return Ok(packaged) };
+        Ok(place::bed().join(self.name).join(format!("{}-at-{DOM0_RAM:x}", name.display())))
     }
 }
 
@@ -116,11 +125,11 @@ impl Machine for Virt {
 
     fn prepare(&self, progress: &mut dyn Progress) -> Result<()> {
         let kernel = self.kernel()?;
-        if !kernel.exists() {
-            let version = self.packages.version_in_name("linux-image-")?;
-            progress.say(&format!("unpacking the kernel of dom0, Linux {version}"));
-            let image = Root(self.packages.root()).read(&format!("/boot/vmlinuz-{version}"))?;
-            write_whole(&kernel, &(self.unpack)(&image)?)?;
+        if let Some(unpack) = self.unpack.filter(|_| !kernel.exists()) {
+            progress.say("unpacking the kernel of dom0");
+            let packaged = self.packaged_kernel()?;
+            let image = fs::read(&packaged).with_context(|| format!("read {}", packaged.display()))?;
+            write_whole(&kernel, &unpack(&image)?)?;
         }
         Ok(())
     }
