@@ -2,14 +2,11 @@
 
 use core::sync::atomic::{AtomicU64, Ordering};
 
-#[cfg(feature = "netfront")]
-use xen_sys::arch::hypercall3;
-use xen_sys::arch::{hypercall2, number};
+use xen_sys::arch::hypercall2;
 use xen_sys::event_channel::{
     AllocUnbound, Close, EVTCHNOP_ALLOC_UNBOUND, EVTCHNOP_CLOSE, EVTCHNOP_SEND, Send as SendEvent,
 };
-#[cfg(feature = "netfront")]
-use xen_sys::grant_table::{GNTTABOP_SETUP_TABLE, SetupTable};
+use xen_sys::number;
 use xen_sys::sched::{POLL_PORTS_MAX, Poll, SCHEDOP_POLL, SCHEDOP_SHUTDOWN, Shutdown, ShutdownReason};
 use xen_sys::shared_info::EVENT_WORDS;
 use xen_sys::types::{Domid, Gfn, Port};
@@ -23,8 +20,8 @@ use crate::memory::Page;
 pub struct Xen;
 
 /// Calls `EVTCHNOP_*`, `SCHEDOP_*` and their like: an operation and a pointer to its argument.
-fn operation<T>(number: usize, operation: usize, argument: &mut T) -> Result<usize, Error> {
-    // SAFETY: the callers below pass the structure that the operation asks for, which Xen reads and writes in place.
+pub(crate) fn operation<T>(number: usize, operation: usize, argument: &mut T) -> Result<usize, Error> {
+    // SAFETY: the callers pass the structure that the operation asks for, which Xen reads and writes in place.
     Error::check(unsafe { hypercall2(number, operation, (&raw mut *argument).expose_provenance()) })
 }
 
@@ -58,15 +55,6 @@ impl Hypervisor for Xen {
         // Acquire: what the sender wrote before the event is seen after it.
         word.load(Ordering::Relaxed) & bit != 0 && word.fetch_and(!bit, Ordering::AcqRel) & bit != 0
     }
-}
-
-/// Has Xen make a domain's grant table as large as asked for, and name its frames.
-#[cfg(feature = "netfront")]
-pub(crate) fn setup_grant_table(table: &mut SetupTable) -> Result<(), Error> {
-    // SAFETY: the operation asks for this structure, one of it, which Xen reads and writes in place.
-    let result =
-        unsafe { hypercall3(number::GRANT_TABLE_OP, GNTTABOP_SETUP_TABLE, (&raw mut *table).expose_provenance(), 1) };
-    Error::check(result).map(|_| ())
 }
 
 /// Sleeps until an event on one of the ports is pending or the clock shows `until_ns`; may return early.

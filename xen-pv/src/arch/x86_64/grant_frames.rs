@@ -4,12 +4,14 @@
 
 use core::ptr::NonNull;
 
-use xen_sys::grant_table::{ENTRIES_PER_FRAME, EntryV1, GNTST_OKAY, SetupTable};
+use xen_sys::arch::hypercall3;
+use xen_sys::grant_table::{ENTRIES_PER_FRAME, EntryV1, GNTST_OKAY, GNTTABOP_SETUP_TABLE, SetupTable};
+use xen_sys::number;
 use xen_sys::types::{Domid, Mfn};
 
 use super::memory::map_frame;
+use crate::hypervisor::Error;
 use crate::memory::{PAGE_SIZE, allocate_run};
-use crate::real;
 
 /// Frames of the grant table: room for a network card's two times 256 buffers, its rings and the reserved entries.
 const GRANT_FRAMES: usize = 2;
@@ -24,7 +26,10 @@ pub(crate) fn map_grant_frames() -> Option<(NonNull<EntryV1>, u32)> {
         pad: [0; 3],
         frame_list: frames.as_mut_ptr().expose_provenance() as u64,
     };
-    real::setup_grant_table(&mut table).ok()?;
+    let argument = (&raw mut table).expose_provenance();
+    // SAFETY: the operation asks for this structure, one of it, which Xen reads and writes in place.
+    let result = unsafe { hypercall3(number::GRANT_TABLE_OP, GNTTABOP_SETUP_TABLE, argument, 1) };
+    Error::check(result).ok()?;
     if table.status != GNTST_OKAY {
         return None;
     }

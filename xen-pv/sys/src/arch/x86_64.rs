@@ -4,6 +4,9 @@
 
 use core::mem::{offset_of, size_of};
 
+use crate::number;
+use crate::types::Domid;
+
 /// Virtual CPUs whose `vcpu_info` lies in the shared info page. Source: `XEN_LEGACY_MAX_VCPUS`.
 pub const LEGACY_MAX_VCPUS: usize = 32;
 
@@ -129,29 +132,6 @@ pub enum Translation {
     Invalidate = 2,
 }
 
-/// The calling domain. Source: `DOMID_SELF`.
-const DOMID_SELF: usize = 0x7ff0;
-
-/// Hypercall numbers. Source: `__HYPERVISOR_*` of `xen.h`.
-pub mod number {
-    /// Registers exception handlers.
-    pub const SET_TRAP_TABLE: usize = 0;
-    /// Updates page table entries.
-    pub const MMU_UPDATE: usize = 1;
-    /// Memory reservations and physical mappings.
-    pub const MEMORY_OP: usize = 12;
-    /// Updates the entry that maps one virtual address.
-    pub const UPDATE_VA_MAPPING: usize = 14;
-    /// Version and features.
-    pub const XEN_VERSION: usize = 17;
-    /// Grant tables.
-    pub const GRANT_TABLE_OP: usize = 20;
-    /// Scheduling, shutdown, polling.
-    pub const SCHED_OP: usize = 29;
-    /// Event channels.
-    pub const EVENT_CHANNEL_OP: usize = 32;
-}
-
 /// Calls the hypervisor with two arguments; the result is negative for an error (a negated errno of Xen).
 ///
 /// # Safety
@@ -222,5 +202,8 @@ pub unsafe fn update_va_mapping(address: usize, entry: u64, translation: Transla
 /// As for [`update_va_mapping`], for each address that the changed entries translate.
 pub unsafe fn mmu_update(updates: &[MmuUpdate]) -> isize {
     // SAFETY: the slice outlives the call; Xen only reads it. A null "done" count is allowed.
-    unsafe { hypercall4(number::MMU_UPDATE, updates.as_ptr() as usize, updates.len(), 0, DOMID_SELF) }
+    unsafe { hypercall4(number::MMU_UPDATE, updates.as_ptr() as usize, updates.len(), 0, Domid::SELF.0.into()) }
 }
+
+const _: () = assert!(size_of::<crate::shared_info::SharedInfo>() == 3136);
+const _: () = assert!(size_of::<crate::shared_info::VcpuInfo>() == 64);

@@ -1,25 +1,36 @@
-//! Compares every type and constant of this crate with Xen's own C headers, as the C compiler sees them.
-//!
-//! A C program that prints the headers' view is compiled and run; its output is compared with ours.
-
-mod c;
+//! The facts of Xen's interface that are the same on every CPU, and the way to ask a C compiler for its view of any.
 
 use std::collections::BTreeMap;
 use std::fmt::Write;
 use std::mem::{offset_of, size_of};
 use std::process::Command;
 
-use xen_sys::arch::{self, number};
 use xen_sys::io::{console, netif, ring, xenbus::XenbusState, xs_wire};
-use xen_sys::shared_info::{SharedInfo, VcpuInfo, VcpuTimeInfo};
+use xen_sys::shared_info::VcpuTimeInfo;
 use xen_sys::types::{Domid, GrantRef, Port};
-use xen_sys::{elf_note, event_channel, grant_table, sched};
+use xen_sys::{elf_note, event_channel, grant_table, hvm, memory, number, sched, vcpu};
+
+#[path = "../c/mod.rs"]
+mod c;
 
 /// What is compared: an expression in C, and its value here.
-struct Facts(Vec<(String, i64)>);
+pub struct Facts(Vec<(String, i64)>);
 
 impl Facts {
-    fn add(&mut self, c: impl Into<String>, value: impl TryInto<i64>) {
+    /// Those that are the same on every CPU.
+    pub fn common() -> Self {
+        let mut facts = Self(Vec::new());
+        xen_facts(&mut facts);
+        event_and_grant_facts(&mut facts);
+        translated_guest_facts(&mut facts);
+        ring_and_console_facts(&mut facts);
+        netif_facts(&mut facts);
+        xenstore_facts(&mut facts);
+        facts
+    }
+
+    /// Adds one.
+    pub fn add(&mut self, c: impl Into<String>, value: impl TryInto<i64>) {
         let c = c.into();
         let value = value.try_into().unwrap_or_else(|_| panic!("the value of {c} does not fit"));
         self.0.push((c, value));
@@ -27,24 +38,43 @@ impl Facts {
 }
 
 /// Adds the size of a type and the offsets and sizes of its fields, each named in C and here.
+#[macro_export]
 macro_rules! layout {
     ($facts:expr, $c:literal => $rust:ty { $($c_field:literal => $field:ident),* $(,)? }) => {
-        $facts.add(concat!("sizeof(", $c, ")"), size_of::<$rust>());
+        $facts.add(concat!("sizeof(", $c, ")"), std::mem::size_of::<$rust>());
         $(
-            $facts.add(concat!("offsetof(", $c, ", ", $c_field, ")"), offset_of!($rust, $field));
-            $facts.add(concat!("sizeof(((", $c, " *)0)->", $c_field, ")"), field_size(|value: &$rust| &value.$field));
+            $facts.add(concat!("offsetof(", $c, ", ", $c_field, ")"), std::mem::offset_of!($rust, $field));
+            $facts.add(concat!("sizeof(((", $c, " *)0)->", $c_field, ")"), $crate::common::field_size(|value: &$rust| &value.$field));
         )*
     };
 }
 
+/// Adds the layout of the shared info page, as the types of one CPU describe it.
+#[macro_export]
+macro_rules! shared_info_facts {
+    ($facts:expr, $shared_info:ty, $vcpu_info:ty) => {
+        layout!($facts, "vcpu_info_t" => $vcpu_info {
+            "evtchn_upcall_pending" => evtchn_upcall_pending, "evtchn_pending_sel" => evtchn_pending_sel,
+            "arch" => arch, "time" => time,
+        });
+        layout!($facts, "shared_info_t" => $shared_info {
+            "vcpu_info" => vcpu_info, "evtchn_pending" => evtchn_pending, "evtchn_mask" => evtchn_mask,
+            "wc_version" => wc_version, "wc_sec" => wc_sec, "wc_nsec" => wc_nsec, "wc_sec_hi" => wc_sec_hi,
+            "arch" => arch,
+        });
+    };
+}
+
 /// Adds constants, each named in C and here.
+#[macro_export]
 macro_rules! constants {
     ($facts:expr, $($c:literal => $rust:expr),* $(,)?) => {
         $( $facts.add($c, $rust); )*
     };
 }
 
-fn field_size<T, F>(_field: impl Fn(&T) -> &F) -> usize {
+/// Size of a field.
+pub fn field_size<T, F>(_field: impl Fn(&T) -> &F) -> usize {
     size_of::<F>()
 }
 
@@ -52,14 +82,6 @@ fn xen_facts(facts: &mut Facts) {
     layout!(facts, "vcpu_time_info_t" => VcpuTimeInfo {
         "version" => version, "tsc_timestamp" => tsc_timestamp, "system_time" => system_time_ns,
         "tsc_to_system_mul" => tsc_to_system_mul, "tsc_shift" => tsc_shift, "flags" => flags,
-    });
-    layout!(facts, "vcpu_info_t" => VcpuInfo {
-        "evtchn_upcall_pending" => evtchn_upcall_pending, "evtchn_upcall_mask" => evtchn_upcall_mask,
-        "evtchn_pending_sel" => evtchn_pending_sel, "arch" => arch, "time" => time,
-    });
-    layout!(facts, "shared_info_t" => SharedInfo {
-        "vcpu_info" => vcpu_info, "evtchn_pending" => evtchn_pending, "evtchn_mask" => evtchn_mask,
-        "wc_version" => wc_version, "wc_sec" => wc_sec, "wc_nsec" => wc_nsec, "wc_sec_hi" => wc_sec_hi, "arch" => arch,
     });
     layout!(facts, "domid_t" => Domid {});
     layout!(facts, "grant_ref_t" => GrantRef {});
@@ -75,6 +97,11 @@ fn xen_facts(facts: &mut Facts) {
         "__HYPERVISOR_grant_table_op" => number::GRANT_TABLE_OP,
         "__HYPERVISOR_sched_op" => number::SCHED_OP,
         "__HYPERVISOR_event_channel_op" => number::EVENT_CHANNEL_OP,
+        "__HYPERVISOR_set_trap_table" => number::SET_TRAP_TABLE,
+        "__HYPERVISOR_mmu_update" => number::MMU_UPDATE,
+        "__HYPERVISOR_update_va_mapping" => number::UPDATE_VA_MAPPING,
+        "__HYPERVISOR_vcpu_op" => number::VCPU_OP,
+        "__HYPERVISOR_hvm_op" => number::HVM_OP,
     );
     layout!(facts, "sched_poll_t" => sched::Poll { "ports" => ports, "nr_ports" => nr_ports, "timeout" => timeout_ns });
     layout!(facts, "sched_shutdown_t" => sched::Shutdown { "reason" => reason });
@@ -86,39 +113,6 @@ fn xen_facts(facts: &mut Facts) {
         "SHUTDOWN_reboot" => sched::ShutdownReason::Reboot as u32,
         "SHUTDOWN_crash" => sched::ShutdownReason::Crash as u32,
     );
-}
-
-#[cfg(target_arch = "x86_64")]
-fn arch_facts(facts: &mut Facts) {
-    layout!(facts, "arch_vcpu_info_t" => arch::ArchVcpuInfo { "cr2" => cr2 });
-    layout!(facts, "arch_shared_info_t" => arch::ArchSharedInfo {
-        "max_pfn" => max_pfn, "pfn_to_mfn_frame_list_list" => pfn_to_mfn_frame_list_list, "nmi_reason" => nmi_reason,
-        "p2m_cr3" => p2m_cr3, "p2m_vaddr" => p2m_vaddr, "p2m_generation" => p2m_generation,
-    });
-    layout!(facts, "start_info_t" => arch::StartInfo {
-        "magic" => magic, "nr_pages" => nr_pages, "shared_info" => shared_info, "flags" => flags,
-        "store_mfn" => store_mfn, "store_evtchn" => store_evtchn, "console.domU" => console, "pt_base" => pt_base,
-        "nr_pt_frames" => nr_pt_frames, "mfn_list" => mfn_list, "mod_start" => mod_start, "mod_len" => mod_len,
-        "cmd_line" => cmd_line, "first_p2m_pfn" => first_p2m_pfn, "nr_p2m_frames" => nr_p2m_frames,
-    });
-    facts.add("offsetof(start_info_t, console.domU.evtchn) - offsetof(start_info_t, console.domU.mfn)", {
-        offset_of!(arch::StartInfoConsole, evtchn) - offset_of!(arch::StartInfoConsole, mfn)
-    });
-    layout!(facts, "trap_info_t" => arch::TrapInfo {
-        "vector" => vector, "flags" => flags, "cs" => cs, "address" => address,
-    });
-    layout!(facts, "mmu_update_t" => arch::MmuUpdate { "ptr" => ptr, "val" => val });
-    constants!(facts,
-        "XEN_LEGACY_MAX_VCPUS" => arch::LEGACY_MAX_VCPUS,
-        "FLAT_KERNEL_CS" => arch::FLAT_KERNEL_CS,
-        "MMU_NORMAL_PT_UPDATE" => arch::MMU_NORMAL_PT_UPDATE,
-        "UVMF_TLB_FLUSH" => arch::Translation::FlushAll as usize,
-        "UVMF_INVLPG" => arch::Translation::Invalidate as usize,
-        "__HYPERVISOR_set_trap_table" => number::SET_TRAP_TABLE,
-        "__HYPERVISOR_mmu_update" => number::MMU_UPDATE,
-        "__HYPERVISOR_update_va_mapping" => number::UPDATE_VA_MAPPING,
-    );
-    facts.add("(long)HYPERVISOR_VIRT_START", arch::MACHINE_TO_PHYS as i64);
 }
 
 fn event_and_grant_facts(facts: &mut Facts) {
@@ -150,6 +144,28 @@ fn event_and_grant_facts(facts: &mut Facts) {
         "GTF_readonly" => grant_table::GTF_READONLY,
         "GTF_reading" => grant_table::GTF_READING,
         "GTF_writing" => grant_table::GTF_WRITING,
+    );
+}
+
+fn translated_guest_facts(facts: &mut Facts) {
+    layout!(facts, "xen_hvm_param_t" => hvm::Param { "domid" => domid, "index" => index, "value" => value });
+    layout!(facts, "xen_add_to_physmap_t" => memory::AddToPhysmap {
+        "domid" => domid, "size" => size, "space" => space, "idx" => idx, "gpfn" => gpfn,
+    });
+    layout!(facts, "vcpu_runstate_info_t" => vcpu::RunstateInfo {
+        "state" => state, "state_entry_time" => state_entry_time_ns, "time" => time_ns,
+    });
+    layout!(facts, "vcpu_register_runstate_memory_area_t" => vcpu::RegisterRunstateMemoryArea { "addr.p" => address });
+    constants!(facts,
+        "HVMOP_get_param" => hvm::HVMOP_GET_PARAM,
+        "HVM_PARAM_STORE_PFN" => hvm::PARAM_STORE_PFN,
+        "HVM_PARAM_STORE_EVTCHN" => hvm::PARAM_STORE_EVTCHN,
+        "HVM_PARAM_CONSOLE_PFN" => hvm::PARAM_CONSOLE_PFN,
+        "HVM_PARAM_CONSOLE_EVTCHN" => hvm::PARAM_CONSOLE_EVTCHN,
+        "XENMEM_add_to_physmap" => memory::XENMEM_ADD_TO_PHYSMAP,
+        "XENMAPSPACE_shared_info" => memory::XENMAPSPACE_SHARED_INFO,
+        "XENMAPSPACE_grant_table" => memory::XENMAPSPACE_GRANT_TABLE,
+        "VCPUOP_register_runstate_memory_area" => vcpu::VCPUOP_REGISTER_RUNSTATE_MEMORY_AREA,
     );
 }
 
@@ -262,32 +278,28 @@ fn xenstore_facts(facts: &mut Facts) {
 }
 
 /// Compiles and runs the program and returns what it prints, a number a line.
-fn run_c(program: &str) -> Vec<i64> {
-    let binary = c::compile("xen_headers", program, &[]);
+fn run_c(name: &str, program: &str) -> Vec<i64> {
+    let binary = c::compile(name, program, &[]);
     let output = Command::new(&binary).output().expect("the program that was just compiled runs");
     let text = String::from_utf8(output.stdout).expect("it prints numbers");
     text.lines().map(|line| line.parse().expect("it prints numbers")).collect()
 }
 
-#[test]
-fn types_and_constants_are_those_of_xens_c_headers() {
-    let mut facts = Facts(Vec::new());
-    xen_facts(&mut facts);
-    arch_facts(&mut facts);
-    event_and_grant_facts(&mut facts);
-    ring_and_console_facts(&mut facts);
-    netif_facts(&mut facts);
-    xenstore_facts(&mut facts);
-
+/// Compares the facts with the view of a C program which includes Xen's headers after the lines of `prologue`.
+pub fn compare(name: &str, facts: &Facts, prologue: &str) {
     let mut program =
         String::from("#include <errno.h>\n#include <stddef.h>\n#include <stdint.h>\n#include <stdio.h>\n");
+    program.push_str(prologue);
     for header in [
         "xen",
         "elfnote",
         "event_channel",
         "grant_table",
+        "hvm/hvm_op",
+        "hvm/params",
         "memory",
         "sched",
+        "vcpu",
         "io/console",
         "io/netif",
         "io/ring",
@@ -302,7 +314,7 @@ fn types_and_constants_are_those_of_xens_c_headers() {
     }
     program.push_str("    return 0;\n}\n");
 
-    let theirs = run_c(&program);
+    let theirs = run_c(name, &program);
     assert_eq!(theirs.len(), facts.0.len());
     let different: BTreeMap<_, _> = facts
         .0
