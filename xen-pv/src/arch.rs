@@ -6,12 +6,16 @@
 //! - `gfn`: the number by which a page is granted;
 //! - `map_grant_frames`: the grant table, mapped;
 //! - `memory::map_more`: makes further memory usable;
-//! - `now_ns`, `wall_clock_at_start_ns`: the clocks;
+//! - `now_ns`: Xen's system time;
 //! - `shared_info`: where Xen's shared info page is mapped;
 //! - `stop`: halts for ever, after the domain has been ended.
 
+#[cfg(target_arch = "arm")]
+mod armv7;
 #[cfg(target_arch = "x86_64")]
 mod x86_64;
 
+#[cfg(target_arch = "arm")]
+pub(crate) use armv7::*;
 #[cfg(target_arch = "x86_64")]
 pub(crate) use x86_64::*;

@@ -21,9 +21,9 @@ pub(crate) struct BootInfo {
     pub(crate) entered_ns: u64,
     /// `extra` of the xl config.
     pub(crate) command_line: &'static [u8],
-    /// The guest's memory.
-    pub(crate) total_bytes: usize,
-    /// Memory that is mapped and free.
+    /// The guest's memory: addresses.
+    pub(crate) memory: Range<usize>,
+    /// What of it is mapped and free.
     pub(crate) free: Range<usize>,
     /// Xenstore's ring.
     pub(crate) xenstore: SharedRing,
@@ -43,7 +43,7 @@ unsafe extern "C" {
 pub(crate) fn start(info: BootInfo) -> ! {
     let image_bytes = (&raw const __image_end).addr() - (&raw const __image_start).addr();
     // SAFETY: this is the only call, and the entry vouches for the range.
-    unsafe { memory::initialise(info.free, image_bytes, info.total_bytes) };
+    unsafe { memory::initialise(info.free, image_bytes, info.memory) };
     platform::boot(info.entered_ns, info.command_line, info.xenstore);
     __spore_main()
 }

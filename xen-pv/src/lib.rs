@@ -8,6 +8,7 @@ extern crate std;
 
 #[cfg(feature = "xenstore")]
 mod decimal;
+pub mod device_tree;
 pub mod event_channel;
 pub mod grant_table;
 pub mod hypervisor;
@@ -39,6 +40,8 @@ mod real;
 mod single_cpu;
 #[cfg(target_os = "none")]
 mod toolstack;
+#[cfg(target_os = "none")]
+mod wall_clock;
 
 #[doc(hidden)]
 pub use kernel;

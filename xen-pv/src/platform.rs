@@ -28,7 +28,7 @@ use crate::event_channel::Events;
 use crate::real::{self, Xen};
 use crate::single_cpu::SingleCpu;
 use crate::toolstack::Toolstack;
-use crate::{arch, console, memory};
+use crate::{arch, console, memory, wall_clock};
 
 #[cfg(feature = "netfront")]
 mod network;
@@ -225,7 +225,7 @@ impl Platform {
             for word in arch::entropy().into_iter().flatten() {
                 random.absorb(&word.to_le_bytes());
             }
-            random.absorb(&arch::wall_clock_at_start_ns().to_le_bytes());
+            random.absorb(&wall_clock::unix_time().as_nanos().to_le_bytes());
             random.absorb(&arch::now_ns().to_le_bytes());
             random.absorb(&self.toolstack.seed());
             random
@@ -243,7 +243,7 @@ impl System for Platform {
     }
 
     fn unix_time(&self) -> Duration {
-        Duration::from_nanos(arch::wall_clock_at_start_ns() + arch::now_ns())
+        wall_clock::unix_time()
     }
 
     async fn stop_requested(&self) -> Stop {

@@ -23,7 +23,7 @@ mod traps;
 
 #[cfg(feature = "netfront")]
 pub(crate) use grant_frames::map_grant_frames;
-pub(crate) use pvclock::{now_ns, wall_clock_at_start_ns};
+pub(crate) use pvclock::now_ns;
 
 // The image's first instructions and its notes. Xen enters with rsi = start info and a one-page stack, which is left
 // for the image's own at once.
@@ -89,7 +89,7 @@ extern "C" fn start(start_info: &'static StartInfo) -> ! {
     crate::boot::start(BootInfo {
         entered_ns,
         command_line,
-        total_bytes,
+        memory: 0..total_bytes,
         free,
         xenstore: ring(start_info.store_mfn, start_info.store_evtchn),
     })

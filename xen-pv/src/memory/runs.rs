@@ -23,28 +23,29 @@ static FREE: SingleCpu<RefCell<linked_list_allocator::Heap>> =
     SingleCpu::new(RefCell::new(linked_list_allocator::Heap::empty()));
 
 static SIZES: SingleCpu<Cell<Sizes>> =
-    SingleCpu::new(Cell::new(Sizes { total_bytes: 0, image_bytes: 0, runs_start: 0, pages_bytes: 0 }));
+    SingleCpu::new(Cell::new(Sizes { total_bytes: 0, image_bytes: 0, runs_bytes: 0, pages_bytes: 0 }));
 
 /// What the memory is used for.
 #[derive(Clone, Copy)]
 struct Sizes {
     total_bytes: usize,
     image_bytes: usize,
-    /// Where the memory begins of which runs are made; it reaches up to the guest's last page.
-    runs_start: usize,
+    /// What runs are made of: all from the first free page up to the guest's last.
+    runs_bytes: usize,
     /// In use other than by the heap, which may take all the rest.
     pages_bytes: usize,
 }
 
-/// Hands over the memory that is free after boot; `arch::memory::map_more` may later add what lies behind it.
+/// Hands over the memory that is free after boot, of all that the guest has; `arch::memory::map_more` may later add what lies behind it.
 ///
 /// # Safety
 /// To be called once. The range must be mapped, writable, of whole pages, and unused.
-pub(crate) unsafe fn initialise(free: Range<usize>, image_bytes: usize, total_bytes: usize) {
+pub(crate) unsafe fn initialise(free: Range<usize>, image_bytes: usize, memory: Range<usize>) {
     let bottom = core::ptr::with_exposed_provenance_mut(free.start);
     // SAFETY: the caller vouches for the range.
     unsafe { FREE.get().borrow_mut().init(bottom, free.len()) };
-    SIZES.get().set(Sizes { total_bytes, image_bytes, runs_start: free.start, ..SIZES.get().get() });
+    let runs_bytes = memory.end - free.start;
+    SIZES.get().set(Sizes { total_bytes: memory.len(), image_bytes, runs_bytes, ..SIZES.get().get() });
     set_tables_aside();
 }
 
@@ -79,7 +80,7 @@ pub(crate) fn figures() -> Memory {
     Memory {
         total_bytes: sizes.total_bytes,
         image_bytes: sizes.image_bytes,
-        heap_bytes: sizes.total_bytes - sizes.runs_start - sizes.pages_bytes,
+        heap_bytes: sizes.runs_bytes - sizes.pages_bytes,
         heap_used_bytes: HEAP.used_bytes(),
         heap_peak_bytes: HEAP.peak_bytes(),
     }

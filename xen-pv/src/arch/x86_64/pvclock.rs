@@ -48,25 +48,3 @@ fn scale(ticks: u64, info: &VcpuTimeInfo) -> u64 {
     let shifted = if info.tsc_shift < 0 { ticks >> -info.tsc_shift } else { ticks << info.tsc_shift };
     ((u128::from(shifted) * u128::from(info.tsc_to_system_mul)) >> 32) as u64
 }
-
-/// The wall clock at system time 0: nanoseconds since 1970.
-pub(crate) fn wall_clock_at_start_ns() -> u64 {
-    let shared = super::shared_info().as_ptr();
-    loop {
-        // SAFETY: the fields lie within the shared info page, which is mapped for the guest's whole life; they are read
-        // volatile because Xen changes them.
-        let [before, seconds, nanoseconds, seconds_high, after] = unsafe {
-            [
-                (&raw const (*shared).wc_version).read_volatile(),
-                (&raw const (*shared).wc_sec).read_volatile(),
-                (&raw const (*shared).wc_nsec).read_volatile(),
-                (&raw const (*shared).wc_sec_hi).read_volatile(),
-                (&raw const (*shared).wc_version).read_volatile(),
-            ]
-        };
-        if before == after && before & 1 == 0 {
-            let seconds = u64::from(seconds_high) << 32 | u64::from(seconds);
-            return seconds.wrapping_mul(1_000_000_000).wrapping_add(u64::from(nanoseconds));
-        }
-    }
-}

@@ -1,0 +1,97 @@
+//! Xen's system time from the generic timer's virtual counter.
+//!
+//! The counter runs at a fixed rate from the guest's creation on. Xen's system time, in which the deadline of a sleep and
+//! the wall clock are given, runs at the same rate from the host's boot on, and a guest cannot read it. But Xen notes, in
+//! memory that the guest names, at which system time the guest last began to run: compared with the counter right after a
+//! sleep, that gives the distance between the two, which stays the same as long as the guest lives.
+//!
+//! Source: ARM Architecture Reference Manual, ARMv7-A (DDI 0406C), B8; `xen/include/public/vcpu.h`.
+
+use core::arch::asm;
+use core::cell::{Cell, UnsafeCell};
+
+use xen_sys::arch::hypercall3;
+use xen_sys::number;
+use xen_sys::vcpu::{RegisterRunstateMemoryArea, RunstateInfo, VCPUOP_REGISTER_RUNSTATE_MEMORY_AREA};
+
+use crate::hypervisor::Error;
+use crate::real;
+use crate::single_cpu::SingleCpu;
+
+/// How the counter becomes Xen's system time.
+#[derive(Clone, Copy)]
+struct Scale {
+    /// Nanoseconds a tick: whole ones, and the rest in units of 2^-32 ns.
+    whole_ns: u32,
+    rest_ns: u32,
+    /// System time when the counter was 0.
+    start_ns: u64,
+}
+
+static SCALE: SingleCpu<Cell<Scale>> = SingleCpu::new(Cell::new(Scale { whole_ns: 1, rest_ns: 0, start_ns: 0 }));
+
+/// Where Xen notes what the virtual CPU does.
+static RUNSTATE: SingleCpu<UnsafeCell<RunstateInfo>> =
+    SingleCpu::new(UnsafeCell::new(RunstateInfo { state: 0, pad: 0, state_entry_time_ns: 0, time_ns: [0; 4] }));
+
+/// Finds rate and distance. `hz` is the rate if the toolstack gives one, because the CPU's own word is wrong.
+pub(super) fn start(hz: Option<u32>) {
+    // Xen counts in kHz, and so must we, to agree with it after months.
+    let khz = hz.unwrap_or_else(rate_hz) / 1000;
+    assert!(khz > 0, "the timer's rate is unknown");
+    let ns_2_32 = (1_000_000u64 << 32) / u64::from(khz);
+    SCALE.get().set(Scale { whole_ns: (ns_2_32 >> 32) as u32, rest_ns: ns_2_32 as u32, start_ns: 0 });
+
+    let area = RUNSTATE.get().get();
+    let mut argument = RegisterRunstateMemoryArea { address: area.expose_provenance() as u64 };
+    let argument = (&raw mut argument).expose_provenance();
+    // SAFETY: the operation asks for this structure, for virtual CPU 0; the area is a static, and only read by us.
+    let result = unsafe { hypercall3(number::VCPU_OP, VCPUOP_REGISTER_RUNSTATE_MEMORY_AREA, 0, argument) };
+    let registered = Error::check(result);
+    assert!(registered.is_ok(), "run state area: {registered:?}");
+
+    /// The time between Xen's note and our look at the counter makes a distance too small, never too large: the largest
+    /// of a few is the best.
+    const TRIES: usize = 3;
+    let start_ns = (0..TRIES).map(|_| distance_ns(area)).max().unwrap_or(0);
+    SCALE.get().set(Scale { start_ns, ..SCALE.get().get() });
+}
+
+/// The distance as one short sleep shows it.
+fn distance_ns(area: *const RunstateInfo) -> u64 {
+    // A deadline that has passed: Xen takes the CPU away and gives it back at once.
+    real::poll(&[], Some(1));
+    let now_ns = at(ticks());
+    // SAFETY: the area is a static; Xen writes it when it gives us the CPU, hence not now.
+    let began_ns = unsafe { (&raw const (*area).state_entry_time_ns).read_volatile() };
+    began_ns.saturating_sub(now_ns)
+}
+
+/// Nanoseconds since the host's boot. Never goes backwards.
+pub(crate) fn now_ns() -> u64 {
+    at(ticks())
+}
+
+/// The system time at which the counter was `ticks`.
+pub(super) fn at(ticks: u64) -> u64 {
+    let Scale { whole_ns, rest_ns, start_ns } = SCALE.get().get();
+    let (high, low) = (ticks >> 32, ticks & u64::from(u32::MAX));
+    let rest = high * u64::from(rest_ns) + ((low * u64::from(rest_ns)) >> 32);
+    start_ns + ticks * u64::from(whole_ns) + rest
+}
+
+/// The virtual counter.
+fn ticks() -> u64 {
+    let (low, high): (u32, u32);
+    // SAFETY: reads CNTVCT. isb: not before the instructions above are done.
+    unsafe { asm!("isb", "mrrc p15, 1, {}, {}, c14", out(reg) low, out(reg) high, options(nomem, nostack)) };
+    u64::from(high) << 32 | u64::from(low)
+}
+
+/// The counter's rate as the CPU knows it.
+fn rate_hz() -> u32 {
+    let hz: u32;
+    // SAFETY: reads CNTFRQ.
+    unsafe { asm!("mrc p15, 0, {}, c14, c0, 0", out(reg) hz, options(nomem, nostack)) };
+    hz
+}

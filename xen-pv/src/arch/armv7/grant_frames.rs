@@ -1,0 +1,27 @@
+//! The grant table's frames.
+//!
+//! Source: `xen/include/public/memory.h`, `XENMAPSPACE_grant_table`; the device tree names the place for them.
+
+use core::ptr::NonNull;
+
+use xen_sys::grant_table::{ENTRIES_PER_FRAME, EntryV1};
+use xen_sys::memory::XENMAPSPACE_GRANT_TABLE;
+use xen_sys::types::Gfn;
+
+use super::memory::{grant_window, map_page};
+use crate::memory::PAGE_SIZE;
+
+/// Frames of the grant table: room for a network card's two times 256 buffers, its rings and the reserved entries.
+const GRANT_FRAMES: usize = 2;
+
+/// The grant table, mapped, and its number of entries.
+pub(crate) fn map_grant_frames() -> Option<(NonNull<EntryV1>, u32)> {
+    let window = grant_window();
+    for index in 0..GRANT_FRAMES {
+        let address = window + index * PAGE_SIZE;
+        super::place(XENMAPSPACE_GRANT_TABLE, index as u64, Gfn((address / PAGE_SIZE) as u64)).ok()?;
+        map_page(address);
+    }
+    let entries = NonNull::new(core::ptr::with_exposed_provenance_mut(window))?;
+    Some((entries, (GRANT_FRAMES * ENTRIES_PER_FRAME) as u32))
+}
