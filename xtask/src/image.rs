@@ -4,6 +4,7 @@ pub mod config;
 pub mod contents;
 pub mod stack_check;
 pub mod strip;
+pub mod zimage;
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -17,21 +18,30 @@ use crate::terminal::{self, Style, bytes};
 use crate::workspace::{Task, Workspace};
 use contents::Contents;
 
-/// Compiler flags of every crate in an image, with what each is worth.
+/// Compiler flags of every crate in an image, with what each is worth in that of echo for x86_64.
 const RUSTFLAGS: &[&str] = &[
     // Names that keep their crate when they are demangled: the size table groups by it.
     "-Csymbol-mangling-version=v0",
-    // Five bytes at the start of each function for the stack check, see `stack_check`: 2 % of the image.
-    "-Zpatchable-function-entry=5",
     // A panic is one instruction that traps, instead of a call with a message: 17 % of echo. The price is the message,
     // not the place: the trap handler names the address on the console, and xtask the line, from the ELF file.
     "-Zunstable-options",
     "-Cpanic=immediate-abort",
-    // Comparisons instead of tables of addresses, eight bytes each: 1 % of echo.
-    "-Cjump-tables=no",
     // Each panic keeps an address of its own, instead of sharing one with all others of its function: 3 % of echo.
     "-Cllvm-args=-enable-tail-merge=false",
 ];
+
+/// Compiler flags that make sense for one architecture only.
+const fn arch_flags(arch: Arch) -> &'static [&'static str] {
+    match arch {
+        Arch::X86_64 => &[
+            // Five bytes at the start of each function for the stack check, see `stack_check`: 2 %.
+            "-Zpatchable-function-entry=5",
+            // Comparisons instead of tables of addresses, eight bytes each: 1 %.
+            "-Cjump-tables=no",
+        ],
+        Arch::Armv7 => &[],
+    }
+}
 
 /// The files of a built image.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -99,8 +109,11 @@ pub fn build_of_any_size(workspace: &Workspace, task: &Task, arch: Arch) -> Resu
     let mut elf = std::fs::read(&program).with_context(|| {
         format!("{} was not built: the package \"{}\" needs a program of its own name", program.display(), task.name)
     })?;
-    stack_check::install(&mut elf)?;
-    let image = strip::strip(&elf).with_context(|| format!("{} cannot be stripped", program.display()))?;
+    let image = match arch {
+        Arch::X86_64 => stack_check::install(&mut elf).and_then(|_| strip::strip(&elf)),
+        Arch::Armv7 => zimage::flatten(&elf),
+    };
+    let image = image.with_context(|| format!("making an image of {}", program.display()))?;
     let contents = Contents::read(&elf)?;
     let description = Description::from_elf(&elf).with_context(|| format!("the task \"{}\"", task.name))?;
 
@@ -150,7 +163,7 @@ fn command(workspace: &Workspace, task: &Task, arch: Arch, target: &Path) -> Res
         // Lets the pinned stable compiler take -Z flags: build-std has no stable form yet.
         .env("RUSTC_BOOTSTRAP", "1")
         .env_remove("RUSTFLAGS")
-        .env("CARGO_ENCODED_RUSTFLAGS", rustflags(workspace).join("\x1f"))
+        .env("CARGO_ENCODED_RUSTFLAGS", rustflags(workspace, arch).join("\x1f"))
         .env("DEFMT_LOG", std::env::var("DEFMT_LOG").unwrap_or_else(|_| "info".into()))
         .args(["rustc", "--release", "--package", &task.name, "--bin", &task.name])
         .arg("--target")
@@ -169,8 +182,8 @@ fn command(workspace: &Workspace, task: &Task, arch: Arch, target: &Path) -> Res
     Ok(cargo)
 }
 
-fn rustflags(workspace: &Workspace) -> Vec<String> {
-    let mut flags: Vec<String> = RUSTFLAGS.iter().map(|flag| (*flag).to_owned()).collect();
+fn rustflags(workspace: &Workspace, arch: Arch) -> Vec<String> {
+    let mut flags: Vec<String> = [RUSTFLAGS, arch_flags(arch)].concat().into_iter().map(str::to_owned).collect();
     // Panic messages name source files from the workspace's root: the same image wherever it is built, and a smaller one.
     flags.push(format!("--remap-path-prefix={}/=", workspace.root.display()));
     flags

@@ -7,7 +7,7 @@ pub mod parameters;
 pub mod report;
 
 use anyhow::{Context, Result, bail};
-use object::read::elf::ElfFile64;
+use object::File;
 use object::{Object, ObjectSection};
 use postcard_schema::schema::owned::OwnedNamedType;
 
@@ -36,7 +36,7 @@ impl Description {
     /// # Errors
     /// When the file has none, or one of another layout.
     pub fn from_elf(elf: &[u8]) -> Result<Self> {
-        let file: ElfFile64 = ElfFile64::parse(elf).context("not a 64-bit ELF file")?;
+        let file = File::parse(elf).context("not an ELF file")?;
         let section = file
             .section_by_name(SECTION)
             .with_context(|| format!("the ELF file has no section {SECTION}: its main.rs needs platform::main!"))?;

@@ -8,12 +8,11 @@ use std::ops::Range;
 
 use addr2line::gimli::{Dwarf, EndianSlice, LittleEndian, SectionId};
 use anyhow::{Context, Result};
-use object::read::elf::ElfFile64;
-use object::{Object, ObjectSection};
+use object::{File, Object, ObjectSection};
 
-/// How the first line of a crash report begins, and the one with the address of the instruction.
+/// How the first line of a crash report begins, and the one with the address of the instruction, by CPU.
 const CRASH: &str = "crash: ";
-const INSTRUCTION: &str = "  rip ";
+const INSTRUCTION: [&str; 2] = ["  rip ", "  pc "];
 
 /// Places shown for one address, the functions that the compiler put within others included.
 const LONGEST_CHAIN: usize = 8;
@@ -33,7 +32,7 @@ impl<'e> Symbols<'e> {
     /// # Errors
     /// When it is none, or its debug information is damaged.
     pub fn new(elf: &'e [u8]) -> Result<Self> {
-        let file: ElfFile64<'e> = ElfFile64::parse(elf).context("not a 64-bit ELF file")?;
+        let file: File<'e> = File::parse(elf).context("not an ELF file")?;
         let section = |id: SectionId| -> Result<_> {
             let bytes: &'e [u8] = match file.section_by_name(id.name()) {
                 Some(section) => section.data()?,
@@ -49,12 +48,13 @@ impl<'e> Symbols<'e> {
 
     /// The places that a line of a crash report speaks of, innermost first; none for any other line.
     pub fn places(&self, line: &str) -> Vec<String> {
-        let (report, most) = match (line.strip_prefix(CRASH), line.strip_prefix(INSTRUCTION)) {
-            (Some(report), _) => (report, usize::MAX),
-            // The other registers rarely hold an address in the code, and mean nothing when they do.
-            (None, Some(registers)) => (registers, 1),
-            (None, None) => return Vec::new(),
-        };
+        let (report, most) =
+            match (line.strip_prefix(CRASH), INSTRUCTION.iter().find_map(|start| line.strip_prefix(start))) {
+                (Some(report), _) => (report, usize::MAX),
+                // The other registers rarely hold an address in the code, and mean nothing when they do.
+                (None, Some(registers)) => (registers, 1),
+                (None, None) => return Vec::new(),
+            };
         let words = report.split(|c: char| !c.is_ascii_alphanumeric());
         let addresses = words.filter_map(|word| u64::from_str_radix(word.strip_prefix("0x")?, 16).ok()).take(most);
         let explained =
@@ -113,7 +113,7 @@ mod tests {
 
     #[test]
     fn a_file_that_is_no_elf_is_said_to_be_none() {
-        assert_eq!(Symbols::new(b"hello").err().unwrap().to_string(), "not a 64-bit ELF file");
+        assert_eq!(Symbols::new(b"hello").err().unwrap().to_string(), "not an ELF file");
     }
 
     #[test]

@@ -4,8 +4,7 @@ use std::collections::BTreeMap;
 use std::fmt::Write;
 
 use anyhow::{Context, Result};
-use object::read::elf::ElfFile64;
-use object::{Object, ObjectSection, ObjectSymbol, SectionFlags, SectionKind, elf};
+use object::{File, Object, ObjectSection, ObjectSymbol, SectionFlags, SectionKind, elf};
 
 use crate::terminal::bytes;
 
@@ -29,7 +28,7 @@ pub struct Contents {
 impl Contents {
     /// Reads them from an ELF file with symbols.
     pub fn read(bytes: &[u8]) -> Result<Self> {
-        let file: ElfFile64 = ElfFile64::parse(bytes).context("not a 64-bit ELF file")?;
+        let file = File::parse(bytes).context("not an ELF file")?;
         let mut contents = Self::default();
         let mut filled = Vec::new();
         for section in file.sections() {
@@ -130,6 +129,6 @@ mod tests {
 
     #[test]
     fn a_file_that_is_no_elf_is_said_to_be_none() {
-        assert_eq!(Contents::read(b"hello").unwrap_err().to_string(), "not a 64-bit ELF file");
+        assert_eq!(Contents::read(b"hello").unwrap_err().to_string(), "not an ELF file");
     }
 }
