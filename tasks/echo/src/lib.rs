@@ -9,16 +9,18 @@
 extern crate alloc;
 
 use alloc::boxed::Box;
+use alloc::format;
+use alloc::string::String;
 use alloc::vec::Vec;
 use core::cell::Cell;
-use core::fmt;
+use core::fmt::Display;
 use core::future::{Future, pending, poll_fn};
 use core::net::{Ipv4Addr, SocketAddr, SocketAddrV4};
 use core::pin::Pin;
 use core::task::Poll;
 
 use embassy_futures::select::{Either, select};
-use embedded_io_async::{Error as _, ErrorKind, Read, Write};
+use embedded_io_async::{Read, Write};
 use embedded_nal_async::UnconnectedUdp;
 use kernel::Networked;
 use kernel::net::{Network, TcpAccept};
@@ -57,29 +59,6 @@ pub struct Report {
     pub datagrams: u64,
 }
 
-/// Why the task could not go on.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Error {
-    /// The TCP port cannot be listened on.
-    Listen(u16, ErrorKind),
-    /// The UDP port cannot be used.
-    Bind(u16, ErrorKind),
-    /// No connection can be accepted, although none is open.
-    Accept(ErrorKind),
-}
-
-impl fmt::Display for Error {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Error::Listen(port, kind) => write!(f, "no TCP on port {port}: {kind:?}"),
-            Error::Bind(port, kind) => write!(f, "no UDP on port {port}: {kind:?}"),
-            Error::Accept(kind) => write!(f, "no connection can be accepted: {kind:?}"),
-        }
-    }
-}
-
-impl core::error::Error for Error {}
-
 /// What has been done so far, counted by all connections.
 #[derive(Default)]
 struct Counters {
@@ -97,7 +76,7 @@ fn add(counter: &Cell<u64>, count: u64) {
 /// # Errors
 ///
 /// The port cannot be used, or no connection can be accepted.
-pub async fn run(parameters: Parameters, system: &impl Networked) -> Result<Report, Error> {
+pub async fn run(parameters: Parameters, system: &impl Networked) -> Result<Report, String> {
     let port = parameters.port.unwrap_or(DEFAULT_PORT);
     let most = usize::from(parameters.connections.unwrap_or(DEFAULT_CONNECTIONS).max(1));
     let counters = Counters::default();
@@ -113,21 +92,27 @@ pub async fn run(parameters: Parameters, system: &impl Networked) -> Result<Repo
 }
 
 /// Serves for ever.
-async fn serve(network: &impl Network, port: u16, most: usize, counters: &Counters) -> Result<(), Error> {
+async fn serve(network: &impl Network, port: u16, most: usize, counters: &Counters) -> Result<(), String> {
     let address = network.configured().await;
-    let listener = network.listen(port, most).await.map_err(|error| Error::Listen(port, error.kind()))?;
+    let listener = network.listen(port, most).await.map_err(|error| unusable("TCP", port, &error))?;
     let any = SocketAddr::V4(SocketAddrV4::new(Ipv4Addr::UNSPECIFIED, port));
-    let datagrams = network.bind_multiple(any).await.map_err(|error| Error::Bind(port, error.kind()))?;
+    let datagrams = network.bind_multiple(any).await.map_err(|error| unusable("UDP", port, &error))?;
     kernel::println!("echo: listening on {address}:{port}");
     let served = select(echo_streams(&listener, most, counters), echo_datagrams(datagrams, counters)).await;
     match served {
-        Either::First(ended) => ended,
-        Either::Second(kind) => Err(Error::Bind(port, kind)),
+        Either::First(error) => Err(unusable("TCP", port, &error)),
+        Either::Second(error) => Err(unusable("UDP", port, &error)),
     }
 }
 
-/// Accepts connections and serves them, at most `most` at once. Ends only with an error.
-async fn echo_streams(listener: &impl TcpAccept, most: usize, counters: &Counters) -> Result<(), Error> {
+/// Says what is wrong with a port.
+fn unusable(protocol: &str, port: u16, why: &dyn Display) -> String {
+    format!("no {protocol} on port {port}: {why}")
+}
+
+/// Accepts connections and serves them, at most `most` at once, until none can be accepted although none is open; says
+/// why.
+async fn echo_streams<L: TcpAccept>(listener: &L, most: usize, counters: &Counters) -> L::Error {
     let mut open = Vec::new();
     // After a failure to accept, nothing is accepted until a connection has ended and given back what it held.
     let mut may_accept = true;
@@ -144,7 +129,7 @@ async fn echo_streams(listener: &impl TcpAccept, most: usize, counters: &Counter
                 add(&counters.connections, 1);
                 open.push(Box::pin(echo_stream(connection, &counters.bytes)));
             }
-            Either::First(Err(error)) if open.is_empty() => return Err(Error::Accept(error.kind())),
+            Either::First(Err(error)) if open.is_empty() => return error,
             Either::First(Err(_)) => may_accept = false,
             Either::Second(()) => may_accept = true,
         }
@@ -178,12 +163,12 @@ async fn echo_stream(mut connection: impl Read + Write, bytes: &Cell<u64>) {
 }
 
 /// Sends datagrams back until the socket fails, and says why it did.
-async fn echo_datagrams(mut socket: impl UnconnectedUdp, counters: &Counters) -> ErrorKind {
+async fn echo_datagrams<S: UnconnectedUdp>(mut socket: S, counters: &Counters) -> S::Error {
     let mut datagram = [0; LARGEST_DATAGRAM_BYTES];
     loop {
         let (length, local, remote) = match socket.receive_into(&mut datagram).await {
             Ok(received) => received,
-            Err(error) => return error.kind(),
+            Err(error) => return error,
         };
         // One echo server must not answer another, or a forged datagram would bounce between them for ever.
         if length > datagram.len() || remote.port() == local.port() {

@@ -4,8 +4,8 @@ use std::cell::Cell;
 use std::net::{Ipv4Addr, SocketAddr, TcpListener};
 use std::task::Poll;
 
-use echo::{Error, Parameters, Report, run};
-use embedded_io_async::{ErrorKind, Read, Write};
+use echo::{Parameters, Report, run};
+use embedded_io_async::{Read, Write};
 use embedded_nal_async::{ConnectedUdp, TcpConnect, UdpStack};
 use futures_lite::future::{block_on, poll_fn, yield_now, zip};
 use futures_util::future::join_all;
@@ -134,8 +134,7 @@ fn a_port_in_use_is_named() {
     let port = taken.local_addr().expect("an address").port();
     let machine = Machine::default();
     let error = block_on(run(Parameters { port: Some(port), connections: None }, &machine)).expect_err("no port");
-    assert_eq!(error, Error::Listen(port, ErrorKind::AddrInUse));
-    assert_eq!(error.to_string(), format!("no TCP on port {port}: AddrInUse"));
+    assert!(error.starts_with(&format!("no TCP on port {port}: Address already in use")), "{error}");
 }
 
 #[test]
