@@ -5,7 +5,7 @@
 //!
 //! Implements the two-level ABI of `xen/include/public/event_channel.h` with all delivery masked.
 
-use alloc::rc::Rc;
+use alloc::boxed::Box;
 use alloc::vec::Vec;
 use core::cell::RefCell;
 use core::future::poll_fn;
@@ -16,11 +16,19 @@ use xen_sys::types::{Domid, Port};
 use crate::hypervisor::{Error, Hypervisor};
 use crate::ring::{Idle, Notify};
 
-/// All event channels of this domain. A value is a handle: cloning it names the same table.
-#[derive(Debug, Clone)]
-pub struct Events<H> {
-    shared: Rc<Shared<H>>,
+/// All event channels of this domain. A value is a handle: a copy names the same table, which is never freed.
+#[derive(Debug)]
+pub struct Events<H: 'static> {
+    shared: &'static Shared<H>,
 }
+
+impl<H> Clone for Events<H> {
+    fn clone(&self) -> Self {
+        *self
+    }
+}
+
+impl<H> Copy for Events<H> {}
 
 #[derive(Debug)]
 struct Shared<H> {
@@ -40,7 +48,7 @@ impl<H: Hypervisor> Events<H> {
     /// No channel is bound yet.
     #[must_use]
     pub fn new(hypervisor: H) -> Self {
-        Self { shared: Rc::new(Shared { hypervisor, bound: RefCell::new(Vec::new()) }) }
+        Self { shared: Box::leak(Box::new(Shared { hypervisor, bound: RefCell::new(Vec::new()) })) }
     }
 
     /// Binds a port that exists already, such as xenstore's. It stays open when the channel is dropped.
@@ -71,7 +79,7 @@ impl<H: Hypervisor> Events<H> {
                 bound.len() - 1
             }
         };
-        EventChannel { shared: Rc::clone(&self.shared), index, port, closes }
+        EventChannel { shared: self.shared, index, port, closes }
     }
 
     /// Clears the pending bit of each bound port and wakes who waits for it; returns the number of events.
@@ -117,7 +125,7 @@ impl<H: Hypervisor> Events<H> {
 /// ```
 #[derive(Debug)]
 pub struct EventChannel<H: Hypervisor> {
-    shared: Rc<Shared<H>>,
+    shared: &'static Shared<H>,
     index: usize,
     port: Port,
     closes: bool,

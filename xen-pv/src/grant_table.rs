@@ -5,7 +5,7 @@
 //! while busy is quarantined: page and entry are used for nothing, because the other side may still write there (XSA-396),
 //! until the hypervisor's own mark in the entry says that it no longer can.
 
-use alloc::rc::Rc;
+use alloc::boxed::Box;
 use alloc::vec::Vec;
 use core::cell::RefCell;
 use core::marker::PhantomData;
@@ -57,11 +57,11 @@ pub enum Error {
 #[derive(Debug)]
 pub struct Busy<A: Access>(pub Grant<A>);
 
-/// This domain's grant table. A value is a handle: cloning it names the same table.
+/// This domain's grant table. A value is a handle: cloning it names the same table, which is never freed.
 #[derive(Debug, Clone)]
 pub struct GrantTable<H> {
     hypervisor: H,
-    table: Rc<Table>,
+    table: &'static Table,
 }
 
 #[derive(Debug)]
@@ -87,7 +87,7 @@ impl<H: Hypervisor> GrantTable<H> {
             *first = (1 << RESERVED_ENTRIES) - 1;
         }
         let table = Table { entries, count, taken: RefCell::new(taken), quarantine: RefCell::default() };
-        Self { hypervisor, table: Rc::new(table) }
+        Self { hypervisor, table: Box::leak(Box::new(table)) }
     }
 
     /// Lets domain `to` reach `page`.
@@ -98,7 +98,7 @@ impl<H: Hypervisor> GrantTable<H> {
         let frame = u32::try_from(self.hypervisor.gfn(&page).0).map_err(|_| Error::FrameTooHigh)?;
         let reference = self.table.claim().ok_or(Error::TableFull)?;
         self.table.fill(reference, to, frame, A::FLAGS);
-        Ok(Grant { page: ManuallyDrop::new(page), reference, table: Rc::clone(&self.table), access: PhantomData })
+        Ok(Grant { page: ManuallyDrop::new(page), reference, table: self.table, access: PhantomData })
     }
 
     /// Grants that were dropped while the other domain still used them; each keeps its page and entry.
@@ -215,7 +215,7 @@ impl Table {
 pub struct Grant<A: Access> {
     page: ManuallyDrop<Page>,
     reference: GrantRef,
-    table: Rc<Table>,
+    table: &'static Table,
     access: PhantomData<A>,
 }
 
@@ -236,9 +236,8 @@ impl<A: Access> Grant<A> {
         }
         let mut ended = ManuallyDrop::new(self);
         ended.table.release(ended.reference);
-        // SAFETY: `ended` is never dropped nor used again, so its page is taken once and its table freed once.
-        let (page, _table) = unsafe { (ManuallyDrop::take(&mut ended.page), core::ptr::read(&raw const ended.table)) };
-        Ok(page)
+        // SAFETY: `ended` is never dropped nor used again, so its page is taken once.
+        Ok(unsafe { ManuallyDrop::take(&mut ended.page) })
     }
 }
 
@@ -265,8 +264,7 @@ impl<A: Access> Drop for Grant<A> {
             // SAFETY: the grant is being dropped, so its page is taken once.
             unsafe { ManuallyDrop::drop(&mut self.page) };
         } else {
-            // SAFETY: the grant is being dropped, so its page is taken once. Being wrapped again, it is not freed even when
-            // the table goes.
+            // SAFETY: the grant is being dropped, so its page is taken once.
             let page = ManuallyDrop::new(unsafe { ManuallyDrop::take(&mut self.page) });
             // The entry stays taken.
             self.table.quarantine.borrow_mut().push((page, self.reference));

@@ -9,7 +9,6 @@
 //! new one when it starts anew. Read `xenbus.rs` for the handshake.
 
 use alloc::boxed::Box;
-use alloc::rc::Rc;
 use core::cell::RefCell;
 use core::task::Waker;
 
@@ -69,7 +68,7 @@ pub fn netfront<H: Hypervisor>(
     client: Client<H>,
     buffers: Buffers,
 ) -> (Device<H>, Driver<H>) {
-    let shared = Rc::new(RefCell::new(Card {
+    let card: &RefCell<_> = Box::leak(Box::new(RefCell::new(Card {
         queues: None,
         up: false,
         broken: false,
@@ -79,9 +78,9 @@ pub fn netfront<H: Hypervisor>(
         counters: Counters::default(),
         stack: None,
         driver: None,
-    }));
-    let device = Device { card: Rc::clone(&shared), frame: Box::new([0; FRAME_MAX]), budget: BUDGET };
-    (device, Driver::new(shared, events, grants, client, buffers))
+    })));
+    let device = Device { card, frame: Box::new([0; FRAME_MAX]), budget: BUDGET };
+    (device, Driver::new(card, events, grants, client, buffers))
 }
 
 /// What the two halves share.
@@ -201,7 +200,7 @@ impl<H: Hypervisor> Card<H> {
 /// The half of the card that the network stack drives.
 #[derive(Debug)]
 pub struct Device<H: Hypervisor> {
-    card: Rc<RefCell<Card<H>>>,
+    card: &'static RefCell<Card<H>>,
     /// The frame that was received last.
     frame: Box<[u8; FRAME_MAX]>,
     /// Receive slots left in this turn.
@@ -257,7 +256,7 @@ impl<H: Hypervisor> phy::Device for Device<H> {
 
     fn transmit(&mut self, _timestamp: Instant) -> Option<TxToken<'_, H>> {
         let room = self.card.borrow_mut().with_queues(|queues, counters| queues.tx.has_room(counters));
-        room.filter(|room| *room).map(|_| TxToken(&self.card))
+        room.filter(|room| *room).map(|_| TxToken(self.card))
     }
 
     fn capabilities(&self) -> DeviceCapabilities {

@@ -100,7 +100,7 @@ where
         #[cfg(feature = "netfront")]
         network: OnceCell::new(),
         #[cfg(feature = "netfront")]
-        events: events.clone(),
+        events,
     }));
     kernel::executor::run(
         |spawner| {

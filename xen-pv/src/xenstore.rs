@@ -8,7 +8,7 @@
 //! The store is part of the platform that every domain trusts; even so its replies are checked, and what makes no sense
 //! becomes an error or a new connection, never a panic.
 
-use alloc::rc::Rc;
+use alloc::boxed::Box;
 use alloc::string::String;
 use alloc::vec::Vec;
 use core::cell::RefCell;
@@ -34,17 +34,19 @@ use connection::Connection;
 /// How often a transaction is tried when others keep changing what it sees.
 const ATTEMPTS: u32 = 16;
 
-/// The connection to the store. A value is a handle: cloning it names the same connection.
+/// The connection to the store. A value is a handle: a copy names the same connection, which lasts for ever.
 #[derive(Debug)]
 pub struct Client<H: Hypervisor> {
-    shared: Rc<Shared<H>>,
+    shared: &'static Shared<H>,
 }
 
 impl<H: Hypervisor> Clone for Client<H> {
     fn clone(&self) -> Self {
-        Self { shared: Rc::clone(&self.shared) }
+        *self
     }
 }
+
+impl<H: Hypervisor> Copy for Client<H> {}
 
 #[derive(Debug)]
 struct Shared<H: Hypervisor> {
@@ -57,7 +59,7 @@ impl<H: Hypervisor> Client<H> {
     /// reply to arrive.
     #[must_use]
     pub fn new(page: SharedPage<'static>, channel: EventChannel<H>) -> Self {
-        Self { shared: Rc::new(Shared { channel, connection: RefCell::new(Connection::new(page)) }) }
+        Self { shared: Box::leak(Box::new(Shared { channel, connection: RefCell::new(Connection::new(page)) })) }
     }
 
     /// Moves messages, for ever.
@@ -156,7 +158,7 @@ impl<H: Hypervisor> Client<H> {
     pub async fn watch(&self, path: &str) -> Result<Watch<H>, Error> {
         // From here on the watch is forgotten when this future is dropped.
         let token = self.shared.connection.borrow_mut().add_watch(path);
-        let watch = Watch { client: self.clone(), token };
+        let watch = Watch { client: *self, token };
         self.request(MessageType::Watch, 0, path, &[decimal::text(token).as_bytes(), b"\0"]).await?;
         Ok(watch)
     }
@@ -164,13 +166,13 @@ impl<H: Hypervisor> Client<H> {
     /// A watch that the store does not know of yet: who has prepared it sends the request as well.
     #[cfg(feature = "netfront")]
     pub(crate) fn prepare_watch(&self, path: &str) -> Watch<H> {
-        Watch { client: self.clone(), token: self.shared.connection.borrow_mut().add_watch(path) }
+        Watch { client: *self, token: self.shared.connection.borrow_mut().add_watch(path) }
     }
 
     /// Sends a request whose error will name no path.
     #[cfg(feature = "netfront")]
     pub(crate) fn send(&self, kind: MessageType, path: &str, parts: &[&[u8]]) -> Request<'static, H> {
-        Request { client: self.clone(), path: "", sent: self.start(kind, 0, path, parts) }
+        Request { client: *self, path: "", sent: self.start(kind, 0, path, parts) }
     }
 
     /// Starts a transaction: what is read in it stays the same, and what is written appears at once or not at all.
@@ -180,7 +182,7 @@ impl<H: Hypervisor> Client<H> {
     pub async fn transaction(&self) -> Result<Transaction<H>, Error> {
         let reply = self.request(MessageType::TransactionStart, 0, "", &[]).await?;
         match decimal::parse(reply.strip_suffix(b"\0").unwrap_or(&reply)) {
-            Some(id) if id != 0 => Ok(Transaction { client: self.clone(), id }),
+            Some(id) if id != 0 => Ok(Transaction { client: *self, id }),
             _ => Err(Error::new(ErrorKind::Malformed, "")),
         }
     }
@@ -215,7 +217,7 @@ impl<H: Hypervisor> Client<H> {
 
     /// Sends a request of a path, a zero byte and further parts.
     fn request<'p>(&self, kind: MessageType, tx_id: u32, path: &'p str, parts: &[&[u8]]) -> Request<'p, H> {
-        Request { client: self.clone(), path, sent: self.start(kind, tx_id, path, parts) }
+        Request { client: *self, path, sent: self.start(kind, tx_id, path, parts) }
     }
 
     /// Sends a request and returns its id.

@@ -62,8 +62,7 @@ impl Machine {
         let store = Store::new(xen.clone(), page, port, GUEST);
         let client = Client::new(page, events.bind(port));
         let mut tasks = Tasks::default();
-        let pump = client.clone();
-        tasks.spawn(async move { pump.run().await });
+        tasks.spawn(async move { client.run().await });
         Self { xen, events, grants, store, client, tasks, netback: None }
     }
 
@@ -99,7 +98,7 @@ impl Machine {
 
     /// Starts the guest's network card and returns the half that the stack drives.
     pub fn start_netfront(&mut self, buffers: Buffers) -> Device<FakeXen> {
-        let (device, driver) = netfront(self.events.clone(), self.grants.clone(), self.client.clone(), buffers);
+        let (device, driver) = netfront(self.events, self.grants.clone(), self.client, buffers);
         self.tasks.spawn(async move { panic!("the driver ended: {}", driver.run().await) });
         device
     }

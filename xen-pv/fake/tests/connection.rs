@@ -365,7 +365,7 @@ fn a_lost_store_does_not_end_a_connection_that_works() {
     let mut bed = Bed::connected();
     bed.machine.store.inject_bytes(&[0xff; 64]);
     bed.machine.settle();
-    let client = bed.machine.client.clone();
+    let client = bed.machine.client;
     let outcome = bed.machine.run(async move { client.read("data").await });
     assert_eq!(outcome.expect_err("lost").kind, ErrorKind::Disconnected);
     bed.assert_works();

@@ -12,7 +12,7 @@ const HOME: &str = "/local/domain/7";
 /// Runs one request of the client.
 macro_rules! ask {
     ($machine:expr, $client:ident => $request:expr) => {{
-        let $client = $machine.client.clone();
+        let $client = $machine.client;
         $machine.run(async move { $request.await })
     }};
 }
@@ -95,7 +95,7 @@ fn permissions_are_read_and_set() {
 fn several_requests_are_under_way_at_once_and_answered_in_any_order() {
     let mut machine = Machine::new();
     machine.store.reverse_replies = true;
-    let client = machine.client.clone();
+    let client = machine.client;
     let values = machine.run(async move {
         let paths: Vec<_> = (0..10).map(|number| format!("data/{number}")).collect();
         let writes: Vec<_> = paths.iter().map(|path| client.write(path, path.as_bytes())).collect();
@@ -125,7 +125,7 @@ fn messages_larger_than_the_ring_pass_in_pieces() {
 fn many_large_replies_pass_through_the_small_ring() {
     let mut machine = Machine::new();
     machine.store.write("/local/domain/7/data/large", &"x".repeat(1500));
-    let client = machine.client.clone();
+    let client = machine.client;
     let lengths = machine.run(async move {
         let reads: Vec<_> = (0..20).map(|_| client.read("data/large")).collect();
         let mut lengths = Vec::new();
@@ -191,7 +191,7 @@ fn a_watch_that_is_dropped_ends() {
 #[test]
 fn a_transaction_appears_at_once_or_not_at_all() {
     let mut machine = Machine::new();
-    let client = machine.client.clone();
+    let client = machine.client;
     machine.run(async move {
         let transaction = client.transaction().await.expect("begun");
         transaction.write("data/a", b"1").await.expect("written");
@@ -211,7 +211,7 @@ fn a_transaction_appears_at_once_or_not_at_all() {
 #[test]
 fn a_transaction_that_others_disturb_is_tried_again() {
     let mut machine = Machine::new();
-    let client = machine.client.clone();
+    let client = machine.client;
     let attempts = machine.run(async move {
         let mut attempts = 0;
         client
@@ -235,7 +235,7 @@ fn a_transaction_that_others_disturb_is_tried_again() {
 #[test]
 fn a_transaction_that_is_always_disturbed_ends_with_the_stores_error() {
     let mut machine = Machine::new();
-    let client = machine.client.clone();
+    let client = machine.client;
     let error = machine.run(async move {
         let disturbed = client.transact(async |transaction| {
             client.write("data/disturbance", b"x").await?;
@@ -250,7 +250,7 @@ fn a_transaction_that_is_always_disturbed_ends_with_the_stores_error() {
 #[test]
 fn an_error_inside_a_transaction_undoes_it_and_is_not_tried_again() {
     let mut machine = Machine::new();
-    let client = machine.client.clone();
+    let client = machine.client;
     let error = machine.run(async move {
         let failing = client.transact(async |transaction| {
             transaction.write("data/a", b"1").await?;
@@ -293,7 +293,7 @@ fn replies_to_nothing_are_counted_and_passed_over() {
 fn a_reply_of_another_kind_is_malformed() {
     let mut machine = Machine::new();
     machine.store.paused = true;
-    let client = machine.client.clone();
+    let client = machine.client;
     let result = machine.tasks.spawn_for(async move { client.read("data/x").await });
     machine.settle();
     machine.store.inject(MessageType::Write as u32, 1, b"OK\0");
@@ -306,7 +306,7 @@ fn a_reply_of_another_kind_is_malformed() {
 fn an_error_that_has_no_name_is_unknown() {
     let mut machine = Machine::new();
     machine.store.paused = true;
-    let client = machine.client.clone();
+    let client = machine.client;
     let result = machine.tasks.spawn_for(async move { client.read("data/x").await });
     machine.settle();
     machine.store.inject(MessageType::Error as u32, 1, b"ESOMETHING\0");
@@ -341,7 +341,7 @@ fn a_store_that_breaks_the_protocol_fails_every_request_by_name() {
     for violate in violations() {
         let mut machine = Machine::new();
         machine.store.paused = true;
-        let client = machine.client.clone();
+        let client = machine.client;
         let result = machine.tasks.spawn_for(async move {
             let (first, second) = (client.read("data/x"), client.read("data/y"));
             (first.await, second.await)
@@ -349,7 +349,7 @@ fn a_store_that_breaks_the_protocol_fails_every_request_by_name() {
         machine.settle();
         violate(&mut machine);
         // Something to send, so that the index of the other ring is looked at too.
-        let client = machine.client.clone();
+        let client = machine.client;
         let third = machine.tasks.spawn_for(async move { client.read("data/z").await });
         machine.settle();
         let (first, second) = result.take().expect("answered");
@@ -385,7 +385,7 @@ fn a_watch_that_is_made_while_the_store_starts_anew_is_one_watch() {
     machine.store.offer_reconnection();
     // Taken by the guest, but not yet by the store.
     machine.store.inject_bytes(&[0xff; 64]);
-    let client = machine.client.clone();
+    let client = machine.client;
     machine.store.serve();
     machine.events.dispatch();
     machine.tasks.run();

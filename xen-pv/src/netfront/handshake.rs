@@ -3,7 +3,6 @@
 //! All decisions are made in plain functions; only [`Driver::ask`] waits for the store. Each wait in a future costs code, and
 //! this one has few.
 
-use alloc::rc::Rc;
 use alloc::vec::Vec;
 use core::cell::{Cell, RefCell};
 use core::future::poll_fn;
@@ -33,7 +32,7 @@ const COMPLAINTS_MAX: u32 = 16;
 /// The half of the card that follows its backend.
 #[derive(Debug)]
 pub struct Driver<H: Hypervisor> {
-    card: Rc<RefCell<Card<H>>>,
+    card: &'static RefCell<Card<H>>,
     events: Events<H>,
     grants: GrantTable<H>,
     client: Client<H>,
@@ -93,7 +92,7 @@ impl Operation {
 
 impl<H: Hypervisor> Driver<H> {
     pub(super) fn new(
-        card: Rc<RefCell<Card<H>>>,
+        card: &'static RefCell<Card<H>>,
         events: Events<H>,
         grants: GrantTable<H>,
         client: Client<H>,

@@ -30,7 +30,7 @@ pub(super) async fn start(platform: &Platform, spawner: Spawner, parameters: Par
     let grants = unsafe { GrantTable::new(Xen, entries, count) };
     let total_bytes = memory::figures().total_bytes;
     let buffers = Buffers::for_memory(total_bytes);
-    let (device, driver) = netfront(platform.events.clone(), grants, store.clone(), buffers);
+    let (device, driver) = netfront(platform.events, grants, *store, buffers);
     spawn(spawner, async move {
         let error = driver.run().await;
         println!("network: the driver ended: {error}");

@@ -60,7 +60,7 @@ impl Toolstack {
 
     /// Starts moving messages and listening to requests.
     pub(crate) async fn start(&self, spawner: Spawner) {
-        let store = self.store.clone();
+        let store = self.store;
         spawn(spawner, async move { store.run().await });
         let mut watch = pin!(self.store.watch("control/shutdown"));
         let watch = match with_timeout(PATIENCE, watch.as_mut()).await {
