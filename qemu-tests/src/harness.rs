@@ -46,7 +46,9 @@ impl Context<'_> {
     /// It has not been built.
     pub fn image(&self, task: &str) -> Result<Vec<u8>> {
         let path = self.image_file(task, "img");
-        fs::read(&path).with_context(|| format!("{}: build it with cargo xtask build-image {task}", path.display()))
+        let arch = self.arch.guests().name();
+        fs::read(&path)
+            .with_context(|| format!("{}: build it with cargo xtask build-image {task} --arch {arch}", path.display()))
     }
 
     /// The path of one of the files that a task's build leaves: `img`, `elf` or `cfg`.
@@ -87,8 +89,9 @@ pub fn main(scenarios: &[Scenario]) -> ExitCode {
         println!("ERROR  {error:#}");
         totals.failed += 1;
     }
-    println!("{} passed, {} failed, {} skipped", totals.passed, totals.failed, totals.skipped);
-    if totals.failed == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+    let Totals { passed, failed, skipped } = totals;
+    println!("{}: {passed} passed, {failed} failed, {skipped} skipped", arguments.arch.name());
+    if failed == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE }
 }
 
 #[derive(Default)]
@@ -116,7 +119,7 @@ fn run_all(scenarios: &[&Scenario], arch: Arch, totals: &mut Totals) -> Result<(
             Verdict::Error(why) => ("ERROR", Some(why)),
             Verdict::Failure(why) => ("FAIL", Some(why)),
         };
-        println!("{word:5}  {} ({seconds:.1} s)", scenario.name);
+        println!("{word:5}  {}  {} ({seconds:.1} s)", arch.name(), scenario.name);
         if let Some(why) = why {
             println!("       {}", why.replace('\n', "\n       "));
         }
@@ -125,7 +128,7 @@ fn run_all(scenarios: &[&Scenario], arch: Arch, totals: &mut Totals) -> Result<(
             Verdict::Skip(_) => totals.skipped += 1,
             Verdict::Error(_) | Verdict::Failure(_) => {
                 totals.failed += 1;
-                keep_logs(scenario.name, &running);
+                keep_logs(scenario.name, arch, &running);
             }
         }
         bed = (!matches!(verdict, Verdict::Error(_)) && is_healthy(&running)).then_some(running);
@@ -136,7 +139,7 @@ fn run_all(scenarios: &[&Scenario], arch: Arch, totals: &mut Totals) -> Result<(
 fn boot(arch: Arch) -> Result<Bed> {
     eprintln!("booting Xen and dom0 ({})", arch.name());
     let start = Instant::now();
-    let options = BedOptions { name: "scenarios".into(), ..BedOptions::new(arch) };
+    let options = BedOptions { name: format!("scenarios-{}", arch.name()), ..BedOptions::new(arch) };
     // A machine that did not come up once is given a second chance: the host may have been busy.
     let bed = Bed::boot(&options).or_else(|error| {
         eprintln!("{error:#}\nonce more");
@@ -166,12 +169,12 @@ fn is_healthy(bed: &Bed) -> bool {
     left.iter().all(|domain| bed.must(&format!("xl destroy {domain}")).is_ok())
 }
 
-/// Keeps the logs of a scenario that did not pass below `target/bed/logs/<scenario>/`, and shows the end of its guests' consoles.
-fn keep_logs(name: &str, bed: &Bed) {
+/// Keeps the logs of a scenario that did not pass below `target/bed/logs/<CPU>/<scenario>/`, and shows the end of its guests' consoles.
+fn keep_logs(name: &str, arch: Arch, bed: &Bed) {
     if !bed.is_up() {
         println!("       {}", bed.symptoms().trim_end().replace('\n', "\n       "));
     }
-    let folder = place::logs().join(name.replace([' ', '/', ':'], "-"));
+    let folder = place::logs().join(arch.name()).join(name.replace([' ', '/', ':'], "-"));
     let keep = || -> Result<()> {
         fs::create_dir_all(&folder)?;
         fs::copy(bed.serial_log(), folder.join("serial.log"))?;

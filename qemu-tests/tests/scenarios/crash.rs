@@ -2,9 +2,9 @@
 
 use crate::support::{PATIENCE, ends_with, guest, wait_until};
 use anyhow::{Context as _, Result};
-use object::{Object, ObjectSymbol};
+use object::{Architecture, Object, ObjectSymbol};
 use qemu_tests::harness::{Context, Scenario};
-use qemu_tests::{Guest, ShutdownReason, check};
+use qemu_tests::{Arch, Guest, ShutdownReason, check};
 use std::fs;
 use trouble::Fault;
 
@@ -40,25 +40,31 @@ fn names(context: &Context<'_>, fault: Fault, lines: &[&str]) -> Result<Guest> {
     Ok(guest)
 }
 
-/// What a page fault says after its first line.
-const STATE: &str = "  rip 0x";
+/// What a page fault says after its first lines: where it happened.
+fn place(context: &Context<'_>) -> &'static str {
+    match context.arch.guests() {
+        Arch::X86_64 => "  rip 0x",
+        Arch::Armv7 | Arch::Aarch64 => "  pc 0x",
+    }
+}
 
 fn null_write(context: &Context<'_>) -> Result<()> {
-    let lines = ["crash: page fault at address 0x0", "  write, page not mapped", STATE];
+    let lines = ["crash: page fault at address 0x0", "  write, page not mapped", place(context)];
     names(context, Fault::NullWrite, &lines).map(drop)
 }
 
 fn text_write(context: &Context<'_>) -> Result<()> {
-    names(context, Fault::TextWrite, &["crash: page fault at address 0x", "  write, page protected", STATE]).map(drop)
+    names(context, Fault::TextWrite, &["crash: page fault at address 0x", "  write, page protected", place(context)])
+        .map(drop)
 }
 
 fn constant_write(context: &Context<'_>) -> Result<()> {
-    let lines = ["crash: page fault at address 0x", "  write, page protected", STATE];
+    let lines = ["crash: page fault at address 0x", "  write, page protected", place(context)];
     names(context, Fault::ConstantWrite, &lines).map(drop)
 }
 
 fn heap_execute(context: &Context<'_>) -> Result<()> {
-    let lines = ["crash: page fault at address 0x", "  execute, page protected", STATE];
+    let lines = ["crash: page fault at address 0x", "  execute, page protected", place(context)];
     names(context, Fault::HeapExecute, &lines).map(drop)
 }
 
@@ -86,7 +92,7 @@ fn heap_exhausted(context: &Context<'_>) -> Result<()> {
 }
 
 fn huge_allocation(context: &Context<'_>) -> Result<()> {
-    names(context, Fault::HugeAllocation, &["crash: out of memory: 1099511627776 bytes wanted, "]).map(drop)
+    names(context, Fault::HugeAllocation, &["crash: out of memory: 1073741824 bytes wanted, "]).map(drop)
 }
 
 fn panic(context: &Context<'_>) -> Result<()> {
@@ -117,8 +123,12 @@ fn function_in(context: &Context<'_>, line: &str) -> Result<String> {
     let address = u64::from_str_radix(digits, 16).with_context(|| format!("no address in {line:?}"))?;
     let elf = fs::read(context.image_file("trouble", "elf"))?;
     let elf = object::File::parse(elf.as_slice())?;
-    let holds =
-        |symbol: &object::Symbol<'_, '_>| (symbol.address()..symbol.address() + symbol.size()).contains(&address);
+    // The lowest bit of a symbol of ARM says that its instructions are Thumb's.
+    let mark = u64::from(elf.architecture() == Architecture::Arm);
+    let holds = |symbol: &object::Symbol<'_, '_>| {
+        let start = symbol.address() & !mark;
+        (start..start + symbol.size()).contains(&address)
+    };
     let symbol = elf.symbols().find(holds).with_context(|| format!("{address:#x} lies in no function"))?;
     Ok(symbol.name()?.to_owned())
 }

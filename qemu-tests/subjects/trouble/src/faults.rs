@@ -19,6 +19,9 @@ const RETURN: u8 = 0xc3;
 /// Larger than the stack.
 const LARGE_BYTES: usize = 1 << 20;
 
+/// Larger than the memory of any guest here, and no larger than what a 32-bit CPU can ask for.
+const HUGE_BYTES: usize = 1 << 30;
+
 /// Makes the mistake. Returns only where the platform did not notice it.
 pub(crate) fn make(fault: Fault) {
     match fault {
@@ -31,7 +34,7 @@ pub(crate) fn make(fault: Fault) {
         Fault::StackOverflow => drop(black_box(recurse(0))),
         Fault::LargeFrame => drop(black_box(large_frame())),
         Fault::HeapExhausted => exhaust(),
-        Fault::HugeAllocation => drop(black_box(Vec::<u8>::with_capacity(black_box(1 << 40)))),
+        Fault::HugeAllocation => drop(black_box(Vec::<u8>::with_capacity(black_box(HUGE_BYTES)))),
     }
 }
 
