@@ -14,6 +14,14 @@ pub enum Arch {
 }
 
 impl Arch {
+    /// All of them.
+    pub const ALL: &[Arch] = &[Arch::X86_64, Arch::Armv7];
+
+    /// The one that the command line names; all of them when it names none.
+    pub fn chosen(arch: Option<Arch>) -> Vec<Arch> {
+        arch.map_or_else(|| Self::ALL.to_vec(), |arch| vec![arch])
+    }
+
     /// The name as users write it; it is also the stem of the linker script's name.
     pub const fn name(self) -> &'static str {
         match self {

@@ -76,6 +76,11 @@ pub const fn machine(arch: Arch) -> qemu_tests::Arch {
     }
 }
 
+/// All machines of the bed that guests for this architecture run on.
+pub fn machines(arch: Arch) -> impl Iterator<Item = qemu_tests::Arch> {
+    qemu_tests::Arch::ALL.into_iter().filter(move |machine| machine.guests() == self::machine(arch))
+}
+
 /// Port forwards to the guest, `host:guest`, for TCP and UDP. The guest has the address of its `ip=`, or the first lease.
 ///
 /// # Errors

@@ -30,6 +30,15 @@ pub fn for_bed(arch: Arch) -> Result<()> {
     qemu_tests::setup::setup(guest::machine(arch), &mut Lines)
 }
 
+/// What the tests of an architecture need: every machine of the bed on which its guests run.
+///
+/// # Errors
+/// As [`for_bed`].
+pub fn for_tests(arch: Arch) -> Result<()> {
+    for_images()?;
+    guest::machines(arch).try_for_each(|machine| qemu_tests::setup::setup(machine, &mut Lines))
+}
+
 /// Shows what the bed's setup does.
 struct Lines;
 

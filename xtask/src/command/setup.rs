@@ -15,14 +15,14 @@ use crate::terminal::{self, Style};
 /// root, else the command to type is shown.
 #[derive(Debug, clap::Args)]
 pub struct Arguments {
-    /// The processor that the bed emulates.
-    #[arg(long, value_enum, default_value_t = Arch::X86_64)]
-    arch: Arch,
+    /// Only for this processor.
+    #[arg(long, value_enum)]
+    arch: Option<Arch>,
 }
 
 /// Runs it.
 pub fn run(arguments: &Arguments) -> Result<ExitCode> {
-    setup::for_bed(arguments.arch)?;
+    Arch::chosen(arguments.arch).into_iter().try_for_each(setup::for_tests)?;
     terminal::say(terminal::on_stderr("nothing is missing", Style::Green));
     Ok(ExitCode::SUCCESS)
 }

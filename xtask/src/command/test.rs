@@ -8,12 +8,13 @@ use anyhow::{Result, bail};
 use crate::arch::Arch;
 use crate::terminal::{self, Style};
 use crate::workspace::Workspace;
-use crate::{image, process, setup};
+use crate::{guest, image, process, setup};
 
 /// Run all tests: those of every crate on this machine, then each task on real Xen in QEMU.
 ///
-/// Three parts: the crates' own tests, the images (each within its size), the scenarios in the bed. A part that fails does
-/// not keep the others from running. Logs of scenarios that fail are kept in target/bed/logs.
+/// The parts: the crates' own tests; for each processor the images (each within its size) and the scenarios in the bed;
+/// for ARMv7 also some on a 64-bit Xen. A part that fails does not keep the others from running. Logs of scenarios that
+/// fail are kept in target/bed/logs.
 #[derive(Debug, clap::Args)]
 pub struct Arguments {
     /// Run only the scenarios in the bed.
@@ -22,14 +23,17 @@ pub struct Arguments {
     /// Of the scenarios, run only those whose names contain one of these.
     #[arg(value_name = "PART OF NAME", requires = "bed")]
     filters: Vec<String>,
-    /// The processor that the bed emulates.
-    #[arg(long, value_enum, default_value_t = Arch::X86_64)]
-    arch: Arch,
+    /// Build images and run scenarios for this processor only.
+    #[arg(long, value_enum)]
+    arch: Option<Arch>,
 }
+
+/// What runs on machines of the bed that are not a guest's own: one guest that does nothing but print, one with all drivers.
+const ELSEWHERE: [&str; 2] = ["hello: prints its line", "echo: answers 700 pings"];
 
 /// One part and how it ended.
 struct Part {
-    name: &'static str,
+    name: String,
     took: Duration,
     error: Option<anyhow::Error>,
 }
@@ -37,25 +41,41 @@ struct Part {
 /// Runs it.
 pub fn run(arguments: &Arguments) -> Result<ExitCode> {
     let workspace = Workspace::load()?;
-    setup::for_bed(arguments.arch)?;
+    let all = Arch::chosen(arguments.arch);
+    all.iter().try_for_each(|arch| setup::for_tests(*arch))?;
     let mut parts = Vec::new();
     if !arguments.bed {
-        parts.push(part("tests of the crates", || host_tests(&workspace)));
+        parts.push(part("tests of the crates".into(), || host_tests(&workspace)));
     }
-    let images = part("images", || images(&workspace, arguments.arch));
-    let built = images.error.is_none();
-    parts.push(images);
-    parts.push(part("scenarios on Xen", || match built {
-        true => scenarios(&workspace, arguments),
-        false => bail!("not run, because an image is missing"),
-    }));
+    for arch in all {
+        parts.extend(on_xen(&workspace, arch, &arguments.filters));
+    }
     terminal::say("");
     parts.iter().for_each(summary);
     let passed = parts.iter().all(|part| part.error.is_none());
     Ok(if passed { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
-fn part(name: &'static str, run: impl FnOnce() -> Result<()>) -> Part {
+/// The images for an architecture, and the scenarios with them.
+fn on_xen(workspace: &Workspace, arch: Arch, filters: &[String]) -> Vec<Part> {
+    let images = part(format!("images for {arch}"), || images(workspace, arch));
+    let built = images.error.is_none();
+    let mut parts = vec![images];
+    for machine in guest::machines(arch) {
+        let filters = match machine == guest::machine(arch) {
+            true => filters.to_vec(),
+            false if filters.is_empty() => ELSEWHERE.map(str::to_owned).to_vec(),
+            false => continue,
+        };
+        parts.push(part(format!("scenarios on Xen for {}", machine.name()), || match built {
+            true => scenarios(workspace, machine, &filters),
+            false => bail!("not run, because an image is missing"),
+        }));
+    }
+    parts
+}
+
+fn part(name: String, run: impl FnOnce() -> Result<()>) -> Part {
     terminal::say(terminal::on_stderr(format_args!("\n== {name}"), Style::Bold));
     let since = Instant::now();
     let error = run().err();
@@ -97,9 +117,9 @@ fn images(workspace: &Workspace, arch: Arch) -> Result<()> {
     Ok(())
 }
 
-fn scenarios(workspace: &Workspace, arguments: &Arguments) -> Result<()> {
+fn scenarios(workspace: &Workspace, machine: qemu_tests::Arch, filters: &[String]) -> Result<()> {
     let mut cargo = process::cargo();
     cargo.current_dir(&workspace.root).args(["test", "--package", "qemu-tests", "--test", "scenarios", "--"]);
-    cargo.args(["--arch", arguments.arch.name()]).args(&arguments.filters);
+    cargo.args(["--arch", machine.name()]).args(filters);
     process::run(&mut cargo)
 }
