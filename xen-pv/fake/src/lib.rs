@@ -8,9 +8,12 @@
 //! that Xen's netback would refuse, panics. They can be told to be hostile: the rings and the store's page are open to the
 //! tests.
 
+pub mod bed;
+pub mod frames;
 pub mod hypervisor;
 pub mod machine;
 pub mod netback;
+pub mod random;
 pub mod store;
 pub mod tasks;
 

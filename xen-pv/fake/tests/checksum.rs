@@ -1,8 +1,7 @@
 //! Transport checksums, against a plain computation and a known packet.
 
-mod common;
-
-use common::{Random, ip_frame, tcp_frame, udp_frame};
+use xen_fake::frames::{ip_frame, tcp_frame, udp_frame};
+use xen_fake::random::Random;
 use xen_pv::netfront::checksum;
 
 /// RFC 1071, word by word.

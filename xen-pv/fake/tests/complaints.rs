@@ -1,10 +1,7 @@
 //! What the card's driver says on the console.
 
-mod common;
-
 use std::cell::RefCell;
 
-use common::{BUFFERS, Bed};
 use kernel::console::Console;
 
 thread_local! {
@@ -70,3 +67,4 @@ fn what_is_wrong_after_the_card_has_worked_again_is_said() {
         bed.machine.settle();
     }
 }
+use xen_fake::bed::{BUFFERS, Bed};

@@ -1,11 +1,10 @@
 //! The card's life: connect, close, detach, attach, restart.
 
-mod common;
-
-use common::{BUFFERS, Bed, udp_frame};
 use kernel::net::device::NetworkDevice;
 use smoltcp::phy::Device as _;
 use xen_fake::Netback;
+use xen_fake::bed::{BUFFERS, Bed};
+use xen_fake::frames::udp_frame;
 use xen_pv::memory::Page;
 use xen_pv::netfront::Buffers;
 use xen_pv::shared_page::SharedPage;

@@ -1,14 +1,14 @@
 //! Receiving, against a backend that may say anything.
 
-mod common;
-
 use std::collections::BTreeSet;
 
-use common::{BUFFERS, Bed, Random, tcp_frame, udp_frame};
 use kernel::net::device::NetworkDevice;
 use smoltcp::phy::{Device as _, RxToken};
 use smoltcp::time::Instant;
+use xen_fake::bed::{BUFFERS, Bed};
+use xen_fake::frames::{tcp_frame, udp_frame};
 use xen_fake::netback::{with_extra, with_more};
+use xen_fake::random::Random;
 use xen_pv::netfront::{Buffers, Dropped};
 use xen_sys::io::netif::{
     EXTRA_TYPE_GSO, EXTRA_TYPE_MAX, EXTRA_TYPE_NONE, ExtraInfo, GSO_TYPE_TCPV4, RXF_CSUM_BLANK, RXF_DATA_VALIDATED,

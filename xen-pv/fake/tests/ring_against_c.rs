@@ -3,14 +3,12 @@
 
 #[path = "../../sys/tests/c/mod.rs"]
 mod c;
-mod common;
-
 use std::fs::File;
 use std::path::Path;
 use std::process::Command;
 use std::rc::Rc;
 
-use common::Random;
+use xen_fake::random::Random;
 use xen_pv::memory::{PAGE_SIZE, Page};
 use xen_pv::ring::{BackRing, Broken, Check, FrontRing};
 use xen_pv::shared_page::{Plain, Shared, SharedPage};

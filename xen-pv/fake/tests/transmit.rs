@@ -1,14 +1,13 @@
 //! Transmitting, and when events are sent and asked for.
 
-mod common;
-
 use std::cell::Cell;
 use std::rc::Rc;
 
-use common::{BUFFERS, Bed, ip_frame, tcp_frame, udp_frame};
 use kernel::net::device::NetworkDevice;
 use smoltcp::phy::{Device as _, TxToken};
 use smoltcp::time::Instant;
+use xen_fake::bed::{BUFFERS, Bed};
+use xen_fake::frames::{ip_frame, tcp_frame, udp_frame};
 use xen_fake::tasks::yield_now;
 use xen_pv::netfront::{Buffers, checksum};
 use xen_sys::io::netif::{RSP_DROPPED, RSP_ERROR, RSP_NULL, RSP_OKAY, TXF_CSUM_BLANK, TxResponse};
