@@ -275,15 +275,16 @@ impl<Request: Plain, Response: Plain, Memory: Shared> BackRing<Request, Response
     /// [`Broken`] when the index went backwards or beyond what the ring holds.
     pub fn requests(&mut self) -> Result<u32, Broken> {
         let claimed: u32 = self.memory.shared().read(REQ_PROD);
-        let waiting = claimed.wrapping_sub(self.req_cons);
-        let seen = self.req_prod.wrapping_sub(self.req_cons);
-        if claimed.wrapping_sub(self.rsp_prod_pvt) > Self::SLOTS || waiting < seen {
+        // Both distances are taken from what was answered, behind which no request lies that is still wanted.
+        let used = claimed.wrapping_sub(self.rsp_prod_pvt);
+        let seen = self.req_prod.wrapping_sub(self.rsp_prod_pvt);
+        if used > Self::SLOTS || used < seen {
             return Err(Broken);
         }
         self.req_prod = claimed;
         // No request is read before the index that covers it.
         fence(Ordering::Acquire);
-        Ok(waiting)
+        Ok(claimed.wrapping_sub(self.req_cons))
     }
 
     /// Copies the next request out if the last [`requests`](Self::requests) covered it.

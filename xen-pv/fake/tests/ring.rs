@@ -180,6 +180,23 @@ fn a_request_producer_out_of_bounds_is_broken() {
 }
 
 #[test]
+fn a_request_producer_that_goes_backwards_is_broken() {
+    // Behind what was seen; behind what was taken; behind what was answered.
+    for (taken, answered, claimed) in [(0, 0, 4), (3, 0, 2), (3, 1, 1), (5, 5, 4)] {
+        let (mut front, mut back, memory) = pair();
+        for id in 0..5 {
+            front.put(request(id));
+        }
+        let _ = front.push().requested();
+        assert_eq!(back.requests(), Ok(5));
+        (0..taken).for_each(|_| assert!(back.take().is_some()));
+        (0..answered).for_each(|id| back.put(response(id)));
+        memory.shared().write(REQ_PROD, claimed);
+        assert_eq!(back.requests(), Err(Broken), "{taken} {answered} {claimed}");
+    }
+}
+
+#[test]
 fn what_we_wrote_is_never_read_back() {
     let (mut front, mut back, memory) = pair();
     for id in 0..3 {
