@@ -11,6 +11,7 @@ mod bench;
 mod boot;
 mod build_image;
 mod demo;
+mod fuzz;
 mod host;
 mod logs;
 mod setup;
@@ -35,6 +36,7 @@ enum Command {
     Test(test::Arguments),
     Size(size::Arguments),
     Bench(bench::Arguments),
+    Fuzz(fuzz::Arguments),
     Setup(setup::Arguments),
 }
 
@@ -49,6 +51,7 @@ pub fn run() -> ExitCode {
         Command::Test(arguments) => test::run(&arguments),
         Command::Size(arguments) => size::run(&arguments),
         Command::Bench(arguments) => bench::run(&arguments),
+        Command::Fuzz(arguments) => fuzz::run(&arguments),
         Command::Setup(arguments) => setup::run(&arguments),
     };
     verdict(result)

@@ -160,6 +160,13 @@ impl FakeXen {
         self.0.flags(reference).load(Ordering::SeqCst) & GTF_PERMIT_ACCESS != 0
     }
 
+    /// Whether an entry lets domain `by` write.
+    #[must_use]
+    pub fn is_writable(&self, by: Domid, reference: GrantRef) -> bool {
+        let entry = self.0.entry(reference);
+        self.is_granted(reference) && entry.domid == by && entry.flags & GTF_READONLY == 0
+    }
+
     /// Number of entries that grant something.
     #[must_use]
     pub fn granted(&self) -> usize {

@@ -71,7 +71,15 @@ impl Machine {
     /// # Panics
     /// When that does not happen.
     pub fn settle(&mut self) {
-        for _ in 0..TURNS_MAX {
+        self.settle_within(TURNS_MAX);
+    }
+
+    /// As [`settle`](Self::settle), in no more than `turns`.
+    ///
+    /// # Panics
+    /// When that does not happen.
+    pub fn settle_within(&mut self, turns: usize) {
+        for _ in 0..turns {
             let mut progress = self.tasks.run();
             progress |= self.store.serve();
             if let Some(netback) = &mut self.netback {
@@ -113,7 +121,7 @@ impl Machine {
     /// directories.
     ///
     /// # Panics
-    /// When the card does not close.
+    /// When the card does not close, or leaves pages granted.
     pub fn detach(&mut self) {
         let Some(netback) = &self.netback else { panic!("no card is attached") };
         netback.request_close(&mut self.store);
@@ -123,5 +131,6 @@ impl Machine {
         netback.remove_directories(&mut self.store);
         drop(netback);
         self.settle();
+        assert_eq!(self.xen.granted(), self.grants.quarantined(), "pages stay granted without a card");
     }
 }

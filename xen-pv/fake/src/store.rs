@@ -198,6 +198,12 @@ impl Store {
         progress | self.flush()
     }
 
+    /// Starts the connection anew, whatever has come to pass in the page, and behaves from here on.
+    pub fn start_anew(&mut self) {
+        self.paused = false;
+        self.reconnect();
+    }
+
     /// Starts the connection anew, as the guest has asked.
     fn reconnect(&mut self) {
         self.watches.clear();

@@ -329,68 +329,6 @@ fn a_flood_is_taken_in_bounded_pieces() {
 }
 
 #[test]
-fn random_responses_never_panic_and_a_new_connection_works() {
-    let mut random = Random(0x5eed_5eed_5eed_5eed);
-    let mut bed = Bed::with(Buffers { receive: 64, transmit: 8 }, |_| {});
-    let mut broken = 0;
-    for _ in 0..3000 {
-        bed.turn(0);
-        if bed.is_up() {
-            bed.netback().manual = true;
-            hostile_batch(&mut bed, &mut random);
-            bed.turn(1 + random.below(20) as usize);
-        }
-        if !bed.is_up() {
-            broken += 1;
-            bed.netback().manual = false;
-            bed.machine.settle();
-        }
-    }
-    bed.netback().manual = false;
-    bed.machine.netback.as_mut().expect("a card").restart(&mut bed.machine.store);
-    bed.machine.settle();
-    bed.assert_works();
-    assert!(broken > 10, "the hostile backend is too kind");
-    assert!(bed.counters().received > 0);
-    assert_eq!(bed.machine.grants.quarantined(), 0);
-}
-
-/// A batch of responses, most of them nonsense.
-fn hostile_batch(bed: &mut Bed, random: &mut Random) {
-    for _ in 0..random.below(8) {
-        let netback = bed.netback();
-        if netback.rings().rx.requests().is_ok_and(|waiting| waiting == 0) {
-            break;
-        }
-        let frame = udp_frame(&vec![random.next() as u8; random.below(1400) as usize], random.below(2) == 0);
-        match random.below(8) {
-            0 => netback.respond_extra(ExtraInfo {
-                kind: random.below(7) as u8,
-                flags: random.below(4) as u8,
-                gso_size: random.below(3) as u16,
-                gso_kind: random.below(3) as u8,
-                gso_pad: 0,
-                gso_features: random.next() as u16,
-            }),
-            1 => {
-                netback.respond(&frame, random.next() as u16, random.below(32) as u16, random.next() as i16);
-            }
-            2 => {
-                netback.respond(&frame, 0, random.below(32) as u16, frame.len() as i16);
-            }
-            _ => {
-                netback.respond(&frame, 0, 0, frame.len() as i16);
-            }
-        }
-    }
-    match random.below(200) {
-        0 => bed.netback().overwrite(false, RSP_PROD, random.next()),
-        1 => bed.netback().overwrite(true, RSP_PROD, random.next()),
-        _ => bed.netback().push_rx(),
-    }
-}
-
-#[test]
 fn a_frame_is_judged_and_passed_on_as_it_was_copied_out_once() {
     let mut bed = manual();
     let frame = udp_frame(b"as it was", true);

@@ -1,0 +1,155 @@
+//! What a network says to the stack.
+
+mod card;
+mod peer;
+
+use std::future::Future;
+use std::net::{SocketAddr, SocketAddrV4};
+use std::pin::Pin;
+use std::task::{Context, Waker};
+
+use embassy_time::{Duration, Instant};
+use embedded_io_async::{Read, Write};
+use embedded_nal_async::{AddrType, ConnectedUdp, Dns, TcpConnect, UdpStack};
+use kernel::net::{Handle, Ip, Next, Parameters, Stack, TcpAccept, TcpListen};
+use smoltcp::wire::Ipv4Cidr;
+
+use xen_fake::tasks::yield_now;
+
+use crate::input::Input;
+use card::{Cable, Card};
+use peer::{OWN_IP, PEER_IP};
+
+/// Turns at one moment after which the stack is taken to run in circles.
+const TURNS_MAX: u32 = 200;
+
+/// A stack, its cable, and tasks that use it.
+struct World {
+    stack: Stack<Card>,
+    cable: Cable,
+    now: Instant,
+    tasks: Vec<Pin<Box<dyn Future<Output = ()>>>>,
+}
+
+impl World {
+    fn new(ip: Ip) -> Self {
+        let cable = Cable::default();
+        let parameters = Parameters { ip, gateway: None, dns: Some(PEER_IP) };
+        let stack = Stack::new(Card::new(&cable), parameters, 0x5eed).with_buffer_budget(1 << 20);
+        let handle = stack.handle();
+        let tasks: Vec<Pin<Box<dyn Future<Output = ()>>>> =
+            vec![Box::pin(serve(handle)), Box::pin(call(handle)), Box::pin(listen(handle)), Box::pin(ask(handle))];
+        Self { stack, cable, now: Instant::from_secs(1), tasks }
+    }
+
+    /// Lets the stack and its tasks do what is to be done at this moment.
+    fn settle(&mut self) {
+        for _ in 0..TURNS_MAX {
+            let context = &mut Context::from_waker(Waker::noop());
+            self.tasks.retain_mut(|task| task.as_mut().poll(context).is_pending());
+            if self.stack.turn(self.now, Waker::noop()) != Next::Again && self.cable.borrow().incoming.is_empty() {
+                return;
+            }
+        }
+        panic!("the stack does not come to rest");
+    }
+
+    /// One thing that happens on the network, or to the guest.
+    fn step(&mut self, input: &mut Input<'_>) {
+        match input.below(8) {
+            0 => {
+                let length = usize::from(input.word()) % (card::FRAME_MAX + 1);
+                self.cable.deliver(input.bytes(length).to_vec());
+            }
+            1 => self.cable.deliver(peer::ethernet(input)),
+            2 => self.cable.deliver(peer::ip(input)),
+            3 | 4 => self.cable.reply(|sent| peer::tcp_reply(sent, input)),
+            5 => self.cable.reply(|sent| peer::udp_reply(sent, input)),
+            6 => self.now += Duration::from_micros(u64::from(input.word()) << input.below(24)),
+            _ => {
+                let mut cable = self.cable.borrow_mut();
+                cable.up = !cable.up;
+            }
+        }
+        self.settle();
+    }
+
+    /// A host that knows us asks for our address and sends a ping: both are answered.
+    fn assert_answers(&mut self) {
+        self.cable.borrow_mut().up = true;
+        self.now += Duration::from_secs(2);
+        self.settle();
+        self.cable.borrow_mut().sent.clear();
+        self.cable.deliver(peer::arp_request());
+        self.settle();
+        self.cable.deliver(peer::ping());
+        self.settle();
+        let sent = std::mem::take(&mut self.cable.borrow_mut().sent);
+        assert!(sent.iter().any(|frame| peer::is_arp_reply(frame)), "nobody answers for the address");
+        assert!(sent.iter().any(|frame| peer::is_pong(frame)), "the ping is not answered");
+    }
+}
+
+/// Has the network say what the bytes say; afterwards the guest must answer.
+pub fn run(bytes: &[u8]) {
+    let mut input = Input::new(bytes);
+    let fixed = input.byte() & 1 == 0;
+    let mut world = World::new(if fixed { Ip::Static(Ipv4Cidr::new(OWN_IP, 24)) } else { Ip::Dhcp });
+    world.settle();
+    while !input.is_empty() {
+        world.step(&mut input);
+    }
+    // With DHCP the address is whatever the network has said, or none.
+    if fixed {
+        world.assert_answers();
+    }
+}
+
+/// The peer's address with this port.
+fn peer_port(port: u16) -> SocketAddr {
+    SocketAddr::V4(SocketAddrV4::new(PEER_IP, port))
+}
+
+/// Sends back what comes over TCP.
+async fn serve(handle: Handle) {
+    let Ok(listener) = handle.listen(7, 2).await else { return };
+    loop {
+        let Ok((_, mut connection)) = listener.accept().await else { continue };
+        let mut buffer = [0; 256];
+        while let Ok(count @ 1..) = connection.read(&mut buffer).await {
+            if connection.write_all(&buffer[..count]).await.is_err() {
+                break;
+            }
+        }
+    }
+}
+
+/// Connects over TCP, again and again.
+async fn call(handle: Handle) {
+    loop {
+        if let Ok(mut connection) = TcpConnect::connect(&handle, peer_port(80)).await {
+            let _ = connection.write_all(b"GET / HTTP/1.0").await;
+            let mut buffer = [0; 256];
+            while let Ok(1..) = connection.read(&mut buffer).await {}
+        }
+        yield_now().await;
+    }
+}
+
+/// Takes datagrams.
+async fn listen(handle: Handle) {
+    let Ok((_, mut socket)) = UdpStack::connect(&handle, peer_port(9)).await else { return };
+    let mut buffer = [0; 64];
+    loop {
+        let _ = socket.send(b"hello").await;
+        let _ = socket.receive_into(&mut buffer).await;
+    }
+}
+
+/// Looks a name up, again and again.
+async fn ask(handle: Handle) {
+    loop {
+        let _ = handle.get_host_by_name("sensor.example", AddrType::IPv4).await;
+        yield_now().await;
+    }
+}

@@ -1,0 +1,38 @@
+//! What others send to a guest, at random.
+//!
+//! Each target is a function of bytes that panics when something is wrong. The tests run it over the corpus in
+//! `fuzz/corpus` and over random bytes from a fixed seed; `cargo xtask fuzz` (or `cargo fuzz`) runs it under libFuzzer for as
+//! long as wanted. An input that found a bug goes into the corpus, named after the bug.
+//!
+//! | target | who sends | to what |
+//! |---|---|---|
+//! | [`backend`] | a network backend, and the toolstack's nodes about it | netfront, from the handshake to the rings |
+//! | [`xenstore`] | the store | the client of the store |
+//! | [`parameters`] | who starts the guest | the command line, and parameters as postcard |
+//! | [`frames`] | the network | the stack: Ethernet, ARP, IPv4, DHCP, ICMP, UDP, TCP, DNS |
+//! | [`mqtt`] | both brokers | `collect` |
+//! | [`senml`] | sensors | `collect` |
+//!
+//! A reader of device trees, where a CPU has one, is to be added here.
+
+pub mod backend;
+pub mod frames;
+mod guest;
+pub mod input;
+pub mod mqtt;
+pub mod parameters;
+pub mod senml;
+pub mod xenstore;
+
+/// A target: a function of bytes that panics when something is wrong.
+pub type Target = fn(&[u8]);
+
+/// All targets by their names, which are those of their corpora and programs.
+pub const TARGETS: [(&str, Target); 6] = [
+    ("backend", backend::run),
+    ("frames", frames::run),
+    ("mqtt", mqtt::run),
+    ("parameters", parameters::run),
+    ("senml", senml::run),
+    ("xenstore", xenstore::run),
+];

@@ -1,0 +1,64 @@
+//! What sensors say to `collect`, through brokers that behave.
+
+use crate::guest::Guest;
+use crate::mqtt::{SUBSCRIBED, WELCOME, parameters, publish};
+
+/// The time of the good readings, which is long after any that is likely to be found.
+const TIME: u64 = 4_000_000_000;
+
+/// Sends the bytes as a pack, then a good one, then the end; the good one must arrive in a summary.
+pub fn run(bytes: &[u8]) {
+    let guest = Guest::default();
+    {
+        let source = &mut guest.brokers[0].borrow_mut().to_guest;
+        source.extend(WELCOME);
+        source.extend(SUBSCRIBED);
+        // The largest packet that the broker was told of.
+        source.extend(publish("sensors/bad", 1, &bytes[..bytes.len().min(30_000)]));
+        source.extend(publish("sensors/good", 2, format!(r#"[{{"n":"good","t":{TIME},"v":1.5}}]"#).as_bytes()));
+        source.extend(publish("end", 3, b""));
+        guest.brokers[1].borrow_mut().to_guest.extend(WELCOME);
+    }
+    let mut seen = 0;
+    let report = guest.run(collect::run(parameters(), &guest), |guest| acknowledge(guest, &mut seen));
+    let Some(Ok(report)) = report else { panic!("the task did not come to its end: {report:?}") };
+    assert_eq!(report.published + report.dropped, report.windows, "{report:?}");
+    assert!(report.readings > 0, "{report:?}");
+    assert!(report.sensors.len() <= 4, "{report:?}");
+    // The bad pack may have taken all places for sensors, or be the same as the good one.
+    let taken = report.sensors.iter().any(|sensor| sensor.name == "good");
+    assert!(taken || report.over_limit > 0 || report.malformed > 0, "{report:?}");
+}
+
+/// Acknowledges what was published to the cloud.
+fn acknowledge(guest: &Guest, seen: &mut usize) {
+    let mut cloud = guest.brokers[1].borrow_mut();
+    while let Some((packet, length)) = next_packet(&cloud.from_guest[*seen..]) {
+        let id = (packet.first() == Some(&0x32)).then(|| publish_id(packet)).flatten();
+        *seen += length;
+        if let Some([high, low]) = id {
+            cloud.to_guest.extend([0x40, 2, high, low]);
+        }
+    }
+}
+
+/// The packet at the start of the bytes, if it is whole, and its length.
+fn next_packet(bytes: &[u8]) -> Option<(&[u8], usize)> {
+    let (mut length, mut position) = (0usize, 1);
+    loop {
+        let byte = *bytes.get(position)?;
+        length |= usize::from(byte & 0x7f) << (7 * (position - 1));
+        position += 1;
+        if byte < 0x80 {
+            break;
+        }
+    }
+    Some((bytes.get(..position + length)?, position + length))
+}
+
+/// The number of a message, behind its topic.
+fn publish_id(packet: &[u8]) -> Option<[u8; 2]> {
+    let body = packet.iter().skip(1).position(|byte| *byte < 0x80)? + 2;
+    let topic = u16::from_be_bytes(*packet.get(body..)?.first_chunk()?);
+    packet.get(body + 2 + usize::from(topic)..)?.first_chunk().copied()
+}
