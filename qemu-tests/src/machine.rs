@@ -83,11 +83,11 @@ pub trait Machine: Sync {
     fn triplet(&self) -> &'static str;
     /// Kernel modules of the bus that the virtio devices sit on.
     fn modules(&self) -> &'static [&'static str];
-    /// Makes Xen and dom0's kernel as QEMU takes them, when they are not there yet.
+    /// Makes what QEMU takes beside dom0's file system, which is there already, of what the packages hold.
     ///
     /// # Errors
     /// The packages are missing or hold something else.
-    fn prepare(&self, progress: &mut dyn Progress) -> Result<()>;
+    fn prepare(&self, initramfs: &Path, progress: &mut dyn Progress) -> Result<()>;
     /// QEMU's arguments that name the machine and what it boots; those for devices that all machines have come after them.
     ///
     /// # Errors
@@ -96,6 +96,9 @@ pub trait Machine: Sync {
     /// The suffix of virtio devices on this machine's bus: "pci", as in `virtio-net-pci`, or "device" for memory-mapped ones.
     fn virtio_bus(&self) -> &'static str;
 }
+
+/// How many virtio devices a machine has: the line to the agent, and the network card.
+const VIRTIO_DEVICES: usize = 2;
 
 /// A port of the host's loopback interface that leads to a guest.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

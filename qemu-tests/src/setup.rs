@@ -27,7 +27,6 @@ pub fn setup(arch: Arch, progress: &mut dyn Progress) -> Result<()> {
     }
     packages::HOST.provide(progress)?;
     machine.packages().provide(progress)?;
-    machine.prepare(progress)?;
     let agent = agent::build(machine, progress)?;
     let ingredients = Ingredients {
         root: Root(machine.packages().root()),
@@ -37,7 +36,9 @@ pub fn setup(arch: Arch, progress: &mut dyn Progress) -> Result<()> {
         modules: machine.modules(),
         agent: &fs::read(&agent).with_context(|| format!("read {}", agent.display()))?,
     };
-    write_whole(&initramfs(arch), &ingredients.make().context("make the file system of dom0")?)
+    let initramfs = initramfs(arch);
+    write_whole(&initramfs, &ingredients.make().context("make the file system of dom0")?)?;
+    machine.prepare(&initramfs, progress)
 }
 
 /// Only what runs on the host itself: the MQTT broker and its clients, and Xen's C headers.

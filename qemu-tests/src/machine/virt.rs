@@ -1,17 +1,19 @@
-//! QEMU's ARM board `virt`, with a 32-bit or a 64-bit CPU: Xen takes the place of Linux, dom0's kernel and file system are put into memory.
-//!
-//! QEMU's `guest-loader` does that, and names both in the device tree as Xen wants them (docs/misc/arm/device-tree/booting.txt in Xen's
-//! source). The tree keeps devices that nobody uses, such as the PCI bridge: without them dom0 would start half a second sooner.
+//! QEMU's ARM board `virt`, with a 32-bit or a 64-bit CPU: Xen takes the place of Linux, dom0's kernel and file system are put into memory,
+//! and the device tree says where.
 
-use super::{Machine, comma, write_whole};
+mod device_tree;
+
+use super::{Machine, VIRTIO_DEVICES, comma, write_whole};
 use crate::kernel_image::armv7;
 use crate::packages::{DOM0, Set};
 use crate::place;
 use crate::progress::Progress;
 use crate::root::Root;
-use anyhow::{Context, Result, ensure};
+use anyhow::{Context, Result, bail, ensure};
+use device_tree::Module;
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
 
 /// Xen's own arguments. A crash of Xen or dom0 reboots, which ends QEMU: then the bed knows.
 const XEN_ARGUMENTS: &str = "dom0_mem=256M bootscrub=0";
@@ -23,6 +25,8 @@ const MEMORY_MIB: u32 = 1024;
 /// Where dom0's kernel and file system wait for Xen: away from Xen (0x40010000), the device tree (0x48000000) and dom0's memory.
 const KERNEL_AT: u32 = 0x4a00_0000;
 const INITRAMFS_AT: u32 = 0x5000_0000;
+/// The board: hardware virtualisation, the interrupt controller that a 32-bit Xen knows, all devices below 4 GiB.
+const BOARD: &str = "virt,virtualization=on,gic-version=2,highmem=off";
 /// Where Xen puts the 256 MiB of dom0 in a machine of this size; the same addresses as in the machine, because its devices use them.
 const DOM0_RAM: u32 = 0x6000_0000;
 /// Where Debian's kernel for ARMv7 runs, from the start of memory on (arch/arm/Makefile in Linux's source: `textofs`).
@@ -100,6 +104,28 @@ impl Virt {
         let Some(name) = packaged.file_name().filter(|_| self.unpack.is_some()) else { return Ok(packaged) };
         Ok(place::bed().join(self.name).join(format!("{}-at-{DOM0_RAM:x}", name.display())))
     }
+
+    /// The device tree that Xen gets.
+    fn tree(&self) -> PathBuf {
+        place::bed().join(self.name).join("xen.dtb")
+    }
+
+    /// CPU and memory: what the board's device tree depends on.
+    fn processor(&self) -> Vec<String> {
+        ["-cpu", self.cpu, "-smp", "1", "-m", &MEMORY_MIB.to_string()].map(str::to_owned).to_vec()
+    }
+
+    /// The device tree that QEMU makes for the board.
+    fn board_tree(&self) -> Result<Vec<u8>> {
+        let file = place::bed().join(self.name).join("board.dtb");
+        let mut qemu = Command::new(self.qemu);
+        qemu.args(["-nodefaults", "-display", "none", "-M", &format!("{BOARD},dumpdtb={}", comma(&file)?)]);
+        let output = qemu.args(self.processor()).stdin(Stdio::null()).output().context(self.qemu)?;
+        if !output.status.success() {
+            bail!("{} made no device tree: {}", self.qemu, String::from_utf8_lossy(&output.stderr).trim());
+        }
+        fs::read(&file).with_context(|| format!("read {}", file.display()))
+    }
 }
 
 impl Machine for Virt {
@@ -123,7 +149,7 @@ impl Machine for Virt {
         &["virtio_mmio"]
     }
 
-    fn prepare(&self, progress: &mut dyn Progress) -> Result<()> {
+    fn prepare(&self, initramfs: &Path, progress: &mut dyn Progress) -> Result<()> {
         let kernel = self.kernel()?;
         if let Some(unpack) = self.unpack.filter(|_| !kernel.exists()) {
             progress.say("unpacking the kernel of dom0");
@@ -131,27 +157,34 @@ impl Machine for Virt {
             let image = fs::read(&packaged).with_context(|| format!("read {}", packaged.display()))?;
             write_whole(&kernel, &unpack(&image)?)?;
         }
-        Ok(())
+        let modules = [
+            Module { kind: "xen,linux-zimage", address: KERNEL_AT, bytes: size(&kernel)? },
+            Module { kind: "xen,linux-initrd", address: INITRAMFS_AT, bytes: size(initramfs)? },
+        ];
+        ensure!(modules[0].bytes <= u64::from(INITRAMFS_AT - KERNEL_AT), "{} has no place", kernel.display());
+        let arguments = [("xen,xen-bootargs", XEN_ARGUMENTS), ("xen,dom0-bootargs", DOM0_ARGUMENTS)];
+        let tree = device_tree::for_xen(&self.board_tree()?, VIRTIO_DEVICES, arguments, &modules)?;
+        write_whole(&self.tree(), &tree)
     }
 
     fn arguments(&self, initramfs: &Path) -> Result<Vec<String>> {
-        let (xen, kernel) = (self.xen()?, self.kernel()?);
-        ensure!(kernel.exists(), "the bed for {} is not set up: run setup", self.name);
-        let space = fs::metadata(&kernel).with_context(|| format!("look at {}", kernel.display()))?.len();
-        ensure!(space <= u64::from(INITRAMFS_AT - KERNEL_AT), "{} is too large for its place", kernel.display());
-        let memory = MEMORY_MIB.to_string();
-        let board =
-            ["-M", "virt,virtualization=on,gic-version=2,highmem=off", "-cpu", self.cpu, "-accel", "tcg", "-smp", "1"];
-        let boot = ["-m", &memory, "-kernel", xen.to_str().context("a path that is not UTF-8")?];
-        let kernel =
-            format!("addr={KERNEL_AT:#x},kernel={},bootargs={}", comma(&kernel)?, DOM0_ARGUMENTS.replace(',', ",,"));
-        let initramfs = format!("addr={INITRAMFS_AT:#x},initrd={}", comma(initramfs)?);
-        let modules = [kernel, initramfs].map(|module| ["-device".to_owned(), format!("guest-loader,{module}")]);
-        let arguments = board.into_iter().chain(boot).chain(["-append", XEN_ARGUMENTS]).map(str::to_owned);
-        Ok(arguments.chain(modules.into_iter().flatten()).collect())
+        let tree = self.tree();
+        ensure!(tree.exists(), "the bed for {} is not set up: run setup", self.name);
+        let load = |path: &Path, address: u32| -> Result<[String; 2]> {
+            Ok(["-device".into(), format!("loader,addr={address:#x},force-raw=on,file={}", comma(path)?)])
+        };
+        let files = [("-kernel", self.xen()?), ("-dtb", tree)]
+            .map(|(option, path)| [option.to_owned(), path.to_string_lossy().into_owned()]);
+        let modules = [load(&self.kernel()?, KERNEL_AT)?, load(initramfs, INITRAMFS_AT)?];
+        let board = ["-M", BOARD, "-accel", "tcg"].map(str::to_owned);
+        Ok([board.to_vec(), self.processor(), [files, modules].concat().concat()].concat())
     }
 
     fn virtio_bus(&self) -> &'static str {
         "device"
     }
+}
+
+fn size(path: &Path) -> Result<u64> {
+    Ok(fs::metadata(path).with_context(|| format!("look at {}", path.display()))?.len())
 }

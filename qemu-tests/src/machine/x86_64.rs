@@ -63,7 +63,7 @@ impl Machine for X86_64 {
         &["virtio_pci"]
     }
 
-    fn prepare(&self, progress: &mut dyn Progress) -> Result<()> {
+    fn prepare(&self, _initramfs: &Path, progress: &mut dyn Progress) -> Result<()> {
         let root = Root(self.packages().root());
         let (xen, kernel) = (self.xen()?, self.kernel()?);
         if !xen.exists() {
