@@ -82,7 +82,12 @@ impl Apt {
         let packages = parse(&String::from_utf8_lossy(&output.stdout));
         let known: BTreeSet<_> = packages.iter().map(|package| package.name.as_str()).collect();
         let unknown: Vec<_> = names.iter().map(String::as_str).filter(|name| !known.contains(name)).collect();
-        ensure!(unknown.is_empty(), "apt knows no package {} for {}", unknown.join(", "), self.architecture);
+        ensure!(
+            unknown.is_empty(),
+            "apt knows no package {} for {}: do its sources have that architecture?",
+            unknown.join(", "),
+            self.architecture
+        );
         Ok(packages)
     }
 
@@ -219,6 +224,15 @@ fn parse(text: &str) -> Vec<Package> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn apt_is_told_the_architecture_and_to_keep_its_state_in_the_bed() {
+        let command = Apt { architecture: "armhf" }.command("apt-get");
+        let arguments: Vec<_> = command.get_args().map(|argument| argument.to_string_lossy()).collect();
+        assert!(arguments.iter().any(|argument| argument == "APT::Architecture=armhf"));
+        let state = arguments.iter().find_map(|argument| argument.strip_prefix("Dir::State=")).unwrap();
+        assert!(state.starts_with(place::bed().to_str().unwrap()) && state.contains("armhf"), "{state}");
+    }
 
     #[test]
     fn paragraphs_are_read_with_their_first_alternatives() {

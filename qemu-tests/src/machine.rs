@@ -1,4 +1,4 @@
-//! The emulated machines that the bed runs on, one file for each kind, and the QEMU process.
+//! The emulated machines that the bed runs on, one file for each board, and the QEMU process.
 
 mod virt;
 mod x86_64;

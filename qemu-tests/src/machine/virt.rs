@@ -27,7 +27,8 @@ const KERNEL_AT: u32 = 0x4a00_0000;
 const INITRAMFS_AT: u32 = 0x5000_0000;
 /// The board: hardware virtualisation, the interrupt controller that a 32-bit Xen knows, all devices below 4 GiB.
 const BOARD: &str = "virt,virtualization=on,gic-version=2,highmem=off";
-/// Where Xen puts the 256 MiB of dom0 in a machine of this size; the same addresses as in the machine, because its devices use them.
+/// Where Xen puts dom0's memory in a machine of this size: one aligned block at the addresses that the machine has it at, because devices
+/// use them. So its size is a power of two. Where this is wrong, Xen says so on the serial console and stops.
 const DOM0_RAM: u32 = 0x6000_0000;
 /// Where Debian's kernel for ARMv7 runs, from the start of memory on (arch/arm/Makefile in Linux's source: `textofs`).
 const TEXT_OFFSET: u32 = 0x20_8000;
@@ -47,7 +48,7 @@ pub struct Virt {
     unpack: Option<Unpack>,
 }
 
-/// The smallest CPU of ARM that has hardware virtualisation, as good as.
+/// A 32-bit CPU with the virtualisation extension, without which there is no Xen.
 pub const ARMV7: Virt = Virt {
     name: "armv7",
     cpu: "cortex-a15",

@@ -16,7 +16,7 @@ const VIRTIO: &str = "virtio_mmio@";
 /// Something in memory for Xen to boot.
 #[derive(Debug, Clone, Copy)]
 pub struct Module {
-    /// "kernel" or "initrd", as Xen calls it: "xen,linux-zimage" or "xen,linux-initrd".
+    /// What it is, in Xen's words: "xen,linux-zimage" for every kernel, "xen,linux-initrd".
     pub kind: &'static str,
     /// Its physical address.
     pub address: u32,
