@@ -3,7 +3,8 @@
 //! The guest is never interrupted. An event sets its port's pending bit in the shared info page; the idle loop calls
 //! [`Events::dispatch`], which clears the bit of each bound port and wakes who waits for it.
 //!
-//! Implements the two-level ABI of `xen/include/public/event_channel.h` with all delivery masked.
+//! Implements the two-level ABI of `xen/include/public/event_channel.h`. Nothing is ever delivered: on x86 the virtual CPU's
+//! mask is set from the beginning, on ARM the CPU's own, and a pending upcall stays pending.
 
 use alloc::boxed::Box;
 use alloc::vec::Vec;

@@ -1,6 +1,7 @@
 //! Statics of a guest that runs on one virtual CPU and is never interrupted.
 
 /// A static whose users all run on the guest's one thread.
+#[repr(transparent)]
 pub(crate) struct SingleCpu<T>(T);
 
 // SAFETY: a guest has one virtual CPU (its xl config says so and the image starts no other), event upcalls stay masked

@@ -15,7 +15,7 @@ use xen_sys::shared_info::SharedInfo;
 use xen_sys::types::{Domid, Gfn, Port};
 
 use crate::boot::{BootInfo, SharedRing};
-use crate::device_tree::{self, Facts};
+use crate::device_tree::Facts;
 use crate::hypervisor::Error;
 use crate::memory::PAGE_SIZE;
 use crate::real;
@@ -49,6 +49,7 @@ pub(crate) fn shared_info() -> NonNull<SharedInfo> {
 
 /// The first Rust code, with memory mapped and caches on. Runs once. The device tree is at `blob`.
 extern "C" fn start(blob: NonNull<u8>, entered_ticks: u64) -> ! {
+    clock::set_rate(None);
     // From here on, what goes wrong can be said.
     crate::console::open(ring(PARAM_CONSOLE_PFN, PARAM_CONSOLE_EVTCHN));
     let here = Gfn((shared_info().addr().get() / PAGE_SIZE) as u64);
@@ -56,12 +57,10 @@ extern "C" fn start(blob: NonNull<u8>, entered_ticks: u64) -> ! {
     assert!(placed == Ok(()), "shared info page: {placed:?}");
 
     // SAFETY: xl leaves the device tree there, in memory that the entry has mapped and nothing has used.
-    let (tree, free_start) = unsafe { memory::take_device_tree(blob) };
-    let Facts { memory, command_line, grant_window, timer_hz, seed } = match device_tree::read(tree) {
-        Ok(facts) => facts,
-        Err(error) => panic!("device tree: {error:?}"),
-    };
-    clock::start(timer_hz);
+    let (facts, free_start) = unsafe { memory::take_device_tree(blob) };
+    let Facts { memory, command_line, grant_window, timer_hz, seed } = facts;
+    clock::set_rate(timer_hz);
+    clock::start(entered_ticks);
     SEED.get().set(seed);
     let memory_end = memory::map(memory);
     memory::set_grant_window(grant_window);
@@ -76,11 +75,14 @@ extern "C" fn start(blob: NonNull<u8>, entered_ticks: u64) -> ! {
 
 /// A shared ring that the domain builder has set up, outside the guest's memory.
 fn ring(pfn: u32, port: u32) -> SharedRing {
-    let address = parameter(pfn) as usize * PAGE_SIZE;
+    /// Page frames below 4 GiB.
+    const REACH: u64 = 1 << 20;
+    let pfn = parameter(pfn);
+    assert!((1..REACH).contains(&pfn), "a shared ring in page frame {pfn:#x}");
+    let address = pfn as usize * PAGE_SIZE;
     memory::map_page(address);
-    let Some(address) = NonNull::new(core::ptr::with_exposed_provenance_mut(address)) else {
-        panic!("a shared ring in page 0")
-    };
+    // SAFETY: the page frame is not 0.
+    let address = unsafe { NonNull::new_unchecked(core::ptr::with_exposed_provenance_mut(address)) };
     // SAFETY: the toolstack says that the page is there; it is mapped, for ever, and used for nothing else.
     SharedRing { page: unsafe { SharedPage::new(address) }, port: Port(parameter(port) as u32) }
 }

@@ -34,14 +34,17 @@ static SCALE: SingleCpu<Cell<Scale>> = SingleCpu::new(Cell::new(Scale { whole_ns
 static RUNSTATE: SingleCpu<UnsafeCell<RunstateInfo>> =
     SingleCpu::new(UnsafeCell::new(RunstateInfo { state: 0, pad: 0, state_entry_time_ns: 0, time_ns: [0; 4] }));
 
-/// Finds rate and distance. `hz` is the rate if the toolstack gives one, because the CPU's own word is wrong.
-pub(super) fn start(hz: Option<u32>) {
+/// Sets the counter's rate: the toolstack's word if there is one, because the CPU's own is wrong then.
+pub(super) fn set_rate(hz: Option<u32>) {
     // Xen counts in kHz, and so must we, to agree with it after months.
     let khz = hz.unwrap_or_else(rate_hz) / 1000;
     assert!(khz > 0, "the timer's rate is unknown");
     let ns_2_32 = (1_000_000u64 << 32) / u64::from(khz);
     SCALE.get().set(Scale { whole_ns: (ns_2_32 >> 32) as u32, rest_ns: ns_2_32 as u32, start_ns: 0 });
+}
 
+/// Finds the distance. `entered_ticks` is the counter when the guest began to run.
+pub(super) fn start(entered_ticks: u64) {
     let area = RUNSTATE.get().get();
     let mut argument = RegisterRunstateMemoryArea { address: area.expose_provenance() as u64 };
     let argument = (&raw mut argument).expose_provenance();
@@ -50,21 +53,53 @@ pub(super) fn start(hz: Option<u32>) {
     let registered = Error::check(result);
     assert!(registered.is_ok(), "run state area: {registered:?}");
 
-    /// The time between Xen's note and our look at the counter makes a distance too small, never too large: the largest
-    /// of a few is the best.
-    const TRIES: usize = 3;
-    let start_ns = (0..TRIES).map(|_| distance_ns(area)).max().unwrap_or(0);
+    // A first guess: the guest has run since Xen noted it. It only has to make the first sleep a real one.
+    let guess_ns = noted_ns(area).saturating_sub(at(entered_ticks));
+    let start_ns = measure_ns(area, guess_ns);
     SCALE.get().set(Scale { start_ns, ..SCALE.get().get() });
 }
 
-/// The distance as one short sleep shows it.
+/// The distance. What passes between Xen's note and our look at the counter makes a measured one too small, never too
+/// large: the largest of a few is the best.
+fn measure_ns(area: *const RunstateInfo, mut guess_ns: u64) -> u64 {
+    const MEASUREMENTS: usize = 3;
+    const TRIES: usize = 20;
+    let (mut largest_ns, mut measured, mut ahead_ns) = (0, 0, 50_000);
+    for _ in 0..TRIES {
+        let before_ns = noted_ns(area);
+        real::poll(&[], Some(at(ticks()) + guess_ns + ahead_ns));
+        // Where the time had passed already, Xen did not take the CPU away, and the note is the old one.
+        if noted_ns(area) == before_ns {
+            ahead_ns *= 2;
+            continue;
+        }
+        largest_ns = distance_ns(area).max(largest_ns);
+        guess_ns = largest_ns;
+        measured += 1;
+        if measured == MEASUREMENTS {
+            break;
+        }
+    }
+    assert!(measured > 0, "Xen does not note when the guest runs");
+    largest_ns
+}
+
+/// The distance as it shows now: Xen's note first, so that what comes between can only make it smaller.
 fn distance_ns(area: *const RunstateInfo) -> u64 {
-    // A deadline that has passed: Xen takes the CPU away and gives it back at once.
-    real::poll(&[], Some(1));
-    let now_ns = at(ticks());
-    // SAFETY: the area is a static; Xen writes it when it gives us the CPU, hence not now.
-    let began_ns = unsafe { (&raw const (*area).state_entry_time_ns).read_volatile() };
-    began_ns.saturating_sub(now_ns)
+    loop {
+        let noted = noted_ns(area);
+        let now_ns = at(ticks());
+        // Its two halves are read one after the other, and Xen may have changed it in between.
+        if noted_ns(area) == noted {
+            return noted.saturating_sub(now_ns);
+        }
+    }
+}
+
+/// When the guest last began to run, in Xen's system time.
+fn noted_ns(area: *const RunstateInfo) -> u64 {
+    // SAFETY: the area is a static. Xen writes it whenever it gives us the CPU, so it is read volatile.
+    unsafe { (&raw const (*area).state_entry_time_ns).read_volatile() }
 }
 
 /// Nanoseconds since the host's boot. Never goes backwards.
@@ -83,8 +118,9 @@ pub(super) fn at(ticks: u64) -> u64 {
 /// The virtual counter.
 fn ticks() -> u64 {
     let (low, high): (u32, u32);
-    // SAFETY: reads CNTVCT. isb: not before the instructions above are done.
-    unsafe { asm!("isb", "mrrc p15, 1, {}, {}, c14", out(reg) low, out(reg) high, options(nomem, nostack)) };
+    // SAFETY: reads CNTVCT. isb: not before the instructions above are done; memory may be used, so that the compiler keeps
+    // the order, too.
+    unsafe { asm!("isb", "mrrc p15, 1, {}, {}, c14", out(reg) low, out(reg) high, options(nostack)) };
     u64::from(high) << 32 | u64::from(low)
 }
 

@@ -20,10 +20,15 @@ use xen_sys::arch::GUEST_RAM_BASE;
 
 use super::memory::{self, LEVEL_1_BYTES, LEVEL_2_BYTES, MEGABYTE};
 
-/// SCTLR: what the entry turns on. MMU, data cache, branch prediction, instruction cache, "writable is never executable".
-const SCTLR_ON: u32 = 1 << 0 | 1 << 2 | 1 << 11 | 1 << 12 | 1 << 19;
-/// SCTLR: what it turns off. Alignment faults; high vectors, remapped attributes, access flags, exceptions in Thumb state.
-const SCTLR_OFF: u32 = 1 << 1 | 1 << 13 | 1 << 28 | 1 << 29 | 1 << 30;
+/// SCTLR: what the entry turns on. MMU, data cache, branch prediction, instruction cache, "writable is never executable",
+/// and memory attributes by PRRR and NMRR: the only way to say "inner shareable", which Xen asks for (`arch-arm.h`).
+const SCTLR_ON: u32 = 1 << 0 | 1 << 2 | 1 << 11 | 1 << 12 | 1 << 19 | 1 << 28;
+/// SCTLR: what it turns off. Alignment faults; high vectors, access flags, exceptions in Thumb state.
+const SCTLR_OFF: u32 = 1 << 1 | 1 << 13 | 1 << 29 | 1 << 30;
+/// PRRR: pages of attribute 7, all of ours, are normal memory; shareable means inner shareable.
+const PRRR: u32 = 0b10 << 14 | 1 << 19 | 1 << 31;
+/// NMRR: attribute 7 is write-back, write-allocate, in inner and outer caches.
+const NMRR: u32 = 0b01 << 14 | 0b01 << 30;
 /// TTBR0: walks look into the caches, write-back, write-allocate, inner shareable.
 const TABLE_WALK: u32 = 1 << 6 | 1 << 5 | 1 << 3 | 1 << 1;
 
@@ -96,8 +101,9 @@ global_asm!(
         addhs r1, r1, #{megabyte}
         bhs 6b
 
-        @ The tables were written past the caches: lines of them that a cache may hold are old. No barrier was due before,
-        @ because this CPU alone has written, in order, to strongly-ordered memory.
+        @ The tables were written past the caches: lines of them that a cache may hold are old.
+        @ dsb: the writes are in memory before a line can be forgotten, and perhaps fetched again.
+        dsb
         mov r0, r4
     8:  mcr p15, 0, r0, c7, c6, 1           @ DCIMVAC
         add r0, r0, #32
@@ -112,6 +118,10 @@ global_asm!(
         mcr p15, 0, r0, c2, c0, 0           @ TTBR0
         mov r0, #1
         mcr p15, 0, r0, c3, c0, 0           @ DACR: entries of domain 0 are checked
+        ldr r0, ={prrr}
+        mcr p15, 0, r0, c10, c2, 0          @ PRRR
+        ldr r0, ={nmrr}
+        mcr p15, 0, r0, c10, c2, 1          @ NMRR
         ldr r0, =exception_vectors
         mcr p15, 0, r0, c12, c0, 0          @ VBAR
         @ dsb: the tables are in memory, and all that was invalidated is gone, before the first walk.
@@ -175,6 +185,8 @@ global_asm!(
     read_only = const memory::READ_ONLY,
     section = const memory::SECTION,
     table = const memory::TABLE,
+    prrr = const PRRR,
+    nmrr = const NMRR,
     walk = const TABLE_WALK,
     sctlr_on = const SCTLR_ON,
     sctlr_off = const SCTLR_OFF,

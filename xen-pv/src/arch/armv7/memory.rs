@@ -1,8 +1,8 @@
 //! Translation tables after the entry has made the first: the rest of memory, and pages outside it.
 //!
 //! Memory is mapped 1:1, in sections of 1 MiB, all of it at boot: an entry a megabyte. Everything, shared pages too, is
-//! normal memory, write-back, write-allocate, shareable: Xen and backends map the same pages with these attributes, and
-//! only so do the CPUs' caches agree.
+//! normal memory, write-back, write-allocate, inner shareable: Xen and backends map the same pages with these attributes,
+//! and only so do the CPUs' caches agree.
 //!
 //! Source: ARM Architecture Reference Manual, ARMv7-A (DDI 0406C), B3.5.1 short descriptors.
 
@@ -13,6 +13,7 @@ use core::ptr::NonNull;
 
 use xen_sys::arch::GUEST_RAM_BASE;
 
+use crate::device_tree::{self, Facts};
 use crate::memory::PAGE_SIZE;
 use crate::single_cpu::SingleCpu;
 
@@ -25,10 +26,11 @@ pub(super) const LEVEL_2_BYTES: usize = 256 * 4;
 
 /// A first-level entry that leads to a table; domain 0.
 pub(super) const TABLE: u32 = 1;
-/// A first-level entry that maps a megabyte: read, write, never execute.
+/// A first-level entry that maps a megabyte: attribute 7 (bits B, C and the lowest of TEX), shareable, read, write, never
+/// execute.
 pub(super) const SECTION: u32 = 1 << 1 | 1 << 2 | 1 << 3 | 1 << 4 | 1 << 10 | 1 << 12 | 1 << 16;
 
-/// A second-level entry: a small page, bufferable, cacheable, TEX 001, shareable, privileged access.
+/// A second-level entry: a small page, attribute 7 (bits B, C and the lowest of TEX), shareable, privileged access.
 const PAGE: u32 = 1 << 1 | 1 << 2 | 1 << 3 | 1 << 4 | 1 << 6 | 1 << 10;
 const NEVER_EXECUTE: u32 = 1 << 0;
 const NEVER_WRITE: u32 = 1 << 9;
@@ -53,21 +55,30 @@ static NEXT_TABLE: SingleCpu<Cell<usize>> = SingleCpu::new(Cell::new(LEVEL_1_BYT
 /// Where grant frames may be put.
 static GRANT_WINDOW: SingleCpu<Cell<usize>> = SingleCpu::new(Cell::new(0));
 
-/// Moves the device tree right behind the image, so that the rest of memory is in one piece. Returns it, and where free
-/// memory begins.
+/// Reads the device tree, then wipes it, because it holds the seed of the random numbers and lies within memory that will be
+/// used. The command line is copied behind the image. Returns the facts, and where free memory begins.
 ///
 /// # Safety
 /// A device tree must be at `blob`, in mapped memory; to be called once, before any memory behind the image is used.
-pub(super) unsafe fn take_device_tree(blob: NonNull<u8>) -> (&'static [u8], usize) {
+pub(super) unsafe fn take_device_tree(blob: NonNull<u8>) -> (Facts<'static>, usize) {
     // SAFETY: a device tree's header begins with its magic number and its size, big-endian; xl aligns it to a page.
     let size = u32::from_be(unsafe { blob.cast::<[u32; 2]>().read() }[1]) as usize;
     let size = size.min(DEVICE_TREE_MAX_BYTES);
+    // SAFETY: the tree is there, and nobody writes it while it is read.
+    let facts = match device_tree::read(unsafe { core::slice::from_raw_parts(blob.as_ptr(), size) }) {
+        Ok(facts) => facts,
+        Err(error) => panic!("device tree: {error:?}"),
+    };
     let place = core::ptr::with_exposed_provenance_mut::<u8>((&raw const __image_end).addr());
+    let length = facts.command_line.len();
     // SAFETY: nothing uses what lies behind the image yet, and `copy` allows the two to overlap.
-    unsafe { core::ptr::copy(blob.as_ptr(), place, size) };
+    unsafe { core::ptr::copy(facts.command_line.as_ptr(), place, length) };
     // SAFETY: it was just written, and nobody writes it again.
-    let tree = unsafe { core::slice::from_raw_parts(place, size) };
-    (tree, (place.addr() + size).next_multiple_of(PAGE_SIZE))
+    let command_line = unsafe { core::slice::from_raw_parts(place, length) };
+    let facts = Facts { command_line, ..facts };
+    // SAFETY: nothing refers to the tree any more.
+    unsafe { blob.write_bytes(0, size) };
+    (facts, (place.addr() + length).next_multiple_of(PAGE_SIZE))
 }
 
 /// Maps the guest's memory, as far as it can be reached, and returns its end.
@@ -85,7 +96,9 @@ pub(super) fn map(memory: Range<u64>) -> usize {
 
 /// Maps one page that lies outside the guest's memory.
 pub(super) fn map_page(address: usize) {
-    let mut table = read(0, address / MEGABYTE) as usize & !(LEVEL_2_BYTES - 1);
+    let entry = read(0, address / MEGABYTE);
+    assert!(entry == 0 || entry & 3 == TABLE, "a page within memory that is mapped otherwise");
+    let mut table = entry as usize & !(LEVEL_2_BYTES - 1);
     if table == 0 {
         let offset = NEXT_TABLE.get().get();
         NEXT_TABLE.get().set(offset + LEVEL_2_BYTES);

@@ -19,6 +19,10 @@ const UNDEFINED: u32 = 1;
 const PREFETCH_ABORT: u32 = 3;
 const DATA_ABORT: u32 = 4;
 
+/// The bits of a fault status register that say why, and what Xen puts there: "debug event".
+const FAULT_STATUS: u32 = 0x40f;
+const MADE_BY_XEN: u32 = 0x002;
+
 /// Where a stack overflow strikes: below the stack's 64 KiB nothing is mapped, so that no function's frame, however
 /// large, reaches over it.
 const BELOW_STACK: Range<usize> = GUEST_RAM_BASE - (64 << 20)..GUEST_RAM_BASE - (64 << 10);
@@ -115,7 +119,7 @@ extern "C" fn report(frame: &Frame) -> ! {
 }
 
 fn fault(status: u32) -> Fault {
-    match status & 0x40f {
+    match status & FAULT_STATUS {
         0x005 | 0x007 => Fault::NotMapped,
         0x00d | 0x00f => Fault::Protected,
         0x001 => Fault::Alignment,
@@ -130,7 +134,10 @@ impl Frame {
 
     /// The instruction that struck.
     fn pc(&self) -> u32 {
+        let (status, _) = self.fault_registers();
         self.link.wrapping_sub(match (self.kind, self.thumb()) {
+            // One that Xen has made of an address which it does not know (`inject_abt32_exception`).
+            (DATA_ABORT, thumb) if status & FAULT_STATUS == MADE_BY_XEN => 4 * u32::from(thumb),
             (DATA_ABORT, _) => 8,
             (UNDEFINED, true) => 2,
             _ => 4,
