@@ -1,7 +1,8 @@
 //! The platform as a task sees it, and the order in which everything is brought up and down.
 //!
-//! Console, memory and traps work before [`run`]. It brings up, each as a future of its own: the way to the toolstack,
-//! the network where the image has its driver, and the task.
+//! Console, memory and traps work before [`run`]. It brings up the way to the toolstack, the network where the image has its
+//! driver, and the task. Before the task starts and after it has ended nothing else runs, so there the platform waits for
+//! xenstore in place, up to a limit where one is due: code that does not wait in a future is smaller.
 
 use core::cell::{Cell, OnceCell};
 use core::fmt::Display;
@@ -104,14 +105,14 @@ where
     }));
     kernel::executor::run(
         |spawner| {
-            spawn(spawner, async move {
-                platform.toolstack.start(spawner).await;
-                let outcome = match platform.run_task(spawner, boot.command_line, task).await {
-                    Ok(report) => platform.show(&report).await,
-                    Err(message) => Err(message),
-                };
-                platform.end(outcome).await
-            });
+            platform.toolstack.start(spawner);
+            match platform.prepare(spawner, boot.command_line) {
+                Ok(parameters) => spawn(spawner, async move {
+                    let outcome = platform.limited(task(parameters, platform)).await;
+                    platform.end(outcome.and_then(|report| platform.show(&report)))
+                }),
+                Err(message) => platform.end(Err(message)),
+            }
         },
         || {
             events.dispatch();
@@ -124,7 +125,7 @@ where
 
 /// Waits for an event or the time of the next timer. Events which came before are still pending, and a time that has passed
 /// ends the wait at once, so none is missed.
-fn sleep(events: &Events<Xen>, until_ns: Option<u64>) {
+pub(crate) fn sleep(events: &Events<Xen>, until_ns: Option<u64>) {
     let mut ports = [Port(0); POLL_PORTS_MAX];
     let mut count = events.ports(&mut ports[1..]);
     let ports = match console::port() {
@@ -149,33 +150,28 @@ pub(crate) fn spawn(spawner: Spawner, future: impl Future<Output = ()> + 'static
 }
 
 impl Platform {
-    /// Runs the task to its end.
-    async fn run_task<P, R, E, F>(
-        &'static self,
-        spawner: Spawner,
-        command_line: &'static [u8],
-        task: impl FnOnce(P, &'static Platform) -> F,
-    ) -> Result<R, String>
-    where
-        P: DeserializeOwned,
-        E: Display,
-        F: Future<Output = Result<R, E>>,
-    {
+    /// Starts the drivers and reads the task's parameters.
+    fn prepare<P: DeserializeOwned>(&'static self, spawner: Spawner, command_line: &'static [u8]) -> Result<P, String> {
         let text = core::str::from_utf8(command_line).map_err(|_| "the command line is not UTF-8")?;
         let mut words = Parameters::parse(text).map_err(|error| error.to_string())?;
         #[cfg(feature = "netfront")]
-        network::start(self, spawner, words.read().map_err(|error| error.to_string())?).await?;
+        network::start(self, spawner, words.read().map_err(|error| error.to_string())?)?;
         #[cfg(not(feature = "netfront"))]
         let _ = spawner;
         // Read in any case: keys of the task are not unknown because a program's parameters win over them.
         let typed = words.read();
-        let parameters = match self.toolstack.parameters().await? {
+        let parameters = match self.toolstack.parameters()? {
             Some(parameters) => parameters,
             None => typed.map_err(|error| error.to_string())?,
         };
         words.finish().map_err(|error| error.to_string())?;
         println!("task: started {} us after the guest", (arch::now_ns() - self.entered_ns) / 1000);
-        let outcome = select(task(parameters, self), async {
+        Ok(parameters)
+    }
+
+    /// Runs the task to its end, or to a while after it was asked to end.
+    async fn limited<R, E: Display>(&self, task: impl Future<Output = Result<R, E>>) -> Result<R, String> {
+        let outcome = select(task, async {
             self.toolstack.stop_requested().await;
             Timer::after(GRACE).await;
         })
@@ -189,21 +185,21 @@ impl Platform {
     }
 
     /// Shows the report to a person and leaves it for a program.
-    async fn show<R: Serialize>(&self, report: &R) -> Result<(), String> {
+    fn show<R: Serialize>(&self, report: &R) -> Result<(), String> {
         let mut line = String::new();
         kernel::report::write(report, &mut line).map_err(|_| "the report cannot be written")?;
         println!("result: {line}");
-        self.toolstack.report(report).await;
+        self.toolstack.report(report);
         Ok(())
     }
 
     /// Ends the domain, after all that was written to the console has been taken.
-    async fn end(&self, mut outcome: Result<(), String>) -> ! {
+    fn end(&self, mut outcome: Result<(), String>) -> ! {
         if let Err(message) = &mut outcome {
             message.insert_str(0, "error: ");
             println!("{message}");
         }
-        self.toolstack.status(&outcome).await;
+        self.toolstack.status(&outcome);
         let figures = memory::figures();
         println!(
             "memory: {} KiB of {} KiB heap used at most",

@@ -73,7 +73,8 @@ impl<H: Hypervisor> Client<H> {
         .await;
     }
 
-    fn pump(&self) {
+    /// Moves the messages that can be moved now.
+    pub fn pump(&self) {
         if self.shared.connection.borrow_mut().pump() {
             self.shared.channel.notify();
         }
@@ -157,14 +158,19 @@ impl<H: Hypervisor> Client<H> {
     /// As the store says.
     pub async fn watch(&self, path: &str) -> Result<Watch<H>, Error> {
         // From here on the watch is forgotten when this future is dropped.
-        let token = self.shared.connection.borrow_mut().add_watch(path);
-        let watch = Watch { client: *self, token };
-        self.request(MessageType::Watch, 0, path, &[decimal::text(token).as_bytes(), b"\0"]).await?;
+        let (watch, registered) = self.start_watch(path);
+        registered.await?;
         Ok(watch)
     }
 
+    /// A watch, and the wait for the store's word that it knows of it.
+    pub fn start_watch<'p>(&self, path: &'p str) -> (Watch<H>, Request<'p, H>) {
+        let watch = self.prepare_watch(path);
+        let request = self.request(MessageType::Watch, 0, path, &[decimal::text(watch.token).as_bytes(), b"\0"]);
+        (watch, request)
+    }
+
     /// A watch that the store does not know of yet: who has prepared it sends the request as well.
-    #[cfg(feature = "netfront")]
     pub(crate) fn prepare_watch(&self, path: &str) -> Watch<H> {
         Watch { client: *self, token: self.shared.connection.borrow_mut().add_watch(path) }
     }

@@ -106,10 +106,10 @@ impl<H: Hypervisor> Driver<H> {
     ///
     /// Returns only when the store itself refuses to be watched.
     pub async fn run(&self) -> xenstore::Error {
-        let directory = match self.client.watch("device/vif").await {
-            Ok(watch) => watch,
-            Err(error) => return error,
-        };
+        let (directory, registered) = self.client.start_watch("device/vif");
+        if let Err(error) = registered.await {
+            return error;
+        }
         let mut session = None;
         loop {
             // What changes from here on is either read in this round or found in a watch again.

@@ -20,9 +20,9 @@ const SOCKET_SHARE: usize = 8;
 const PATIENCE: Duration = Duration::from_secs(5);
 
 /// Starts the card's driver and the stack. The interface may get its address much later.
-pub(super) async fn start(platform: &Platform, spawner: Spawner, parameters: Parameters) -> Result<(), String> {
+pub(super) fn start(platform: &Platform, spawner: Spawner, parameters: Parameters) -> Result<(), String> {
     let store = &platform.toolstack.store;
-    if !store.list("device/vif").await.is_ok_and(|cards| !cards.is_empty()) {
+    if platform.toolstack.read("device/vif/0/backend").is_err() {
         println!("network: no card; does the xl config have a line such as vif = [\"bridge=xenbr0\"]?");
     }
     let (entries, count) = arch::map_grant_frames().ok_or("the hypervisor gives no grant table")?;

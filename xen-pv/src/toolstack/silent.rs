@@ -22,18 +22,18 @@ impl Toolstack {
     }
 
     /// Starts nothing.
-    pub(crate) async fn start(&self, _spawner: Spawner) {}
+    pub(crate) fn start(&self, _spawner: Spawner) {}
 
     /// None but those of the command line.
-    pub(crate) async fn parameters<P: DeserializeOwned>(&self) -> Result<Option<P>, String> {
+    pub(crate) fn parameters<P: DeserializeOwned>(&self) -> Result<Option<P>, String> {
         Ok(None)
     }
 
     /// Leaves the report to the console.
-    pub(crate) async fn report<R: Serialize>(&self, _report: &R) {}
+    pub(crate) fn report<R: Serialize>(&self, _report: &R) {}
 
     /// Leaves the status to the console.
-    pub(crate) async fn status(&self, _outcome: &Result<(), String>) {}
+    pub(crate) fn status(&self, _outcome: &Result<(), String>) {}
 
     /// What distinguishes this boot: nothing that comes from here.
     pub(crate) fn seed(&self) -> [u8; 8] {

@@ -10,15 +10,13 @@
 //! Source: `docs/misc/xenstore-paths.pandoc` of Xen, section Domain Controlled Paths.
 
 use core::cell::{Cell, RefCell};
-use core::future::poll_fn;
+use core::future::{Future, poll_fn};
 use core::pin::pin;
-use core::task::{Poll, Waker};
+use core::task::{Context, Poll, Waker};
 
-use alloc::rc::Rc;
 use alloc::string::{String, ToString};
 use alloc::vec::Vec;
 use embassy_executor::Spawner;
-use embassy_time::{Duration, with_timeout};
 use kernel::{Stop, println};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -26,26 +24,21 @@ use serde::de::DeserializeOwned;
 use crate::arch;
 use crate::boot::SharedRing;
 use crate::event_channel::Events;
-use crate::platform::spawn;
+use crate::platform::{sleep, spawn};
 use crate::real::Xen;
-use crate::xenstore::{Client, Error, ErrorKind};
+use crate::xenstore::{Client, Error, ErrorKind, Request, Watch};
 
 /// How long the end of a guest may be held up by a store that does not answer.
-const PATIENCE: Duration = Duration::from_secs(5);
+const PATIENCE_NS: u64 = 5_000_000_000;
 
 /// The largest value that fits a message of the store beside its path. Source: `XENSTORE_PAYLOAD_MAX`, 4096 bytes.
 const REPORT_MAX: usize = 4000;
 
-/// The other end of xenstore. A value is a handle: cloning it names the same toolstack.
-#[derive(Clone)]
+/// The other end of xenstore.
 pub(crate) struct Toolstack {
     /// The connection, which drivers use as well.
     pub(crate) store: Client<Xen>,
-    requests: Rc<Requests>,
-}
-
-#[derive(Default)]
-struct Requests {
+    events: Events<Xen>,
     stop: Cell<Option<Stop>>,
     waiting: RefCell<Vec<Waker>>,
     /// When the store answered first.
@@ -55,54 +48,89 @@ struct Requests {
 impl Toolstack {
     /// Opens the connection.
     pub(crate) fn connect(ring: SharedRing, events: &Events<Xen>) -> Self {
-        Self { store: Client::new(ring.page, events.bind(ring.port)), requests: Rc::default() }
+        Self {
+            store: Client::new(ring.page, events.bind(ring.port)),
+            events: *events,
+            stop: Cell::default(),
+            waiting: RefCell::default(),
+            answered_ns: Cell::default(),
+        }
     }
 
     /// Starts moving messages and listening to requests.
-    pub(crate) async fn start(&self, spawner: Spawner) {
-        let store = self.store;
-        spawn(spawner, async move { store.run().await });
-        let mut watch = pin!(self.store.watch("control/shutdown"));
-        let watch = match with_timeout(PATIENCE, watch.as_mut()).await {
-            Ok(watch) => watch,
-            Err(_) => {
-                println!("xenstore does not answer; waiting for it");
-                watch.await
-            }
-        };
-        self.requests.answered_ns.set(arch::now_ns());
-        let toolstack = self.clone();
-        spawn(spawner, async move {
-            let Ok(watch) = watch else { return println!("warning: xl shutdown and xl reboot will not be heard") };
-            loop {
-                watch.changed().await;
-                // Without a request there is no node, which is an error that says nothing new.
-                let _ = toolstack.take_request().await;
-            }
-        });
+    pub(crate) fn start(&'static self, spawner: Spawner) {
+        spawn(spawner, self.store.run());
+        let (watch, registered) = self.store.start_watch("control/shutdown");
+        let registered = self.wait(registered);
+        self.answered_ns.set(arch::now_ns());
+        match registered {
+            Ok(_) => spawn(spawner, self.listen(watch)),
+            Err(_) => println!("warning: xl shutdown and xl reboot will not be heard"),
+        }
     }
 
-    async fn take_request(&self) -> Result<(), Error> {
-        let request = self.store.read("control/shutdown").await?;
-        let stop = match request.as_slice() {
+    /// Waits for a reply as long as it takes. For before the task starts: nothing else runs meanwhile.
+    fn wait(&self, mut request: Request<'_, Xen>) -> Result<Vec<u8>, Error> {
+        self.wait_until(&mut request, arch::now_ns() + PATIENCE_NS).unwrap_or_else(|| {
+            println!("xenstore does not answer; waiting for it");
+            loop {
+                if let Some(reply) = self.wait_until(&mut request, u64::MAX) {
+                    return reply;
+                }
+            }
+        })
+    }
+
+    /// Waits for a reply, but not beyond a time; nothing else runs meanwhile.
+    fn wait_until(&self, request: &mut Request<'_, Xen>, until_ns: u64) -> Option<Result<Vec<u8>, Error>> {
+        let mut request = pin!(request);
+        loop {
+            // Events are taken before the ring is looked at: one that comes after that look ends the sleep.
+            self.events.dispatch();
+            self.store.pump();
+            if let Poll::Ready(reply) = request.as_mut().poll(&mut Context::from_waker(Waker::noop())) {
+                return Some(reply);
+            }
+            if arch::now_ns() >= until_ns {
+                return None;
+            }
+            sleep(&self.events, Some(until_ns));
+        }
+    }
+
+    /// Takes requests to end, for ever.
+    async fn listen(&self, watch: Watch<Xen>) {
+        loop {
+            watch.changed().await;
+            // Without a request there is no node, which is an error that says nothing new.
+            if let Ok(request) = self.store.read("control/shutdown").await {
+                self.take_request(&request);
+            }
+        }
+    }
+
+    fn take_request(&self, request: &[u8]) {
+        let stop = match request {
             b"poweroff" | b"halt" => Stop::PowerOff,
             b"reboot" => Stop::Reboot,
-            b"" => return Ok(()),
-            _ => {
-                println!("warning: control/shutdown holds a request that Spore does not know");
-                return Ok(());
-            }
+            b"" => return,
+            _ => return println!("warning: control/shutdown holds a request that Spore does not know"),
         };
         println!("asked to {}", if stop == Stop::Reboot { "reboot" } else { "power off" });
-        self.requests.stop.set(Some(stop));
-        self.requests.waiting.borrow_mut().drain(..).for_each(Waker::wake);
-        // That it was taken; one that cannot be told obeys all the same.
-        self.store.write("control/shutdown", b"").await.map(|_| ())
+        self.stop.set(Some(stop));
+        self.waiting.borrow_mut().drain(..).for_each(Waker::wake);
+        // That it was taken; when that cannot be told, the guest obeys all the same.
+        drop(self.store.write("control/shutdown", b""));
+    }
+
+    /// Reads a node before the task starts.
+    pub(crate) fn read(&self, path: &str) -> Result<Vec<u8>, Error> {
+        self.wait(self.store.read(path))
     }
 
     /// The parameters that a program left, if there are any.
-    pub(crate) async fn parameters<P: DeserializeOwned>(&self) -> Result<Option<P>, String> {
-        match self.store.read("data/parameters").await {
+    pub(crate) fn parameters<P: DeserializeOwned>(&self) -> Result<Option<P>, String> {
+        match self.read("data/parameters") {
             Ok(bytes) => match postcard::from_bytes(&bytes) {
                 Ok(parameters) => Ok(Some(parameters)),
                 Err(_) => Err("data/parameters does not fit the task's parameters".to_string()),
@@ -113,33 +141,35 @@ impl Toolstack {
     }
 
     /// Leaves the report for a program.
-    pub(crate) async fn report<R: Serialize>(&self, report: &R) {
+    pub(crate) fn report<R: Serialize>(&self, report: &R) {
         match postcard::to_allocvec(report) {
-            Ok(bytes) if bytes.len() <= REPORT_MAX => self.leave("data/result", &bytes).await,
+            Ok(bytes) if bytes.len() <= REPORT_MAX => self.leave("data/result", &bytes),
             _ => println!("warning: the report is larger than xenstore takes; the line above has it all"),
         }
     }
 
     /// Leaves the outcome for a program.
-    pub(crate) async fn status(&self, outcome: &Result<(), String>) {
+    pub(crate) fn status(&self, outcome: &Result<(), String>) {
         let text = outcome.as_ref().err().map_or("ok", String::as_str);
-        self.leave("data/status", text.as_bytes()).await;
+        self.leave("data/status", text.as_bytes());
     }
 
-    async fn leave(&self, path: &str, value: &[u8]) {
-        if !matches!(with_timeout(PATIENCE, self.store.write(path, value)).await, Ok(Ok(_))) {
+    /// Writes a node after the task's end.
+    fn leave(&self, path: &str, value: &[u8]) {
+        let mut request = self.store.write(path, value);
+        if !matches!(self.wait_until(&mut request, arch::now_ns() + PATIENCE_NS), Some(Ok(_))) {
             println!("warning: xenstore does not take {path}");
         }
     }
 
     /// What distinguishes this boot from others: how long the answer of another domain took.
     pub(crate) fn seed(&self) -> [u8; 8] {
-        self.requests.answered_ns.get().to_le_bytes()
+        self.answered_ns.get().to_le_bytes()
     }
 
     /// The request to end, if there was one.
     pub(crate) fn stop(&self) -> Option<Stop> {
-        self.requests.stop.get()
+        self.stop.get()
     }
 
     /// Waits for a request to end; returns at once when there was one.
@@ -148,7 +178,7 @@ impl Toolstack {
             if let Some(stop) = self.stop() {
                 return Poll::Ready(stop);
             }
-            let mut waiting = self.requests.waiting.borrow_mut();
+            let mut waiting = self.waiting.borrow_mut();
             if !waiting.iter().any(|waker| waker.will_wake(context.waker())) {
                 waiting.push(context.waker().clone());
             }
