@@ -10,7 +10,7 @@
 //! | `device` | the trait a device implements |
 //! | `stack` | the poll loop; read this first |
 //! | `state` | what the loop and the sockets share |
-//! | `address` | DHCP, static address, announcements |
+//! | `address`, `dhcp` | how the interface gets its address; announcements |
 //! | `sockets` | the set of sockets and the memory of their buffers |
 //! | `tcp`, `listener`, `udp`, `names` | what a task calls |
 //! | `closing` | sockets whose users are gone |
@@ -21,6 +21,7 @@
 mod address;
 mod closing;
 mod deadline;
+mod dhcp;
 mod error;
 mod face;
 mod filter;

@@ -7,24 +7,14 @@
 use core::fmt;
 use core::net::Ipv4Addr;
 
-use smoltcp::iface::{Interface, SocketHandle};
-use smoltcp::socket::{AnySocket, dhcpv4};
+use smoltcp::iface::Interface;
 use smoltcp::time::{Duration, Instant};
 use smoltcp::wire::{IpCidr, Ipv4Cidr};
 
 use super::deadline::sooner;
-use super::sockets::Sockets;
+use super::dhcp::{Client, Lease};
 use super::wakers::Wakers;
 use super::{Error, Ip, Parameters};
-
-/// The first pause before DHCP asks again; each is as long as all before it together.
-const FIRST_DISCOVER_PAUSE: Duration = Duration::from_millis(250);
-
-/// The longest such pause.
-const LONGEST_DISCOVER_PAUSE: Duration = Duration::from_secs(16);
-
-/// The first pause before DHCP repeats that it wants the address which it was offered.
-const FIRST_REQUEST_PAUSE: Duration = Duration::from_millis(500);
 
 /// How long after a link came back an address from before it is kept while DHCP is asked anew: connections survive if
 /// it is given to us again.
@@ -46,10 +36,8 @@ pub(super) type NameServers = [Option<Ipv4Addr>; 3];
 pub(super) struct Addressing {
     parameters: Parameters,
     /// The DHCP client, unless the address is static.
-    dhcp: Option<SocketHandle>,
+    pub(super) dhcp: Option<Client>,
     current: Option<Settings>,
-    /// While DHCP looks for a server: since when.
-    searching_since: Option<Instant>,
     /// Until when an address from before the link went down is kept.
     held_until: Option<Instant>,
     /// When the address was set, and how often it has been announced.
@@ -78,13 +66,11 @@ impl fmt::Display for Settings {
 }
 
 impl Addressing {
-    pub(super) fn new(parameters: Parameters, sockets: &mut Sockets) -> Self {
-        let dhcp = (parameters.ip == Ip::Dhcp).then(|| sockets.add_own(dhcpv4::Socket::new().upcast()));
+    pub(super) fn new(parameters: Parameters) -> Self {
         Self {
             parameters,
-            dhcp,
+            dhcp: (parameters.ip == Ip::Dhcp).then(Client::new),
             current: None,
-            searching_since: None,
             held_until: None,
             announced: (Instant::ZERO, ANNOUNCEMENTS.len()),
             waiting: Wakers::default(),
@@ -108,10 +94,9 @@ impl Addressing {
     }
 
     /// The link came up, with a new interface: sets the address, or looks for one.
-    pub(super) fn link_up(&mut self, interface: &mut Interface, sockets: &mut Sockets, now: Instant) {
-        if let Some(dhcp) = self.dhcp {
-            sockets.set.get_mut::<dhcpv4::Socket<'_>>(dhcp).reset();
-            self.searching_since = Some(now);
+    pub(super) fn link_up(&mut self, interface: &mut Interface, now: Instant) {
+        if let Some(dhcp) = &mut self.dhcp {
+            dhcp.restart(now);
             self.held_until = self.current.is_some().then_some(now + HOLD);
             if let Some(settings) = self.current {
                 self.apply(settings, interface, now);
@@ -129,51 +114,33 @@ impl Addressing {
     }
 
     /// Follows what DHCP says. Returns whether anything changed.
-    pub(super) fn turn(&mut self, interface: &mut Interface, sockets: &mut Sockets, now: Instant) -> bool {
-        let Some(dhcp) = self.dhcp else { return false };
-        let client = sockets.set.get_mut::<dhcpv4::Socket<'static>>(dhcp);
-        if let Some(since) = self.searching_since {
-            let mut retry = client.get_retry_config();
-            retry.discover_timeout = (now - since).clamp(FIRST_DISCOVER_PAUSE, LONGEST_DISCOVER_PAUSE);
-            retry.initial_request_timeout = FIRST_REQUEST_PAUSE;
-            client.set_retry_config(retry);
-        }
-        let settings = match client.poll() {
-            Some(dhcpv4::Event::Configured(lease)) => Some(self.settings_of(&lease)),
-            Some(dhcpv4::Event::Deconfigured) => None,
-            None if self.held_until.is_some_and(|until| until <= now) => {
-                self.held_until = None;
-                None
-            }
-            None => return false,
-        };
-        match settings {
-            Some(settings) => {
-                self.searching_since = None;
+    pub(super) fn turn(&mut self, interface: &mut Interface, now: Instant) -> bool {
+        let Some(dhcp) = &mut self.dhcp else { return false };
+        let news = dhcp.news(now);
+        let held_too_long = self.held_until.is_some_and(|until| until <= now);
+        match news {
+            Some(Some(lease)) => {
+                let settings = self.settings_of(lease);
                 self.held_until = None;
                 crate::println!("network: {settings}");
                 self.apply(settings, interface, now);
             }
-            None if self.held_until.is_some() => return false,
-            None => {
-                self.searching_since.get_or_insert(now);
+            Some(None) if self.held_until.is_none() => self.lose(interface),
+            _ if held_too_long => {
+                self.held_until = None;
                 self.lose(interface);
             }
+            _ => return false,
         }
         true
     }
 
-    fn settings_of(&self, lease: &dhcpv4::Config<'_>) -> Settings {
-        let mut name_servers = [self.parameters.dns, None, None];
-        if self.parameters.dns.is_none() {
-            for (known, server) in name_servers.iter_mut().zip(&lease.dns_servers) {
-                *known = Some(*server);
-            }
-        }
+    fn settings_of(&self, lease: Lease) -> Settings {
+        let own_choice = self.parameters.dns.map(|server| [Some(server), None, None]);
         Settings {
             address: lease.address,
-            gateway: self.parameters.gateway.or(lease.router),
-            name_servers,
+            gateway: self.parameters.gateway.or(lease.gateway),
+            name_servers: own_choice.unwrap_or(lease.name_servers),
             origin: "dhcp",
         }
     }
@@ -186,7 +153,6 @@ impl Addressing {
     }
 
     fn lose(&mut self, interface: &mut Interface) {
-        // The client also says that it has no address before it first had one.
         if let Some(settings) = self.current.take() {
             crate::println!("network: {} lost, asking for another", settings.address.address());
             set(interface, None);
@@ -196,7 +162,8 @@ impl Addressing {
     /// When there is something to do without a packet from outside.
     pub(super) fn next_deadline(&self) -> Option<Instant> {
         let announcement = self.current.as_ref().and(self.next_announcement());
-        sooner(announcement, self.held_until)
+        let own = sooner(announcement, self.held_until);
+        sooner(own, self.dhcp.as_ref().and_then(Client::next_deadline))
     }
 
     fn next_announcement(&self) -> Option<Instant> {

@@ -1,4 +1,4 @@
-//! What the stack does to frames before `smoltcp` sees them.
+//! What the stack does to frames before `smoltcp` sees them. Those for the DHCP client go there.
 //!
 //! `smoltcp` has one socket for each connection that may come, and answers a SYN that finds none with a reset: for a
 //! client, "connection refused". A listener whose backlog is full must be silent instead, so that the client asks again
@@ -8,11 +8,14 @@ use smoltcp::phy::{Device, DeviceCapabilities, PacketMeta, RxToken};
 use smoltcp::time::Instant;
 use smoltcp::wire::{EthernetFrame, EthernetProtocol, IpProtocol, Ipv4Packet, TcpPacket};
 
-/// A device that hides SYNs to ports whose listener has no room.
+use super::dhcp::Client;
+
+/// A device that hides SYNs to ports whose listener has no room, and messages for the DHCP client.
 pub(super) struct Filter<'f, D> {
     pub(super) device: &'f mut D,
     /// The ports without room.
     pub(super) full_ports: &'f [u16],
+    pub(super) dhcp: Option<&'f mut Client>,
 }
 
 impl<D: Device> Device for Filter<'_, D> {
@@ -26,8 +29,10 @@ impl<D: Device> Device for Filter<'_, D> {
         Self: 'a;
 
     fn receive(&mut self, timestamp: Instant) -> Option<(Self::RxToken<'_>, Self::TxToken<'_>)> {
+        let verify = self.device.capabilities().checksum.udp.rx();
         let (token, reply) = self.device.receive(timestamp)?;
-        Some((Filtered { token, full_ports: self.full_ports }, reply))
+        let dhcp = self.dhcp.as_deref_mut();
+        Some((Filtered { token, full_ports: self.full_ports, dhcp, verify, now: timestamp }, reply))
     }
 
     fn transmit(&mut self, timestamp: Instant) -> Option<Self::TxToken<'_>> {
@@ -43,13 +48,18 @@ impl<D: Device> Device for Filter<'_, D> {
 pub(super) struct Filtered<'a, T> {
     token: T,
     full_ports: &'a [u16],
+    dhcp: Option<&'a mut Client>,
+    /// Checksums of UDP are for the stack to verify.
+    verify: bool,
+    now: Instant,
 }
 
 impl<T: RxToken> RxToken for Filtered<'_, T> {
     fn consume<R, F: FnOnce(&[u8]) -> R>(self, f: F) -> R {
-        let full_ports = self.full_ports;
-        self.token.consume(|frame| {
-            let hide = !full_ports.is_empty() && opens_connection_to(frame, full_ports) == Some(true);
+        let Self { token, full_ports, dhcp, verify, now } = self;
+        token.consume(|frame| {
+            let hide = !full_ports.is_empty() && opens_connection_to(frame, full_ports) == Some(true)
+                || dhcp.is_some_and(|client| client.receive(frame, verify, now));
             // smoltcp ignores an empty frame.
             f(if hide { &[] } else { frame })
         })

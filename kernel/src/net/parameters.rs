@@ -87,9 +87,12 @@ fn static_address(text: &str) -> Option<Ipv4Cidr> {
 
 /// Parses the address of one host.
 fn host(text: &str) -> Option<Ipv4Addr> {
-    let address: Ipv4Addr = text.parse().ok()?;
-    let one_host = !address.is_unspecified() && !address.is_broadcast() && !address.is_multicast();
-    one_host.then_some(address)
+    text.parse().ok().filter(|address| is_host(*address))
+}
+
+/// Whether an address can be that of one host.
+pub(super) fn is_host(address: Ipv4Addr) -> bool {
+    !address.is_unspecified() && !address.is_broadcast() && !address.is_multicast()
 }
 
 /// The address of one host, as a parameter.

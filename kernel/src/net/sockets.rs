@@ -68,12 +68,6 @@ impl Sockets {
         self.budget_bytes = bytes;
     }
 
-    /// Adds one of the stack's own sockets, of which there are fewer than the first slots.
-    pub(super) fn add_own(&mut self, socket: Socket<'static>) -> SocketHandle {
-        self.slots += 1;
-        self.insert(socket)
-    }
-
     /// Adds a socket.
     ///
     /// The set grows by pushing to a `Vec`, which would end the guest when memory is short, so a trial allocation of the
@@ -87,12 +81,8 @@ impl Sockets {
             }
             self.slots += 1;
         }
-        Ok(self.insert(socket))
-    }
-
-    fn insert(&mut self, socket: Socket<'static>) -> SocketHandle {
         self.used_slots += 1;
-        self.set.add(socket)
+        Ok(self.set.add(socket))
     }
 
     /// Removes a socket and frees its buffers.
@@ -101,7 +91,6 @@ impl Sockets {
         match self.set.remove(handle) {
             Socket::Tcp(socket) => self.buffer_bytes -= socket.recv_capacity() + socket.send_capacity(),
             Socket::Udp(socket) => self.buffer_bytes -= socket.payload_recv_capacity() + socket.payload_send_capacity(),
-            _ => {}
         }
     }
 

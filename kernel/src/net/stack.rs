@@ -18,7 +18,7 @@ use smoltcp::wire::{
 use super::deadline::sooner;
 use super::filter::Filter;
 use super::state::{Random, State};
-use super::{Handle, NetworkDevice, Parameters};
+use super::{Handle, NetworkDevice, Parameters, dhcp};
 
 /// The most frames that one turn takes from the device, and the most rounds in which each socket sends one: other tasks
 /// of the thread get their turn in between.
@@ -120,9 +120,8 @@ impl<D: NetworkDevice> Stack<D> {
         self.follow_link(device, state, now);
         state.deadlines.turn(now);
         let (received, more_received) = receive(device, state, now);
-        let State { addressing, interface, sockets, .. } = state;
-        let mut progress = received | addressing.turn(interface, sockets, now);
-        progress |= announce(device, state, now);
+        let mut progress = received | state.addressing.turn(&mut state.interface, now);
+        progress |= ask(device, state, now) | announce(device, state, now);
         let (sent, more_sent) = send(device, state, now);
         progress |= sent;
         progress |= state.drop_undeliverable(now);
@@ -161,7 +160,7 @@ impl<D: NetworkDevice> Stack<D> {
         // smoltcp reads a device's abilities only when it makes an interface, and a new backend may have others.
         state.interface = interface(device, &mut state.random, now);
         state.mtu_bytes = device.capabilities().ip_mtu();
-        state.addressing.link_up(&mut state.interface, &mut state.sockets, now);
+        state.addressing.link_up(&mut state.interface, now);
     }
 }
 
@@ -178,8 +177,8 @@ fn receive<D: NetworkDevice>(device: &mut D, state: &mut State, now: WireInstant
     for count in 0..BATCH {
         // Between any two frames a listener whose socket was taken gets another.
         state.refresh_backlogs();
-        let State { interface, sockets, full_ports, .. } = state;
-        let mut device = Filter { device, full_ports };
+        let State { interface, sockets, full_ports, addressing, .. } = state;
+        let mut device = Filter { device, full_ports, dhcp: addressing.dhcp.as_mut() };
         if interface.poll_ingress_single(now, &mut device, &mut sockets.set) == PollIngressSingleResult::None {
             return (count > 0, false);
         }
@@ -195,6 +194,16 @@ fn send<D: NetworkDevice>(device: &mut D, state: &mut State, now: WireInstant) -
         }
     }
     (true, true)
+}
+
+/// Sends the message of the DHCP client that is due, if any.
+fn ask<D: NetworkDevice>(device: &mut D, state: &mut State, now: WireInstant) -> bool {
+    let State { addressing, interface, random, .. } = state;
+    let Some(client) = addressing.dhcp.as_mut().filter(|client| client.is_due(now)) else { return false };
+    let HardwareAddress::Ethernet(hardware_address) = interface.hardware_addr();
+    let Some(token) = device.transmit(now) else { return false };
+    token.consume(dhcp::FRAME_BYTES, |frame| client.write(frame, hardware_address, random, now));
+    true
 }
 
 /// Sends the announcement of our address that is due, if any.

@@ -39,13 +39,11 @@ impl State {
     // Built in place, the state would be moved to the heap field by field.
     #[inline(never)]
     pub(super) fn new(interface: Interface, parameters: Parameters, random: Random) -> Self {
-        let mut sockets = Sockets::new();
-        let addressing = Addressing::new(parameters, &mut sockets);
         Self {
             interface,
             mtu_bytes: 0,
-            sockets,
-            addressing,
+            sockets: Sockets::new(),
+            addressing: Addressing::new(parameters),
             backlogs: Vec::new(),
             full_ports: Vec::new(),
             closing: Closing::default(),

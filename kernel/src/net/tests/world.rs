@@ -101,12 +101,9 @@ impl World {
         self.now.get()
     }
 
-    /// How many sockets the stack has that are not its own.
+    /// How many sockets the stack has.
     pub fn sockets(&self, handle: &Handle) -> usize {
-        let own = |socket: &smoltcp::socket::Socket<'_>| {
-            !matches!(socket, smoltcp::socket::Socket::Tcp(_) | smoltcp::socket::Socket::Udp(_))
-        };
-        handle.with(|state| state.sockets.set.iter().filter(|(_, socket)| !own(socket)).count())
+        handle.with(|state| state.sockets.set.iter().count())
     }
 
     /// Resolves when the clock has moved on by `time`.
