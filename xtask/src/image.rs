@@ -40,6 +40,11 @@ const fn arch_flags(arch: Arch) -> &'static [&'static str] {
             "-Zpatchable-function-entry=5",
             // Comparisons instead of tables of addresses, eight bytes each: 1 %.
             "-Cjump-tables=no",
+            // Blocks stay in the order of the source instead of the likeliest one, loops and constants as they are
+            // written: what these passes do for speed costs 1 %.
+            "-Cllvm-args=-disable-block-placement",
+            "-Cllvm-args=-disable-lsr",
+            "-Cllvm-args=-disable-constant-hoisting",
         ],
         Arch::Armv7 => &[],
     }
