@@ -5,7 +5,7 @@ use xen_fake::bed::{BUFFERS, Bed};
 use xen_fake::frames::udp_frame;
 use xen_fake::netback::Rings;
 use xen_sys::io::netif::{ExtraInfo, RxRequest, RxResponse, TxRequest, TxResponse};
-use xen_sys::types::{Domid, GrantRef};
+use xen_sys::types::{Claimed, Domid, GrantRef};
 
 use crate::input::Input;
 
@@ -100,10 +100,11 @@ impl Hostile {
         let Some(request) = (!self.receive.is_empty()).then(|| self.receive.remove(0)) else { return };
         let frame = udp_frame(input.piece(), input.byte() & 1 == 0);
         self.copy(request.gref, 0, &frame);
-        let mut response = RxResponse { id: request.id, offset: 0, flags: 0, status: frame.len() as i16 };
+        let mut response =
+            RxResponse { id: Claimed::new(request.id), offset: Claimed::new(0), flags: 0, status: frame.len() as i16 };
         match input.below(8) {
-            0 => response.id = input.word(),
-            1 => response.offset = input.word(),
+            0 => response.id = Claimed::new(input.word()),
+            1 => response.offset = Claimed::new(input.word()),
             2 => response.status = input.word() as i16,
             3 | 4 => response.flags = input.word(),
             _ => {}
@@ -139,7 +140,7 @@ impl Hostile {
         let id = if right { request.id } else { input.word() };
         let status = input.choose(&[0, 0, 0, -1, -2, 1, i16::MIN]);
         if let Some(rings) = &mut self.bed.netback().rings {
-            rings.tx.put(TxResponse { id, status });
+            rings.tx.put(TxResponse { id: Claimed::new(id), status });
         }
     }
 

@@ -117,7 +117,7 @@ impl<H: Hypervisor> Events<H> {
 ///
 /// It owns the port and cannot be copied:
 ///
-/// ```compile_fail
+/// ```compile_fail,E0382
 /// fn twice<H: xen_pv::hypervisor::Hypervisor>(channel: xen_pv::event_channel::EventChannel<H>) {
 ///     let first = channel;
 ///     drop(channel);
@@ -165,7 +165,14 @@ impl<H: Hypervisor> EventChannel<H> {
         }
     }
 
-    /// Has `waker` woken by the event that a ring's final check has asked for.
+    /// Has `waker` woken by the event that a ring's final check has asked for. Without one there is no sleeping:
+    ///
+    /// ```compile_fail,E0061
+    /// use xen_pv::{event_channel::EventChannel, hypervisor::Hypervisor};
+    /// fn doze<H: Hypervisor>(channel: &EventChannel<H>, waker: &core::task::Waker) {
+    ///     channel.sleep(waker);
+    /// }
+    /// ```
     pub fn sleep(&self, waker: &Waker, _proof: Idle) {
         self.register(waker);
     }

@@ -196,7 +196,7 @@ impl Table {
 ///
 /// It owns both and cannot be copied:
 ///
-/// ```compile_fail
+/// ```compile_fail,E0382
 /// fn twice<A: xen_pv::grant_table::Access>(grant: xen_pv::grant_table::Grant<A>) {
 ///     let first = grant;
 ///     drop(grant);
@@ -206,7 +206,7 @@ impl Table {
 ///
 /// No reference into a page that the other domain can write is to be had:
 ///
-/// ```compile_fail
+/// ```compile_fail,E0599
 /// fn look(grant: &mut xen_pv::grant_table::Grant<xen_pv::grant_table::ReadWrite>) -> &mut [u8; 4096] {
 ///     grant.bytes_mut()
 /// }
@@ -226,7 +226,15 @@ impl<A: Access> Grant<A> {
         self.reference
     }
 
-    /// Ends access and gives the page back.
+    /// Ends access and gives the page back; there is no using the grant after that:
+    ///
+    /// ```compile_fail,E0382
+    /// use xen_pv::{grant_table::{Grant, ReadWrite}, shared_page::Shared};
+    /// fn late(grant: Grant<ReadWrite>) -> u32 {
+    ///     let _page = grant.end();
+    ///     grant.shared().read(0)
+    /// }
+    /// ```
     ///
     /// # Errors
     /// [`Busy`] with the grant, which is as it was, while the other domain still reads, writes or maps the page.

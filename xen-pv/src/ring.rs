@@ -58,7 +58,7 @@ impl Notify {
 ///
 /// Only a final check makes one:
 ///
-/// ```compile_fail
+/// ```compile_fail,E0423
 /// let proof = xen_pv::ring::Idle(());
 /// ```
 #[must_use = "this is the permission to sleep"]

@@ -12,7 +12,7 @@ use xen_sys::io::netif::{
     EXTRA_FLAG_MORE, ExtraInfo, RSP_OKAY, RXF_EXTRA_INFO, RXF_MORE_DATA, RxRequest, RxResponse, TXF_CSUM_BLANK,
     TXF_EXTRA_INFO, TXF_MORE_DATA, TxRequest, TxResponse,
 };
-use xen_sys::types::{Domid, GrantRef, Port};
+use xen_sys::types::{Claimed, Domid, GrantRef, Port};
 
 use crate::hypervisor::Mapping;
 use crate::machine::GUEST;
@@ -283,7 +283,7 @@ impl Netback {
         }
         if !self.silent {
             for id in self.unanswered.drain(..) {
-                rings.tx.put(TxResponse { id, status: RSP_OKAY });
+                rings.tx.put(TxResponse { id: Claimed::new(id), status: RSP_OKAY });
                 progress = true;
             }
             if rings.tx.push().requested() {
@@ -304,7 +304,7 @@ impl Netback {
             let Some(request) = rings.rx.take() else { break };
             self.xen.copy_to(self.domain, request.gref, 0, bytes);
             let status = i16::try_from(bytes.len()).unwrap_or(i16::MAX);
-            rings.rx.put(RxResponse { id: request.id, offset: 0, flags: *flags, status });
+            rings.rx.put(RxResponse { id: Claimed::new(request.id), offset: Claimed::new(0), flags: *flags, status });
             self.to_deliver.pop_front();
             progress = true;
         }
@@ -334,7 +334,7 @@ impl Netback {
     /// Answers the next receive buffer with this response, whose id is put right; returns the id.
     pub fn respond(&mut self, bytes: &[u8], offset: u16, flags: u16, status: i16) -> u16 {
         let id = self.fill_buffer(0, bytes);
-        self.rings().rx.put(RxResponse { id, offset, flags, status });
+        self.rings().rx.put(RxResponse { id: Claimed::new(id), offset: Claimed::new(offset), flags, status });
         id
     }
 

@@ -14,7 +14,7 @@ use xen_sys::io::netif::{
     EXTRA_TYPE_GSO, EXTRA_TYPE_MAX, EXTRA_TYPE_NONE, ExtraInfo, GSO_TYPE_TCPV4, RXF_CSUM_BLANK, RXF_DATA_VALIDATED,
     RXF_GSO_PREFIX, RXF_MORE_DATA, RxRequest, RxResponse,
 };
-use xen_sys::types::Domid;
+use xen_sys::types::{Claimed, Domid};
 
 const RSP_PROD: usize = 8;
 
@@ -82,7 +82,7 @@ fn a_frame_at_an_offset_in_its_page_is_read_from_there() {
     let mut bed = manual();
     let frame = udp_frame(b"not at the start", true);
     let id = bed.netback().fill_buffer(777, &frame);
-    let response = RxResponse { id, offset: 777, flags: 0, status: frame.len() as i16 };
+    let response = RxResponse { id: Claimed::new(id), offset: Claimed::new(777), flags: 0, status: frame.len() as i16 };
     bed.netback().rings().rx.put(response);
     bed.netback().push_rx();
     assert_eq!(bed.receive(), [frame]);
@@ -258,7 +258,8 @@ fn an_id_that_is_not_of_its_slot_breaks_the_connection_without_a_panic() {
     for wrong in [1, 255, 256, u16::MAX] {
         let mut bed = manual();
         let id = bed.netback().fill_buffer(0, &[]);
-        let response = RxResponse { id: id.wrapping_add(wrong), offset: 0, flags: 0, status: 60 };
+        let response =
+            RxResponse { id: Claimed::new(id.wrapping_add(wrong)), offset: Claimed::new(0), flags: 0, status: 60 };
         bed.netback().rings().rx.put(response);
         bed.netback().push_rx();
         bed.turn(1);
@@ -335,7 +336,8 @@ fn a_frame_is_judged_and_passed_on_as_it_was_copied_out_once() {
     let rx = &mut bed.netback().rings().rx;
     rx.requests().expect("whole");
     let request = rx.take().expect("a buffer");
-    let response = RxResponse { id: request.id, offset: 0, flags: 0, status: frame.len() as i16 };
+    let response =
+        RxResponse { id: Claimed::new(request.id), offset: Claimed::new(0), flags: 0, status: frame.len() as i16 };
     bed.machine.xen.copy_to(Domid(0), request.gref, 0, &frame);
     bed.netback().rings().rx.put(response);
     bed.netback().push_rx();
@@ -361,7 +363,12 @@ fn no_buffer_is_on_the_ring_twice_whatever_was_answered() {
         for RxRequest { id, .. } in posted {
             let (offset, flags) = (random.next() as u16, random.below(32) as u16);
             let status = random.next() as i16;
-            bed.netback().rings().rx.put(RxResponse { id, offset, flags, status });
+            bed.netback().rings().rx.put(RxResponse {
+                id: Claimed::new(id),
+                offset: Claimed::new(offset),
+                flags,
+                status,
+            });
         }
         bed.netback().push_rx();
         bed.receive();

@@ -8,7 +8,7 @@ use xen_pv::memory::Page;
 use xen_pv::ring::{BackRing, Broken, Check, FrontRing};
 use xen_pv::shared_page::{Shared, SharedPage};
 use xen_sys::io::netif::{RxRequest, RxResponse, TxRequest, TxResponse};
-use xen_sys::types::GrantRef;
+use xen_sys::types::{Claimed, GrantRef};
 
 const REQ_PROD: usize = 0;
 const REQ_EVENT: usize = 4;
@@ -42,7 +42,7 @@ fn request(id: u16) -> RxRequest {
 }
 
 fn response(id: u16) -> RxResponse {
-    RxResponse { id, offset: 1, flags: 2, status: 3 }
+    RxResponse { id: Claimed::new(id), offset: Claimed::new(1), flags: 2, status: 3 }
 }
 
 /// Takes a request and answers it.
@@ -91,7 +91,7 @@ fn messages_arrive_in_order_across_every_wrap() {
         let _ = back.push().requested();
         front.responses().expect("whole");
         while let Some((_, response)) = front.take() {
-            assert_eq!(response.id, expected);
+            assert_eq!(response.id, Claimed::new(expected));
             expected = expected.wrapping_add(1);
         }
     }
@@ -359,5 +359,5 @@ fn a_response_is_copied_out_of_the_page_once() {
     let before = looks.get();
     let (_, response) = front.take().expect("a response");
     assert_eq!(looks.get(), before + 1, "one look for one response");
-    assert_eq!(u32::from(response.id), looks.get(), "it is what was there at that look");
+    assert_eq!(response.id, Claimed::new(looks.get() as u16), "it is what was there at that look");
 }

@@ -11,6 +11,7 @@ use xen_fake::frames::{ip_frame, tcp_frame, udp_frame};
 use xen_fake::tasks::yield_now;
 use xen_pv::netfront::{Buffers, checksum};
 use xen_sys::io::netif::{RSP_DROPPED, RSP_ERROR, RSP_NULL, RSP_OKAY, TXF_CSUM_BLANK, TxResponse};
+use xen_sys::types::Claimed;
 
 #[test]
 fn frames_leave_in_order_and_unchanged() {
@@ -185,7 +186,7 @@ fn an_answer_to_no_frame_breaks_the_connection_without_a_panic() {
         assert_eq!(ids, [7, 6]);
         let wrong = if first == 6 { [6, 6] } else { [first, second.unwrap_or(7)] };
         for id in wrong {
-            tx.put(TxResponse { id, status: 0 });
+            tx.put(TxResponse { id: Claimed::new(id), status: 0 });
         }
         bed.netback().push_tx();
         bed.turn(1);
@@ -205,7 +206,7 @@ fn a_null_response_breaks_the_connection() {
     let tx = &mut bed.netback().rings().tx;
     tx.requests().expect("whole");
     let request = tx.take().expect("a frame");
-    tx.put(TxResponse { id: request.id, status: RSP_NULL });
+    tx.put(TxResponse { id: Claimed::new(request.id), status: RSP_NULL });
     bed.netback().push_tx();
     bed.turn(1);
     assert_eq!(bed.counters().broken, 1);
@@ -229,7 +230,7 @@ fn room_that_comes_back_while_the_stack_works_wakes_it_again() {
     let tx = &mut bed.netback().rings().tx;
     tx.requests().expect("whole");
     while let Some(request) = tx.take() {
-        tx.put(TxResponse { id: request.id, status: RSP_OKAY });
+        tx.put(TxResponse { id: Claimed::new(request.id), status: RSP_OKAY });
     }
     let _ = tx.push();
     bed.device.flush();
@@ -245,7 +246,7 @@ fn refused_frames_are_counted_and_their_places_come_back() {
         let tx = &mut bed.netback().rings().tx;
         tx.requests().expect("whole");
         let request = tx.take().expect("a frame");
-        tx.put(TxResponse { id: request.id, status });
+        tx.put(TxResponse { id: Claimed::new(request.id), status });
         bed.netback().push_tx();
         bed.turn(1);
     }
@@ -334,7 +335,7 @@ fn a_frame_of_any_size_leaves_in_one_slot_within_its_page() {
         let request = tx.take().expect("a frame");
         assert_eq!((usize::from(request.size), request.flags), (size, 0));
         assert!(usize::from(request.offset) + size <= 4096);
-        tx.put(TxResponse { id: request.id, status: RSP_OKAY });
+        tx.put(TxResponse { id: Claimed::new(request.id), status: RSP_OKAY });
         bed.netback().push_tx();
     }
 }

@@ -150,7 +150,7 @@ impl Receiver {
         } else {
             let Some((index, response)) = self.ring.take() else { return Ok(false) };
             let buffer = self.recycle(index)?;
-            if usize::from(response.id) != index as usize % SLOTS {
+            if response.id.below(SLOTS) != Some(index as usize % SLOTS) {
                 return Err(Broken);
             }
             self.data(response, buffer, frame);
@@ -206,11 +206,11 @@ impl Receiver {
             packet.spoil(Dropped::BadExtra);
         }
         packet.more_data = response.flags & RXF_MORE_DATA != 0;
-        let offset = usize::from(response.offset);
         let Ok(length) = usize::try_from(response.status) else { return packet.spoil(Dropped::Failed) };
-        if length == 0 || offset + length > PAGE_SIZE {
+        let offset = response.offset.below(PAGE_SIZE);
+        let Some(offset) = offset.filter(|offset| length > 0 && offset + length <= PAGE_SIZE) else {
             return packet.spoil(Dropped::Bounds);
-        }
+        };
         let Some(place) = frame.get_mut(packet.length..packet.length + length) else {
             return packet.spoil(Dropped::TooLong);
         };

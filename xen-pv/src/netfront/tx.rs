@@ -71,11 +71,11 @@ impl Transmitter {
             if response.status == RSP_NULL {
                 return Err(Broken);
             }
-            match self.in_flight.get_mut(usize::from(response.id)) {
-                Some(in_flight) if *in_flight => *in_flight = false,
-                _ => return Err(Broken),
+            let id = response.id.below(self.in_flight.len()).ok_or(Broken)?;
+            if !core::mem::take(&mut self.in_flight[id]) {
+                return Err(Broken);
             }
-            self.free.push(response.id);
+            self.free.push(id as u16);
             if response.status != RSP_OKAY {
                 counters.refused += 1;
             }

@@ -39,3 +39,29 @@ pub struct Mfn(pub u64);
 #[repr(transparent)]
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
 pub struct Gfn(pub u64);
+
+/// A number by which another domain names one of our things. It indexes nothing until it was compared with their count:
+///
+/// ```compile_fail,E0277
+/// fn look(slots: &[u8], response: xen_sys::io::netif::TxResponse) -> u8 {
+///     slots[usize::from(response.id)]
+/// }
+/// ```
+#[repr(transparent)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Claimed(u16);
+
+impl Claimed {
+    /// What the other side claims.
+    #[must_use]
+    pub const fn new(number: u16) -> Self {
+        Self(number)
+    }
+
+    /// The number, if it is below `count`.
+    #[must_use]
+    pub fn below(self, count: usize) -> Option<usize> {
+        let number = usize::from(self.0);
+        (number < count).then_some(number)
+    }
+}

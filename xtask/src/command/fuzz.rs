@@ -88,7 +88,7 @@ fn fuzz(workspace: &Workspace, binary: &Path, directory: &Path, target: &str, se
     command.arg(&found).arg(workspace.root.join("fuzz/corpus").join(target));
     command.arg(format!("-artifact_prefix={}/", failures.display()));
     command.args([format!("-max_total_time={seconds}"), format!("-runs={RUNS}"), format!("-max_len={LENGTH}")]);
-    command.args(["-detect_leaks=0", "-rss_limit_mb=4096", "-print_final_stats=1"]);
+    command.args(["-rss_limit_mb=4096", "-print_final_stats=1"]).env("ASAN_OPTIONS", "detect_leaks=0");
     process::run(&mut command).with_context(|| format!("what failed is in {}", workspace.shown(&failures)))?;
     terminal::say(format_args!("kept what led further in {}", workspace.shown(&found)));
     Ok(())

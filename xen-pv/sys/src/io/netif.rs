@@ -4,7 +4,7 @@
 
 use core::mem::{offset_of, size_of};
 
-use crate::types::GrantRef;
+use crate::types::{Claimed, GrantRef};
 
 /// Slots of one packet that every backend accepts. Source: `XEN_NETIF_NR_SLOTS_MIN`.
 pub const NR_SLOTS_MIN: usize = 18;
@@ -72,7 +72,7 @@ pub struct TxRequest {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct TxResponse {
     /// The request's.
-    pub id: u16,
+    pub id: Claimed,
     /// `RSP_*`.
     pub status: i16,
 }
@@ -94,9 +94,9 @@ pub struct RxRequest {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct RxResponse {
     /// The request's.
-    pub id: u16,
+    pub id: Claimed,
     /// Where the data starts in the page.
-    pub offset: u16,
+    pub offset: Claimed,
     /// `RXF_*`.
     pub flags: u16,
     /// Bytes of data; negative is an error, `RSP_*`.
