@@ -55,3 +55,53 @@ impl<C: Clock> embassy_time_driver::Driver for Driver<C> {
         critical_section::with(|cs| self.queue.borrow(cs).borrow_mut().schedule_wake(at, waker));
     }
 }
+
+#[cfg(test)]
+mod tests {
+    extern crate std;
+
+    use core::sync::atomic::{AtomicU64, Ordering};
+    use std::sync::Arc;
+    use std::task::{Wake, Waker};
+
+    use embassy_time_driver::Driver as _;
+
+    use super::{Clock, Driver, TICK_NS};
+
+    /// The time of this module's tests, of which there is one at a time.
+    static NOW_NS: AtomicU64 = AtomicU64::new(0);
+
+    struct ByHand;
+
+    impl Clock for ByHand {
+        fn now_ns() -> u64 {
+            NOW_NS.load(Ordering::Relaxed)
+        }
+    }
+
+    #[derive(Default)]
+    struct Counter(AtomicU64);
+
+    impl Wake for Counter {
+        fn wake(self: Arc<Self>) {
+            self.0.fetch_add(1, Ordering::Relaxed);
+        }
+    }
+
+    #[test]
+    fn timers_that_a_step_of_the_clock_has_passed_wake_once_and_are_over() {
+        let driver = Driver::<ByHand>::new();
+        let counters: [Arc<Counter>; 40] = core::array::from_fn(|_| Arc::default());
+        for (number, counter) in counters.iter().enumerate() {
+            driver.schedule_wake(1000 + number as u64, &Waker::from(Arc::clone(counter)));
+        }
+        assert_eq!(driver.next_wake_ns(), Some(1000 * TICK_NS));
+        NOW_NS.store(3_600_000_000_000, Ordering::Relaxed);
+        assert_eq!(driver.next_wake_ns(), None, "nothing is left, and nothing is due at once again");
+        assert!(counters.iter().all(|counter| counter.0.load(Ordering::Relaxed) == 1));
+        // The last moments that the clock can name.
+        NOW_NS.store(u64::MAX - 1, Ordering::Relaxed);
+        driver.schedule_wake(u64::MAX - 1, &Waker::from(Arc::clone(&counters[0])));
+        assert_eq!(driver.next_wake_ns(), Some(u64::MAX), "later than any time, which is no overflow");
+    }
+}

@@ -4,6 +4,7 @@ mod addresses;
 mod datagrams;
 mod names;
 mod parameters;
+mod pauses;
 mod streams;
 mod turns;
 mod wire;
