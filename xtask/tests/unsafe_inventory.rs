@@ -1,0 +1,115 @@
+//! Which files may contain unsafe code, and why each must. A file that is not on the list must have none, and one that has
+//! none any more leaves the list.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+const INVENTORY: [(&str, &str); 32] = [
+    // The library OS.
+    ("kernel/host/src/log.rs", "the symbols that defmt calls, on the developer's machine"),
+    ("kernel/src/executor.rs", "embassy's raw executor, and the symbol that it calls"),
+    ("kernel/src/heap.rs", "the global allocator"),
+    // The ABI: hypercalls.
+    ("xen-pv/sys/src/arch/armv7/hypercall.rs", "the hypercall instruction"),
+    ("xen-pv/sys/src/arch/x86_64.rs", "the hypercall instruction"),
+    // The processor and the boot.
+    ("xen-pv/src/arch/armv7.rs", "entry from the hypervisor, processor registers"),
+    ("xen-pv/src/arch/armv7/clock.rs", "the timer's registers"),
+    ("xen-pv/src/arch/armv7/memory.rs", "page tables"),
+    ("xen-pv/src/arch/armv7/traps.rs", "exception vectors"),
+    ("xen-pv/src/arch/x86_64.rs", "entry from the hypervisor, the shared info page"),
+    ("xen-pv/src/arch/x86_64/grant_frames.rs", "maps the grant table"),
+    ("xen-pv/src/arch/x86_64/memory.rs", "page tables"),
+    ("xen-pv/src/arch/x86_64/pvclock.rs", "time that the hypervisor writes meanwhile"),
+    ("xen-pv/src/arch/x86_64/traps.rs", "the trap table and the frames that Xen pushes"),
+    ("xen-pv/src/boot.rs", "the pages that the domain builder has made"),
+    ("xen-pv/src/lib.rs", "the symbols by which a task's image is linked"),
+    ("xen-pv/src/log.rs", "the symbols that defmt calls"),
+    ("xen-pv/src/platform/network.rs", "takes over the mapped grant table, once"),
+    ("xen-pv/src/real.rs", "hypercalls"),
+    ("xen-pv/src/single_cpu.rs", "statics of a guest that has one CPU and no interrupts"),
+    ("xen-pv/src/wall_clock.rs", "time that the hypervisor writes meanwhile"),
+    // Memory, and what is shared with other domains.
+    ("xen-pv/src/grant_table.rs", "the table's entries, and pages that may be in use by others"),
+    ("xen-pv/src/memory.rs", "pages"),
+    ("xen-pv/src/memory/runs.rs", "runs of pages"),
+    ("xen-pv/src/shared_page.rs", "volatile access to what others write"),
+    // Tests only.
+    ("qemu-tests/subjects/trouble/src/faults.rs", "the faults that a guest must report"),
+    ("xen-pv/fake/src/hypervisor.rs", "the other end of grants"),
+    ("xen-pv/fake/src/machine.rs", "the other end of xenstore's page"),
+    ("xen-pv/fake/tests/connection.rs", "memory that was used before"),
+    ("xen-pv/fake/tests/grants.rs", "a race for an entry of the grant table"),
+    ("xen-pv/fake/tests/ring.rs", "both ends of a page"),
+    ("xen-pv/fake/tests/ring_against_c.rs", "both ends of a page"),
+];
+
+/// All Rust files below a directory, without what is built.
+fn rust_files(directory: &Path, found: &mut Vec<PathBuf>) {
+    for entry in fs::read_dir(directory).expect("a readable directory") {
+        let path = entry.expect("a readable directory").path();
+        let name = path.file_name().unwrap_or_default().to_string_lossy();
+        if path.is_dir() && name != "target" && !name.starts_with('.') {
+            rust_files(&path, found);
+        } else if name.ends_with(".rs") {
+            found.push(path);
+        }
+    }
+}
+
+/// Whether the keyword occurs, outside comments and strings. `unsafe_code` is a lint's name, not the keyword.
+fn is_unsafe(source: &str) -> bool {
+    source.lines().any(|line| {
+        let mut in_string = false;
+        let mut escaped = false;
+        let code: String = line
+            .chars()
+            .filter(|letter| {
+                let quote = *letter == '"' && !escaped;
+                escaped = *letter == '\\' && !escaped;
+                in_string ^= quote;
+                !in_string
+            })
+            .collect();
+        let code = code.split("//").next().unwrap_or_default();
+        code.split(|letter: char| !letter.is_alphanumeric() && letter != '_').any(|word| word == "unsafe")
+    })
+}
+
+#[test]
+fn unsafe_code_is_where_the_inventory_says_and_nowhere_else() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).parent().expect("the workspace");
+    let mut files = Vec::new();
+    rust_files(root, &mut files);
+    let mut found: Vec<String> = files
+        .iter()
+        .filter(|path| is_unsafe(&fs::read_to_string(path).expect("a readable file")))
+        .map(|path| path.strip_prefix(root).expect("below the workspace").display().to_string())
+        .collect();
+    found.sort();
+    let mut listed: Vec<_> = INVENTORY.iter().map(|(path, _)| (*path).to_owned()).collect();
+    listed.sort();
+    let new: Vec<_> = found.iter().filter(|path| !listed.contains(path)).collect();
+    let gone: Vec<_> = listed.iter().filter(|path| !found.contains(path)).collect();
+    assert!(new.is_empty(), "unsafe code in files that are not on the list: {new:#?}");
+    assert!(gone.is_empty(), "files on the list without unsafe code, or that are not there: {gone:#?}");
+}
+
+#[test]
+fn the_keyword_is_told_from_its_mentions() {
+    // In two parts, so that this file has none itself.
+    let keyword = concat!("un", "safe");
+    for code in
+        [format!("{keyword} {{"), format!("    {keyword} fn f() {{}} // why"), format!("f({keyword} {{ g() }})")]
+    {
+        assert!(is_unsafe(&code), "{code}");
+    }
+    for code in [
+        format!("// {keyword}"),
+        format!("#![forbid({keyword}_code)]"),
+        format!("let a = \"{keyword}\";"),
+        format!("let a = \"\\\"{keyword}\";"),
+    ] {
+        assert!(!is_unsafe(&code), "{code}");
+    }
+}
