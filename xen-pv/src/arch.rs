@@ -6,8 +6,9 @@
 //! - `gfn`: the number by which a page is granted;
 //! - `map_grant_frames`: the grant table, mapped;
 //! - `memory::map_more`: makes further memory usable;
-//! - `now_ns`: Xen's system time;
+//! - `now_ns`, `system_time_ns`: the guest's clock, and Xen's at a time of it;
 //! - `shared_info`: where Xen's shared info page is mapped;
+//! - `SUSPENDS`, `suspend`: whether and how the domain becomes another one;
 //! - `stop`: halts for ever, after the domain has been ended.
 
 #[cfg(target_arch = "arm")]

@@ -58,6 +58,14 @@ pub(crate) fn open(ring: SharedRing) {
     kernel::console::attach(&PvConsole);
 }
 
+/// Goes on with another port, in a domain that was resumed.
+#[cfg(feature = "xenstore")]
+pub(crate) fn rebind(port: Port) {
+    if let Some(ring) = CONSOLE.get().get() {
+        CONSOLE.get().set(Some(Ring { port, ..ring }));
+    }
+}
+
 /// Waits until all that was written has been taken, or nobody takes it.
 pub(crate) fn flush() {
     if let Some(ring) = CONSOLE.get().get() {

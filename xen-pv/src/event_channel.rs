@@ -37,12 +37,22 @@ struct Shared<H> {
     bound: RefCell<Vec<Option<Slot>>>,
 }
 
+/// A port that is never open. Source: `xen/common/event_channel.c`, which reserves port 0.
+const NOBODYS: Port = Port(0);
+
 #[derive(Debug)]
 struct Slot {
+    /// [`NOBODYS`] once it was another domain's, before this one was resumed.
     port: Port,
     /// An event came since the last `take`.
     fired: bool,
     waker: Option<Waker>,
+}
+
+impl<H> Shared<H> {
+    fn port(&self, index: usize) -> Port {
+        self.bound.borrow().get(index).and_then(Option::as_ref).map_or(NOBODYS, |slot| slot.port)
+    }
 }
 
 impl<H: Hypervisor> Events<H> {
@@ -80,7 +90,7 @@ impl<H: Hypervisor> Events<H> {
                 bound.len() - 1
             }
         };
-        EventChannel { shared: self.shared, index, port, closes }
+        EventChannel { shared: self.shared, index, closes }
     }
 
     /// Clears the pending bit of each bound port and wakes who waits for it; returns the number of events.
@@ -101,11 +111,20 @@ impl<H: Hypervisor> Events<H> {
         count
     }
 
+    /// Forgets all ports, which were another domain's: this one was resumed. Who has a channel that lives on gives it its
+    /// new port with [`EventChannel::rebind`]; on the others no event comes any more.
+    pub fn forget_all(&self) {
+        for slot in self.shared.bound.borrow_mut().iter_mut().flatten() {
+            slot.port = NOBODYS;
+        }
+    }
+
     /// Copies the bound ports into `destination`, as many as it holds, and returns how many those are: what to poll for.
     pub fn ports(&self, destination: &mut [Port]) -> usize {
         let bound = self.shared.bound.borrow();
         let mut count = 0;
-        for (place, slot) in destination.iter_mut().zip(bound.iter().flatten()) {
+        let open = bound.iter().flatten().filter(|slot| slot.port != NOBODYS);
+        for (place, slot) in destination.iter_mut().zip(open) {
             *place = slot.port;
             count += 1;
         }
@@ -128,7 +147,6 @@ impl<H: Hypervisor> Events<H> {
 pub struct EventChannel<H: Hypervisor> {
     shared: &'static Shared<H>,
     index: usize,
-    port: Port,
     closes: bool,
 }
 
@@ -136,14 +154,21 @@ impl<H: Hypervisor> EventChannel<H> {
     /// The number by which both the hypervisor and the other domain name this end.
     #[must_use]
     pub fn port(&self) -> Port {
-        self.port
+        self.shared.port(self.index)
+    }
+
+    /// Goes on with another port, after [`Events::forget_all`].
+    pub fn rebind(&self, port: Port) {
+        if let Some(Some(slot)) = self.shared.bound.borrow_mut().get_mut(self.index) {
+            slot.port = port;
+        }
     }
 
     /// Sends an event to the other end.
     ///
     /// That the other end is gone shows in its device state, and so is not an error here.
     pub fn notify(&self) {
-        let _ = self.shared.hypervisor.notify(self.port);
+        let _ = self.shared.hypervisor.notify(self.port());
     }
 
     /// Sends an event if the push of a ring asked for it.
@@ -201,14 +226,15 @@ impl<H: Hypervisor> EventChannel<H> {
 
 impl<H: Hypervisor> Drop for EventChannel<H> {
     fn drop(&mut self) {
+        let port = self.port();
         if let Some(slot) = self.shared.bound.borrow_mut().get_mut(self.index) {
             *slot = None;
         }
-        if self.closes {
+        if self.closes && port != NOBODYS {
             // The only error is that the port is not open, which is what was wanted.
-            let _ = self.shared.hypervisor.close(self.port);
+            let _ = self.shared.hypervisor.close(port);
             // A bit that is still set must not look like an event of the port's next owner.
-            let _ = self.shared.hypervisor.take_pending(self.port);
+            let _ = self.shared.hypervisor.take_pending(port);
         }
     }
 }

@@ -36,6 +36,8 @@ mod log;
 pub mod platform;
 #[cfg(target_os = "none")]
 mod real;
+#[cfg(all(target_os = "none", feature = "xenstore"))]
+mod resume;
 #[cfg(target_os = "none")]
 mod single_cpu;
 #[cfg(target_os = "none")]

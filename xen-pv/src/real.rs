@@ -57,14 +57,14 @@ impl Hypervisor for Xen {
     }
 }
 
-/// Sleeps until an event on one of the ports is pending or the clock shows `until_ns`; may return early.
+/// Sleeps until an event on one of the ports is pending or the guest's clock shows `until_ns`; may return early.
 pub(crate) fn poll(ports: &[Port], until_ns: Option<u64>) {
     let ports = &ports[..ports.len().min(POLL_PORTS_MAX)];
     let mut argument = Poll {
         ports: ports.as_ptr().expose_provenance() as u64,
         nr_ports: ports.len() as u32,
         // Zero would mean for ever, and to Xen times are signed.
-        timeout_ns: until_ns.map_or(0, |until_ns| until_ns.clamp(1, i64::MAX as u64)),
+        timeout_ns: until_ns.map_or(0, |until_ns| arch::system_time_ns(until_ns).clamp(1, i64::MAX as u64)),
     };
     // A port that is not open makes the call fail at once: the caller finds nothing pending and looks again.
     let _ = operation(number::SCHED_OP, SCHEDOP_POLL, &mut argument);

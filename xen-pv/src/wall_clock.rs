@@ -9,7 +9,7 @@ use crate::arch;
 
 /// Time since 1970, in UTC as far as the host's clock is right.
 pub(crate) fn unix_time() -> Duration {
-    Duration::from_nanos(at_start_ns().wrapping_add(arch::now_ns()))
+    Duration::from_nanos(at_start_ns().wrapping_add(arch::system_time_ns(arch::now_ns())))
 }
 
 /// The wall clock at system time 0: nanoseconds since 1970.

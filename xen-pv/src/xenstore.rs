@@ -17,6 +17,7 @@ use core::pin::Pin;
 use core::task::{Context, Poll};
 
 use xen_sys::io::xs_wire::{ABSOLUTE_PATH_MAX, MessageType, RELATIVE_PATH_MAX};
+use xen_sys::types::Port;
 
 mod connection;
 mod error;
@@ -71,6 +72,19 @@ impl<H: Hypervisor> Client<H> {
             Poll::<()>::Pending
         })
         .await;
+    }
+
+    /// Whether no message is under way in either direction.
+    #[must_use]
+    pub fn is_idle(&self) -> bool {
+        self.shared.connection.borrow().is_idle()
+    }
+
+    /// Goes on in a domain that was resumed, where the store knows of no watch, over the same page and another port.
+    pub fn resume(&self, port: Port) {
+        self.shared.channel.rebind(port);
+        self.shared.connection.borrow_mut().restart();
+        self.pump();
     }
 
     /// Moves the messages that can be moved now.

@@ -29,7 +29,7 @@ mod grant_frames;
 pub(crate) mod memory;
 mod traps;
 
-pub(crate) use clock::now_ns;
+pub(crate) use clock::{now_ns, system_time_ns};
 #[cfg(feature = "netfront")]
 pub(crate) use grant_frames::map_grant_frames;
 
@@ -108,6 +108,16 @@ pub(crate) fn gfn(address: NonNull<u8>) -> Gfn {
 /// Random words that Xen's toolstack has drawn for this guest; an ARMv7 CPU has no generator. They are given out once.
 pub(crate) fn entropy() -> Option<[u64; 4]> {
     SEED.get().take()
+}
+
+/// A guest cannot be suspended: Xen's toolstack does not save domains on ARM.
+#[cfg(feature = "xenstore")]
+pub(crate) const SUSPENDS: bool = false;
+
+/// Never called, see [`SUSPENDS`].
+#[cfg(feature = "xenstore")]
+pub(crate) fn suspend() -> Option<crate::resume::Ports> {
+    None
 }
 
 /// Halts for ever, after the domain has been ended.

@@ -19,11 +19,15 @@ mod grant_frames;
 pub(crate) mod memory;
 mod pvclock;
 mod stack;
+#[cfg(feature = "xenstore")]
+mod suspend;
 mod traps;
 
 #[cfg(feature = "netfront")]
 pub(crate) use grant_frames::map_grant_frames;
-pub(crate) use pvclock::now_ns;
+pub(crate) use pvclock::{now_ns, system_time_ns};
+#[cfg(feature = "xenstore")]
+pub(crate) use suspend::{SUSPENDS, suspend};
 
 // The image's first instructions and its notes. Xen enters with rsi = start info and a one-page stack, which is left
 // for the image's own at once.
@@ -71,7 +75,10 @@ pub(crate) fn shared_info() -> NonNull<SharedInfo> {
 }
 
 /// The first Rust code. Runs once, on the image's stack, with Xen's initial page tables.
-extern "C" fn start(start_info: &'static StartInfo) -> ! {
+extern "C" fn start(start_info_page: NonNull<StartInfo>) -> ! {
+    // SAFETY: Xen has put the start info there, for the guest alone; whoever is suspended has it changed again, but no
+    // reference lasts as long.
+    let start_info = unsafe { start_info_page.as_ref() };
     // SAFETY: the start info is Xen's, and this is the first and only call, before anything uses the shared info page.
     unsafe { memory::map_shared_info(start_info.shared_info) };
     let entered_ns = now_ns();
@@ -80,12 +87,16 @@ extern "C" fn start(start_info: &'static StartInfo) -> ! {
     crate::console::open(ring(start_info.console.mfn, start_info.console.evtchn));
     // SAFETY: the start info is Xen's, nothing is allocated yet, and this is the only call.
     let free = unsafe { memory::take_over(start_info) };
+    #[cfg(feature = "xenstore")]
+    suspend::prepare(start_info_page);
     let given_bytes = start_info.nr_pages as usize * PAGE_SIZE;
     let total_bytes = given_bytes.min(memory::REACH_BYTES);
     if total_bytes < given_bytes {
         kernel::println!("warning: memory above {} MiB is not used", total_bytes >> 20);
     }
-    let command_line = start_info.cmd_line.split(|byte| *byte == 0).next().unwrap_or_default();
+    // SAFETY: as above; this part is never changed.
+    let command_line = unsafe { (&raw const (*start_info_page.as_ptr()).cmd_line).as_ref_unchecked() };
+    let command_line = command_line.split(|byte| *byte == 0).next().unwrap_or_default();
     crate::boot::start(BootInfo {
         entered_ns,
         command_line,

@@ -2,7 +2,7 @@
 //!
 //! | node, below the domain's own directory | |
 //! |---|---|
-//! | `control/shutdown` | `xl shutdown` and `xl reboot` write `poweroff` or `reboot`; the guest takes it by writing nothing |
+//! | `control/shutdown` | `xl shutdown`, `xl reboot`, `xl save` write `poweroff`, `reboot`, `suspend`; the guest takes it by writing nothing |
 //! | `data/parameters` | the task's parameters as postcard, where a program set them |
 //! | `data/result` | the task's report as postcard |
 //! | `data/status` | `ok`, or `error: ` and why |
@@ -21,12 +21,12 @@ use kernel::{Stop, println};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
-use crate::arch;
 use crate::boot::SharedRing;
 use crate::event_channel::Events;
 use crate::platform::{sleep, spawn};
 use crate::real::Xen;
 use crate::xenstore::{Client, Error, ErrorKind, Request, Watch};
+use crate::{arch, resume};
 
 /// How long the end of a guest may be held up by a store that does not answer.
 const PATIENCE_NS: u64 = 5_000_000_000;
@@ -113,6 +113,7 @@ impl Toolstack {
         let stop = match request {
             b"poweroff" | b"halt" => Stop::PowerOff,
             b"reboot" => Stop::Reboot,
+            b"suspend" if arch::SUSPENDS => return self.suspend(),
             b"" => return,
             _ => return println!("warning: control/shutdown holds a request that Spore does not know"),
         };
@@ -121,6 +122,23 @@ impl Toolstack {
         self.waiting.borrow_mut().drain(..).for_each(Waker::wake);
         // That it was taken; when that cannot be told, the guest obeys all the same.
         drop(self.store.write("control/shutdown", b""));
+    }
+
+    /// Takes the request, and suspends once no message is under way: the store that goes on with the guest knows of none.
+    fn suspend(&self) {
+        drop(self.store.write("control/shutdown", b""));
+        let until_ns = arch::now_ns() + PATIENCE_NS;
+        loop {
+            self.events.dispatch();
+            self.store.pump();
+            if self.store.is_idle() {
+                return resume::suspend(&self.events, &self.store);
+            }
+            if arch::now_ns() >= until_ns {
+                return println!("not suspended: xenstore does not answer");
+            }
+            sleep(&self.events, Some(until_ns));
+        }
     }
 
     /// Reads a node before the task starts.

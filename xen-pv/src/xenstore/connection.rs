@@ -89,6 +89,11 @@ impl Connection {
         }
     }
 
+    /// Whether no message is under way in either direction.
+    pub(super) fn is_idle(&self) -> bool {
+        self.waiting.is_empty() && self.outgoing.is_empty() && self.incoming.is_empty()
+    }
+
     pub(super) fn unexpected(&self) -> u32 {
         self.unexpected
     }
@@ -188,7 +193,7 @@ impl Connection {
         match self.link {
             Link::Down => return false,
             Link::Reconnecting if self.page.read::<u32>(offset_of!(DomainInterface, connection)) == CONNECTED => {
-                self.resume();
+                self.restart();
             }
             Link::Reconnecting => return false,
             Link::Up => {}
@@ -337,12 +342,12 @@ impl Connection {
         reconnects
     }
 
-    /// The store has started anew: the indices are 0 again and the watches have to be registered again. Each tells its owner
-    /// to look again, as every new watch does.
-    fn resume(&mut self) {
+    /// The store has started anew, or this is a domain that was resumed and another store. It has set the indices back, and
+    /// the watches have to be registered again. Each tells its owner to look again, as every new watch does.
+    pub(super) fn restart(&mut self) {
         self.link = Link::Up;
-        self.req_prod = 0;
-        self.rsp_cons = 0;
+        self.req_prod = self.page.read(offset_of!(DomainInterface, req_prod));
+        self.rsp_cons = self.page.read(offset_of!(DomainInterface, rsp_cons));
         // What was queued while the connection was down goes out after the watches.
         let queued = core::mem::take(&mut self.outgoing);
         for index in 0..self.watches.len() {

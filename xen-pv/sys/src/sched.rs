@@ -22,6 +22,8 @@ pub enum ShutdownReason {
     PowerOff = 0,
     /// The domain wants to be started again.
     Reboot = 1,
+    /// The domain has prepared to be saved; the start info's machine frame is given besides.
+    Suspend = 2,
     /// The domain has failed.
     Crash = 3,
 }

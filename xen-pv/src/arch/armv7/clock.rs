@@ -107,6 +107,11 @@ pub(crate) fn now_ns() -> u64 {
     at(ticks())
 }
 
+/// What Xen's clock shows when the guest's shows `at_ns`: the same.
+pub(crate) fn system_time_ns(at_ns: u64) -> u64 {
+    at_ns
+}
+
 /// The system time at which the counter was `ticks`.
 pub(super) fn at(ticks: u64) -> u64 {
     let Scale { whole_ns, rest_ns, start_ns } = SCALE.get().get();

@@ -2,6 +2,7 @@
 //!
 //! Source: `xen/include/public/grant_table.h`, `GNTTABOP_setup_table`.
 
+use core::cell::Cell;
 use core::ptr::NonNull;
 
 use xen_sys::arch::hypercall3;
@@ -9,15 +10,41 @@ use xen_sys::grant_table::{ENTRIES_PER_FRAME, EntryV1, GNTST_OKAY, GNTTABOP_SETU
 use xen_sys::number;
 use xen_sys::types::{Domid, Mfn};
 
-use super::memory::map_frame;
+use super::memory::{map_frame, unmap_page};
 use crate::hypervisor::Error;
 use crate::memory::{PAGE_SIZE, allocate_run};
+use crate::single_cpu::SingleCpu;
 
 /// Frames of the grant table: room for a network card's two times 256 buffers, its rings and the reserved entries.
 const GRANT_FRAMES: usize = 2;
 
+/// The pages over which the frames are mapped.
+static ENTRIES: SingleCpu<Cell<Option<NonNull<u8>>>> = SingleCpu::new(Cell::new(None));
+
 /// The grant table, mapped over pages of ours, and its number of entries.
 pub(crate) fn map_grant_frames() -> Option<(NonNull<EntryV1>, u32)> {
+    let entries = allocate_run(GRANT_FRAMES * PAGE_SIZE)?;
+    map(entries)?;
+    ENTRIES.get().set(Some(entries));
+    Some((entries.cast(), (GRANT_FRAMES * ENTRIES_PER_FRAME) as u32))
+}
+
+/// Takes the frames, which are Xen's, out of the address space: a table of the toolstack's would not know them.
+pub(super) fn unmap() {
+    if let Some(entries) = ENTRIES.get().get() {
+        for index in 0..GRANT_FRAMES {
+            unmap_page(entries.addr().get() + index * PAGE_SIZE);
+        }
+    }
+}
+
+/// Maps the frames of the table that the domain has now, where those of the other were.
+pub(super) fn map_again() {
+    let mapped = ENTRIES.get().get().map(map);
+    assert!(mapped != Some(None), "the hypervisor gives no grant table any more");
+}
+
+fn map(entries: NonNull<u8>) -> Option<()> {
     let mut frames = [0u64; GRANT_FRAMES];
     let mut table = SetupTable {
         dom: Domid::SELF,
@@ -33,10 +60,9 @@ pub(crate) fn map_grant_frames() -> Option<(NonNull<EntryV1>, u32)> {
     if table.status != GNTST_OKAY {
         return None;
     }
-    let entries = allocate_run(GRANT_FRAMES * PAGE_SIZE)?;
     for (index, frame) in frames.iter().enumerate() {
-        // SAFETY: the pages were just allocated, and the frames are those of the grant table.
+        // SAFETY: the pages were allocated for this alone, and the frames are those of the grant table.
         unsafe { map_frame(entries.addr().get() + index * PAGE_SIZE, Mfn(*frame)) }.ok()?;
     }
-    Some((entries.cast(), (GRANT_FRAMES * ENTRIES_PER_FRAME) as u32))
+    Some(())
 }

@@ -53,16 +53,39 @@ unsafe extern "C" {
 struct AddressSpace {
     /// Machine address of Xen's shared info page.
     shared_info: u64,
-    /// Machine frames by page frame, as the domain builder listed them.
-    p2m: &'static [u64],
-    /// The second-level table's machine address.
-    directory: u64,
+    /// Machine frames by page frame.
+    p2m: FrameList,
+    /// The table of level 4, for who describes the guest to the toolstack.
+    #[cfg(feature = "xenstore")]
+    root: Pfn,
+    /// The table of level 2.
+    directory: Pfn,
     /// Pages that are set aside for page tables of chunks not mapped yet.
     tables: Range<Pfn>,
     /// All chunks below this address are mapped.
     mapped_end: usize,
     /// Pages which hold page tables in use, or tables that are only read.
     read_only: [Range<Pfn>; 3],
+}
+
+/// The list of the guest's machine frames. The toolstack writes it: at first, and when the guest was suspended, anew.
+struct FrameList {
+    start: *const u64,
+    pages: usize,
+}
+
+impl FrameList {
+    /// The machine frame of a page of the guest's.
+    fn get(&self, pfn: Pfn) -> Option<u64> {
+        // SAFETY: the list has this many entries, which are mapped for ever. It changes only while the guest does not run.
+        (pfn.0 < self.pages).then(|| unsafe { self.start.add(pfn.0).read_volatile() })
+    }
+
+    /// The machine address of a page that the guest has.
+    fn address(&self, pfn: Pfn) -> u64 {
+        let Some(frame) = self.get(pfn) else { panic!("a page beyond the guest's memory") };
+        frame << 12
+    }
 }
 
 /// Set once, at boot.
@@ -84,11 +107,10 @@ pub(super) unsafe fn map_shared_info(machine_address: u64) {
 ///
 /// # Safety
 /// To be called once, with Xen's start info, before any memory outside the image is used.
-pub(super) unsafe fn take_over(start_info: &'static StartInfo) -> Range<usize> {
+pub(super) unsafe fn take_over(start_info: &StartInfo) -> Range<usize> {
     let pages = (start_info.nr_pages as usize).min(REACH_BYTES / PAGE_SIZE);
     let p2m_address = start_info.mfn_list as usize;
-    // SAFETY: Xen has put the list of all the guest's pages there, mapped; nobody writes it.
-    let p2m = unsafe { core::slice::from_raw_parts(core::ptr::with_exposed_provenance(p2m_address), pages) };
+    let p2m = FrameList { start: core::ptr::with_exposed_provenance(p2m_address), pages };
 
     let root = start_info.pt_base as usize;
     let root_page = page(root);
@@ -110,7 +132,9 @@ pub(super) unsafe fn take_over(start_info: &'static StartInfo) -> Range<usize> {
     let space = AddressSpace {
         shared_info: start_info.shared_info,
         p2m,
-        directory: p2m[page(directory).0] << 12,
+        #[cfg(feature = "xenstore")]
+        root: root_page,
+        directory: page(directory),
         tables: new_tables.end..tables.end,
         mapped_end: mapped_chunks * CHUNK_BYTES,
         read_only: [p2m_pages, boot_tables, new_tables],
@@ -136,7 +160,7 @@ pub(crate) fn map_more() -> Option<usize> {
     let mut space = SPACE.get().borrow_mut();
     let space = space.as_mut()?;
     let start = space.mapped_end;
-    let end = space.p2m.len() * PAGE_SIZE;
+    let end = space.p2m.pages * PAGE_SIZE;
     if start >= end {
         return None;
     }
@@ -151,7 +175,7 @@ pub(crate) fn map_more() -> Option<usize> {
     // SAFETY: the chunk was not mapped before.
     if unsafe { space.install(table, chunk) }.is_err() {
         // Xen refuses this memory; asking again would only cost another table.
-        space.p2m = &space.p2m[..start / PAGE_SIZE];
+        space.p2m.pages = start / PAGE_SIZE;
         return None;
     }
     space.mapped_end += CHUNK_BYTES;
@@ -163,7 +187,7 @@ pub(crate) fn tables_wanted() -> usize {
     /// Few at a time cost little; many at a time leave long runs between them.
     const AT_ONCE: usize = 64;
     SPACE.get().borrow().as_ref().map_or(0, |space| {
-        let unmapped = (space.p2m.len() * PAGE_SIZE).saturating_sub(space.mapped_end);
+        let unmapped = (space.p2m.pages * PAGE_SIZE).saturating_sub(space.mapped_end);
         if space.tables.is_empty() { unmapped.div_ceil(CHUNK_BYTES).min(AT_ONCE) * PAGE_SIZE } else { 0 }
     })
 }
@@ -179,7 +203,7 @@ pub(crate) fn add_tables(address: NonNull<u8>, size_bytes: usize) {
 /// The machine frame of a page.
 pub(crate) fn mfn(pfn: Pfn) -> Mfn {
     let space = SPACE.get().borrow();
-    Mfn(space.as_ref().map_or(0, |space| space.p2m[pfn.0]))
+    Mfn(space.as_ref().and_then(|space| space.p2m.get(pfn)).unwrap_or(0))
 }
 
 /// Maps a machine frame over a page of the guest's, whose own frame is then out of reach.
@@ -191,6 +215,48 @@ pub(super) unsafe fn map_frame(address: usize, mfn: Mfn) -> Result<(), Error> {
     // SAFETY: the caller vouches for it.
     let result = unsafe { update_va_mapping(address, mfn.0 << 12 | READ_WRITE, Translation::Invalidate) };
     Error::check(result).map(|_| ())
+}
+
+/// Takes a page of Xen's out of the address space.
+#[cfg(feature = "xenstore")]
+pub(super) fn unmap_page(address: usize) {
+    // SAFETY: the callers' page is not used until something is mapped there again.
+    let result = unsafe { update_va_mapping(address, 0, Translation::Invalidate) };
+    assert!(result == 0, "unmapping {address:#x}: {result}");
+}
+
+/// Tells the toolstack, in the shared info page, where the list of machine frames is.
+#[cfg(feature = "xenstore")]
+pub(super) fn describe() {
+    let space = SPACE.get().borrow();
+    let Some(space) = space.as_ref() else { return };
+    let shared = super::shared_info().as_ptr();
+    // SAFETY: the fields lie within the shared info page, which is mapped; Xen leaves them to the guest and its toolstack.
+    unsafe {
+        (&raw mut (*shared).arch.max_pfn).write_volatile(space.p2m.pages as u64);
+        (&raw mut (*shared).arch.p2m_vaddr).write_volatile(space.p2m.start.addr() as u64);
+        (&raw mut (*shared).arch.p2m_cr3).write_volatile(space.p2m.address(space.root));
+    }
+}
+
+/// Takes the shared info page out of the address space; until [`resume`], nothing may look at it.
+#[cfg(feature = "xenstore")]
+pub(super) fn unmap_shared_info() {
+    unmap_page(super::shared_info().addr().get());
+}
+
+/// Goes on in another domain: the toolstack has translated page tables and list of frames, Xen's pages are new.
+///
+/// # Safety
+/// As for [`map_shared_info`].
+#[cfg(feature = "xenstore")]
+pub(super) unsafe fn resume(shared_info: u64) {
+    // SAFETY: the caller vouches for it.
+    unsafe { map_shared_info(shared_info) };
+    if let Some(space) = SPACE.get().borrow_mut().as_mut() {
+        space.shared_info = shared_info;
+    }
+    describe();
 }
 
 /// The page that holds an address.
@@ -228,10 +294,13 @@ impl AddressSpace {
     /// The table must be filled for this chunk; pages that are mapped already must tolerate their new protection.
     unsafe fn install(&self, table: Pfn, chunk: usize) -> Result<(), Error> {
         let address = table.0 * PAGE_SIZE;
-        let frame = self.p2m[table.0] << 12;
+        let frame = self.p2m.address(table);
         // SAFETY: the table is only read from here on.
         Error::check(unsafe { update_va_mapping(address, frame | READ_ONLY, Translation::Invalidate) })?;
-        let update = MmuUpdate { ptr: (self.directory + chunk as u64 * 8) | MMU_NORMAL_PT_UPDATE, val: frame | TABLE };
+        let update = MmuUpdate {
+            ptr: (self.p2m.address(self.directory) + chunk as u64 * 8) | MMU_NORMAL_PT_UPDATE,
+            val: frame | TABLE,
+        };
         // SAFETY: the caller vouches for the effect of the new table.
         Error::check(unsafe { mmu_update(&[update]) })?;
         // The chunk's old translations go with any update that flushes: the same one again.
@@ -242,7 +311,7 @@ impl AddressSpace {
 
     /// The page table entry for a page, with the protection that its contents need.
     fn entry(&self, pfn: Pfn) -> u64 {
-        let Some(frame) = self.p2m.get(pfn.0).map(|mfn| mfn << 12) else { return 0 };
+        let Some(frame) = self.p2m.get(pfn).map(|mfn| mfn << 12) else { return 0 };
         let text = page((&raw const __image_start).addr())..page((&raw const __text_end).addr());
         let rodata = text.end..page((&raw const __rodata_end).addr());
         if pfn.0 == 0 || pfn == page((&raw const __stack_guard).addr()) {

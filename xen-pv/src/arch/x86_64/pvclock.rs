@@ -13,11 +13,27 @@ use crate::single_cpu::SingleCpu;
 /// The latest time that was given out.
 static LATEST_NS: SingleCpu<Cell<u64>> = SingleCpu::new(Cell::new(0));
 
-/// Nanoseconds since the host's boot. Never goes backwards, even if the virtual CPU moves between CPUs that differ a little.
+/// By how much the guest's time is ahead of Xen's: a guest that was suspended may go on on a host that was booted later.
+static AHEAD_NS: SingleCpu<Cell<u64>> = SingleCpu::new(Cell::new(0));
+
+/// Nanoseconds since the host's boot, or that of the host where the guest has started. Never goes backwards, even if the
+/// virtual CPU moves between CPUs that differ a little.
 pub(crate) fn now_ns() -> u64 {
-    let now_ns = read_ns().max(LATEST_NS.get().get());
+    let now_ns = (read_ns() + AHEAD_NS.get().get()).max(LATEST_NS.get().get());
     LATEST_NS.get().set(now_ns);
     now_ns
+}
+
+/// What Xen's clock shows when the guest's shows `at_ns`.
+pub(crate) fn system_time_ns(at_ns: u64) -> u64 {
+    at_ns.saturating_sub(AHEAD_NS.get().get())
+}
+
+/// Goes on from the latest time, where Xen's clock is behind it.
+#[cfg(feature = "xenstore")]
+pub(super) fn resume() {
+    let ahead_ns = LATEST_NS.get().get().saturating_sub(read_ns());
+    AHEAD_NS.get().set(ahead_ns);
 }
 
 fn read_ns() -> u64 {

@@ -111,6 +111,7 @@ fn xen_facts(facts: &mut Facts) {
         "SCHEDOP_poll" => sched::SCHEDOP_POLL,
         "SHUTDOWN_poweroff" => sched::ShutdownReason::PowerOff as u32,
         "SHUTDOWN_reboot" => sched::ShutdownReason::Reboot as u32,
+        "SHUTDOWN_suspend" => sched::ShutdownReason::Suspend as u32,
         "SHUTDOWN_crash" => sched::ShutdownReason::Crash as u32,
     );
 }
