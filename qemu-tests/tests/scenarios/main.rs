@@ -12,6 +12,7 @@ mod lifecycle;
 mod parameters;
 mod reconnect;
 mod support;
+mod suspend;
 
 use std::process::ExitCode;
 
@@ -26,6 +27,7 @@ fn main() -> ExitCode {
         collect::SCENARIOS,
         lifecycle::SCENARIOS,
         reconnect::SCENARIOS,
+        suspend::SCENARIOS,
     ]
     .concat();
     qemu_tests::harness::main(&scenarios)
