@@ -125,14 +125,14 @@ impl<'a> Parameters<'a> {
     ///
     /// # Errors
     /// [`Error::NotAPair`] and [`Error::Repeated`].
-    pub fn parse(command_line: &'a str) -> Result<Self, Error> {
+    pub fn parse(command_line: &'a str) -> Result<Self, Box<Error>> {
         let mut pairs: Vec<(&str, &str)> = Vec::new();
         for word in command_line.split_ascii_whitespace() {
             let Some((key, value)) = word.split_once('=').filter(|(key, _)| !key.is_empty()) else {
-                return Err(Error::NotAPair { word: word.to_owned() });
+                return Err(Box::new(Error::NotAPair { word: word.to_owned() }));
             };
             if pairs.iter().any(|(earlier, _)| *earlier == key) {
-                return Err(Error::Repeated { key: key.to_owned() });
+                return Err(Box::new(Error::Repeated { key: key.to_owned() }));
             }
             pairs.push((key, value));
         }
@@ -143,17 +143,17 @@ impl<'a> Parameters<'a> {
     ///
     /// # Errors
     /// [`Error::Missing`] and [`Error::Malformed`].
-    pub fn read<T: DeserializeOwned>(&mut self) -> Result<T, Error> {
-        T::deserialize(Reader { pairs: &self.pairs, known: &mut self.known }).map_err(|refusal| *refusal.0)
+    pub fn read<T: DeserializeOwned>(&mut self) -> Result<T, Box<Error>> {
+        T::deserialize(Reader { pairs: &self.pairs, known: &mut self.known }).map_err(|refusal| refusal.0)
     }
 
     /// Ends the reading.
     ///
     /// # Errors
     /// [`Error::Unknown`] when a key is left that no reader knew.
-    pub fn finish(self) -> Result<(), Error> {
+    pub fn finish(self) -> Result<(), Box<Error>> {
         match self.pairs.iter().find(|(key, _)| !self.known.contains(key)) {
-            Some((key, _)) => Err(Error::Unknown { key: (*key).to_owned(), known: self.known }),
+            Some((key, _)) => Err(Box::new(Error::Unknown { key: (*key).to_owned(), known: self.known })),
             None => Ok(()),
         }
     }

@@ -47,7 +47,7 @@ where
 }
 
 /// Reads the task's parameters, and those of a guest's network, which have no meaning here.
-fn read<P: DeserializeOwned>(command_line: &str) -> Result<P, Error> {
+fn read<P: DeserializeOwned>(command_line: &str) -> Result<P, Box<Error>> {
     let mut parameters = Parameters::parse(command_line)?;
     let task = parameters.read::<P>()?;
     let network = parameters.read::<net::Parameters>()?;

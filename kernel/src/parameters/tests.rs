@@ -1,5 +1,6 @@
 //! What a person gets to read for each mistake, and what reads well.
 
+use alloc::boxed::Box;
 use alloc::string::{String, ToString};
 use alloc::vec::Vec;
 
@@ -27,7 +28,7 @@ struct Net {
     ip: Option<String>,
 }
 
-fn read(command_line: &str) -> Result<Task, Error> {
+fn read(command_line: &str) -> Result<Task, Box<Error>> {
     let mut parameters = Parameters::parse(command_line)?;
     let task = parameters.read()?;
     let _: Net = parameters.read()?;
