@@ -91,7 +91,7 @@ impl Image {
 /// When it does not compile, or is larger than its settings allow: then what is in it has been shown.
 pub fn build(workspace: &Workspace, task: &Task, arch: Arch) -> Result<Image> {
     let image = build_of_any_size(workspace, task, arch)?;
-    let limit = task.settings.largest_image_bytes;
+    let limit = task.settings.largest_image_bytes.bytes(arch);
     if image.bytes > limit {
         // It must not pass for an image that may be used.
         std::fs::remove_file(&image.files.img).with_context(|| format!("removing {}", image.files.img.display()))?;
@@ -142,7 +142,7 @@ pub fn build_and_say(workspace: &Workspace, task: &Task, arch: Arch) -> Result<I
         terminal::on_stderr("built", Style::Green),
         workspace.shown(&image.files.img),
         bytes(image.bytes),
-        bytes(task.settings.largest_image_bytes)
+        bytes(task.settings.largest_image_bytes.bytes(arch))
     ));
     Ok(image)
 }

@@ -41,7 +41,33 @@ pub struct Settings {
     #[serde(default)]
     pub vif: bool,
     /// The build fails above this size of the stripped image.
-    pub largest_image_bytes: u64,
+    pub largest_image_bytes: LargestImage,
+}
+
+/// `largest_image_bytes`: a number for all architectures, or one for each: `{ x86_64 = 24000, armv7 = 20000 }`.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(untagged, expecting = "largest_image_bytes must be a number, or a table with a number for each architecture")]
+pub enum LargestImage {
+    /// For all.
+    Any(u64),
+    /// For each.
+    Each {
+        /// For [`Arch::X86_64`].
+        x86_64: u64,
+        /// For [`Arch::Armv7`].
+        armv7: u64,
+    },
+}
+
+impl LargestImage {
+    /// That for an architecture.
+    pub const fn bytes(&self, arch: Arch) -> u64 {
+        match (self, arch) {
+            (Self::Any(bytes), _)
+            | (Self::Each { x86_64: bytes, .. }, Arch::X86_64)
+            | (Self::Each { armv7: bytes, .. }, Arch::Armv7) => *bytes,
+        }
+    }
 }
 
 #[derive(Debug, Deserialize)]
@@ -138,7 +164,7 @@ impl Package {
 
 #[cfg(test)]
 mod tests {
-    use super::Workspace;
+    use super::{Arch, LargestImage, Workspace};
 
     fn workspace(image: &str) -> Workspace {
         let json = format!(
@@ -159,7 +185,17 @@ mod tests {
         let task = workspace(GOOD).task("echo").unwrap();
         assert_eq!(task.description, "echoes");
         assert_eq!((task.settings.memory_mib, task.settings.vif), (8, true));
-        assert_eq!(task.settings.largest_image_bytes, 90000);
+        assert_eq!(task.settings.largest_image_bytes, LargestImage::Any(90000));
+    }
+
+    #[test]
+    fn a_limit_may_differ_between_architectures() {
+        let image = r#"{"memory_mib": 8, "largest_image_bytes": {"x86_64": 9, "armv7": 7}}"#;
+        let limit = workspace(image).task("echo").unwrap().settings.largest_image_bytes;
+        assert_eq!((limit.bytes(Arch::X86_64), limit.bytes(Arch::Armv7)), (9, 7));
+        let one = r#"{"memory_mib": 8, "largest_image_bytes": {"x86_64": 9}}"#;
+        let error = format!("{:#}", workspace(one).task("echo").unwrap_err());
+        assert!(error.contains("a number for each architecture"), "{error}");
     }
 
     #[test]

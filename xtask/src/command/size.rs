@@ -40,16 +40,17 @@ pub fn run(arguments: &Arguments) -> Result<ExitCode> {
         let image = image::build_of_any_size(&workspace, &task, arguments.arch)?;
         rows.push((task, image));
     }
-    print!("{}", table(&rows));
+    print!("{}", table(arguments.arch, &rows));
     if arguments.what.is_some() {
         println!("\n{}", rows[0].1.contents.table(arguments.top));
     }
-    let within = rows.iter().all(|(task, image)| image.bytes <= task.settings.largest_image_bytes);
+    let limit = |task: &Task| task.settings.largest_image_bytes.bytes(arguments.arch);
+    let within = rows.iter().all(|(task, image)| image.bytes <= limit(task));
     Ok(if within { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
 /// One line per task.
-fn table(rows: &[(Task, Image)]) -> String {
+fn table(arch: Arch, rows: &[(Task, Image)]) -> String {
     let row = |cells: [&str; 8]| {
         let [task, image, limit, part, text, rodata, data, bss] = cells;
         format!("{task:<16} {image:>9} {limit:>9} {part:>6} {text:>9} {rodata:>9} {data:>9} {bss:>9}\n")
@@ -57,7 +58,7 @@ fn table(rows: &[(Task, Image)]) -> String {
     let mut table = row(["task", "image", "limit", "", "text", "rodata", "data", "bss"]);
     table = terminal::on_stdout(table.trim_end(), Style::Bold) + "\n";
     for (task, image) in rows {
-        let limit = task.settings.largest_image_bytes;
+        let limit = task.settings.largest_image_bytes.bytes(arch);
         let contents = &image.contents;
         table += &row([
             &task.name,
@@ -76,14 +77,16 @@ fn table(rows: &[(Task, Image)]) -> String {
 #[cfg(test)]
 mod tests {
     use super::table;
+    use crate::arch::Arch;
     use crate::image::contents::Contents;
     use crate::image::{Image, ImageFiles};
     use crate::schema::Description;
-    use crate::workspace::{Settings, Task};
+    use crate::workspace::{LargestImage, Settings, Task};
 
     #[test]
     fn a_row_shows_the_image_its_limit_and_its_parts() {
-        let settings = Settings { memory_mib: 4, vif: false, largest_image_bytes: 24576 };
+        let largest_image_bytes = LargestImage::Each { x86_64: 1, armv7: 24576 };
+        let settings = Settings { memory_mib: 4, vif: false, largest_image_bytes };
         let task = Task { name: "hello".into(), description: String::new(), settings };
         let image = Image {
             files: ImageFiles { img: "i".into(), elf: "e".into(), cfg: "c".into() },
@@ -91,7 +94,7 @@ mod tests {
             contents: Contents { text: 8000, rodata: 4000, data: 88, bss: 70000, ..Contents::default() },
             description: Description::of::<(), ()>("hello"),
         };
-        let table = table(&[(task, image)]);
+        let table = table(Arch::Armv7, &[(task, image)]);
         let row: Vec<_> = table.lines().nth(1).unwrap().split_whitespace().collect();
         assert_eq!(row, ["hello", "12,288", "24,576", "50", "%", "8,000", "4,000", "88", "70,000"]);
     }

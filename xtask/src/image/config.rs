@@ -61,7 +61,7 @@ mod tests {
     use super::text;
     use crate::arch::Arch;
     use crate::schema::Description;
-    use crate::workspace::{Settings, Task};
+    use crate::workspace::{LargestImage, Settings, Task};
 
     #[derive(Schema)]
     #[allow(dead_code, reason = "only its schema is used")]
@@ -72,7 +72,7 @@ mod tests {
 
     #[test]
     fn a_config_names_what_xl_needs_and_what_the_task_takes() {
-        let settings = Settings { memory_mib: 4, vif: true, largest_image_bytes: 1 };
+        let settings = Settings { memory_mib: 4, vif: true, largest_image_bytes: LargestImage::Any(1) };
         let task = Task { name: "echo".into(), description: "echoes".into(), settings };
         let config = text(&task, Arch::X86_64, &Description::of::<Parameters, ()>("echo"));
         for line in [
@@ -92,7 +92,7 @@ mod tests {
 
     #[test]
     fn a_task_without_a_network_gets_no_interface() {
-        let settings = Settings { memory_mib: 4, vif: false, largest_image_bytes: 1 };
+        let settings = Settings { memory_mib: 4, vif: false, largest_image_bytes: LargestImage::Any(1) };
         let task = Task { name: "hello".into(), description: String::new(), settings };
         let config = text(&task, Arch::X86_64, &Description::of::<(), ()>("hello"));
         assert!(!config.contains("vif") && !config.contains("ip="), "{config}");
