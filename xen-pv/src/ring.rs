@@ -8,8 +8,10 @@
 //! consumer that finds nothing calls `final_check`, which asks for an event and looks once more; only its [`Idle`] allows
 //! to sleep.
 //!
-//! All fences are full-system orderings between virtual CPUs (`dmb ish` on ARM, nothing or `mfence` on x86): the other
-//! domain runs on another CPU at the same time.
+//! All fences order accesses between CPUs: the other domain runs on another one at the same time. On x86 only the strongest
+//! costs an instruction, `mfence`. On ARM each is a `dmb ish`: inner shareable, as all memory that Xen's domains share. The
+//! weaker `dmb ishst` would not do before an index is published, because it orders writes only: a buffer that goes back to
+//! the other side must also have been read by then.
 
 use core::marker::PhantomData;
 use core::mem::{offset_of, size_of};
