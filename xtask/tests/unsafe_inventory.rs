@@ -4,7 +4,7 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
-const INVENTORY: [(&str, &str); 32] = [
+const INVENTORY: [(&str, &str); 33] = [
     // The library OS.
     ("kernel/host/src/log.rs", "the symbols that defmt calls, on the developer's machine"),
     ("kernel/src/executor.rs", "embassy's raw executor, and the symbol that it calls"),
@@ -21,6 +21,7 @@ const INVENTORY: [(&str, &str); 32] = [
     ("xen-pv/src/arch/x86_64/grant_frames.rs", "maps the grant table"),
     ("xen-pv/src/arch/x86_64/memory.rs", "page tables"),
     ("xen-pv/src/arch/x86_64/pvclock.rs", "time that the hypervisor writes meanwhile"),
+    ("xen-pv/src/arch/x86_64/suspend.rs", "the start info, and the hypercall that ends the domain"),
     ("xen-pv/src/arch/x86_64/traps.rs", "the trap table and the frames that Xen pushes"),
     ("xen-pv/src/boot.rs", "the pages that the domain builder has made"),
     ("xen-pv/src/lib.rs", "the symbols by which a task's image is linked"),
