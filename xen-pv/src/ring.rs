@@ -60,7 +60,7 @@ impl Notify {
 ///
 /// Only a final check makes one:
 ///
-/// ```compile_fail,E0423
+/// ```compile_fail,E0603
 /// let proof = xen_pv::ring::Idle(());
 /// ```
 #[must_use = "this is the permission to sleep"]
