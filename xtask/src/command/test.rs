@@ -1,6 +1,6 @@
 //! `test`: everything that can be tested on this machine.
 
-use std::process::ExitCode;
+use std::process::{Command, ExitCode};
 use std::time::{Duration, Instant};
 
 use anyhow::{Result, bail};
@@ -12,9 +12,9 @@ use crate::{guest, image, process, setup};
 
 /// Run all tests: those of every crate on this machine, then each task on real Xen in QEMU.
 ///
-/// The parts: the crates' own tests; for each processor the images (each within its size) and the scenarios in the bed;
-/// for ARMv7 also some on a 64-bit Xen. A part that fails does not keep the others from running. Logs of scenarios that
-/// fail are kept in target/bed/logs.
+/// The parts: the crates' own tests, some of them under Miri where that is installed; for each processor the images (each
+/// within its size) and the scenarios in the bed; for ARMv7 also some on a 64-bit Xen. A part that fails does not keep the
+/// others from running. Logs of scenarios that fail are kept in target/bed/logs.
 #[derive(Debug, clap::Args)]
 pub struct Arguments {
     /// Run only the scenarios in the bed.
@@ -46,6 +46,7 @@ pub fn run(arguments: &Arguments) -> Result<ExitCode> {
     let mut parts = Vec::new();
     if !arguments.bed {
         parts.push(part("tests of the crates".into(), || host_tests(&workspace)));
+        parts.extend(under_miri(&workspace));
     }
     for arch in all {
         parts.extend(on_xen(&workspace, arch, &arguments.filters));
@@ -54,6 +55,33 @@ pub fn run(arguments: &Arguments) -> Result<ExitCode> {
     parts.iter().for_each(summary);
     let passed = parts.iter().all(|part| part.error.is_none());
     Ok(if passed { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
+
+/// The tests of rings and grants under Miri, which finds undefined behaviour and races. Not where Miri is missing: its
+/// toolchain is not the one that the project is built with, so that bringing it is left to who wants it.
+fn under_miri(workspace: &Workspace) -> Option<Part> {
+    let miri = || {
+        let mut command = Command::new("rustup");
+        command.current_dir(&workspace.root).args(["run", "nightly", "cargo", "miri"]);
+        // Those of the cargo that runs us.
+        for tool in ["CARGO", "RUSTC", "RUSTDOC"] {
+            command.env_remove(tool);
+        }
+        command
+    };
+    if process::output(miri().arg("setup")).is_err() {
+        let typed = "rustup toolchain install nightly --component miri --component rust-src";
+        terminal::say(format_args!("skipped: rings and grants under Miri, which is not installed: {typed}"));
+        return None;
+    }
+    let mut tests = miri();
+    tests.args(["test", "--package", "xen-fake", "--test", "grants", "--test", "ring", "--target-dir"]);
+    tests.arg(workspace.target.join("miri"));
+    // What takes long and moves numbers only.
+    tests.args(["--", "--skip", "no_wake_up_is_lost", "--skip", "across_every_wrap", "--skip", "at_the_end_of_u32"]);
+    // Handles of what lives as long as a guest are never freed.
+    tests.env("MIRIFLAGS", "-Zmiri-ignore-leaks");
+    Some(part("rings and grants under Miri".into(), || process::run(&mut tests)))
 }
 
 /// The images for an architecture, and the scenarios with them.
