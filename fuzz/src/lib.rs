@@ -8,14 +8,14 @@
 //! |---|---|---|
 //! | [`backend`] | a network backend, and the toolstack's nodes about it | netfront, from the handshake to the rings |
 //! | [`xenstore`] | the store | the client of the store |
+//! | [`device_tree`] | the toolstack, on ARM | its reader |
 //! | [`parameters`] | who starts the guest | the command line, and parameters as postcard |
 //! | [`frames`] | the network | the stack: Ethernet, ARP, IPv4, DHCP, ICMP, UDP, TCP, DNS |
 //! | [`mqtt`] | both brokers | `collect` |
 //! | [`senml`] | sensors | `collect` |
-//!
-//! A reader of device trees, where a CPU has one, is to be added here.
 
 pub mod backend;
+pub mod device_tree;
 pub mod frames;
 mod guest;
 pub mod input;
@@ -28,8 +28,9 @@ pub mod xenstore;
 pub type Target = fn(&[u8]);
 
 /// All targets by their names, which are those of their corpora and programs.
-pub const TARGETS: [(&str, Target); 6] = [
+pub const TARGETS: [(&str, Target); 7] = [
     ("backend", backend::run),
+    ("device_tree", device_tree::run),
     ("frames", frames::run),
     ("mqtt", mqtt::run),
     ("parameters", parameters::run),
