@@ -4,8 +4,8 @@ use crate::guest::{Guest, GuestSpec};
 use crate::link::Link;
 use anyhow::{Result, bail};
 use bed_agent::protocol::{
-    Answer, LogSource, Output, Ping, PingResult, Request, TcpConnections, TcpConnectionsResult, TcpStream,
-    TcpStreamResult, UdpEcho, UdpEchoResult, Xenstore,
+    Answer, Frames, FramesResult, LogSource, Output, Ping, PingResult, Request, TcpConnections, TcpConnectionsResult,
+    TcpStream, TcpStreamResult, UdpEcho, UdpEchoResult, Xenstore,
 };
 use std::sync::Arc;
 use std::time::Duration;
@@ -145,6 +145,25 @@ impl Dom0 {
     pub fn tcp_stream(&self, wanted: &TcpStream, patience: Duration) -> Result<TcpStreamResult> {
         match self.call(Request::TcpStream(wanted.clone()), patience)? {
             Answer::TcpStream(result) => Ok(result),
+            other => unexpected(&other),
+        }
+    }
+
+    /// Lets all streams end in order that have no size, see [`Dom0::tcp_stream`].
+    ///
+    /// # Errors
+    /// dom0 is gone.
+    pub fn end_streams(&self) -> Result<()> {
+        self.done(Request::EndStreams)
+    }
+
+    /// Sends Ethernet frames, right or wrong, from one of dom0's interfaces.
+    ///
+    /// # Errors
+    /// There is no such interface, it did not end in time, or dom0 is gone.
+    pub fn send_frames(&self, wanted: Frames, patience: Duration) -> Result<FramesResult> {
+        match self.call(Request::Frames(wanted), patience)? {
+            Answer::Frames(result) => Ok(result),
             other => unexpected(&other),
         }
     }

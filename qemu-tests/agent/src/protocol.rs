@@ -73,8 +73,12 @@ pub enum Request {
     TcpConnections(TcpConnections),
     /// Sends a long stream to a TCP echo server and checks what comes back.
     TcpStream(TcpStream),
+    /// Closes all streams in order that are to last until this is asked for.
+    EndStreams,
     /// Sends datagrams to a UDP echo server.
     UdpEcho(UdpEcho),
+    /// Sends Ethernet frames as they are.
+    Frames(Frames),
 }
 
 /// One operation on xenstore. Values are bytes: tasks keep postcard there.
@@ -162,8 +166,8 @@ pub struct TcpConnectionsResult {
 pub struct TcpStream {
     /// The server.
     pub address: SocketAddrV4,
-    /// Bytes to send, and to expect back.
-    pub size_bytes: u64,
+    /// Bytes to send, and to expect back; without a number it goes on until [`Request::EndStreams`].
+    pub size_bytes: Option<u64>,
     /// Of the pattern.
     pub seed: u64,
     /// Longest time without any progress.
@@ -207,6 +211,26 @@ pub struct UdpEchoResult {
     pub received: u32,
     /// Datagrams that came back different.
     pub corrupted: u32,
+}
+
+/// Ethernet frames to send on one of dom0's interfaces, right or wrong.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct Frames {
+    /// The interface's name.
+    pub interface: String,
+    /// The frames from their destination address on, without the checksum at their end.
+    pub frames: Vec<Vec<u8>>,
+    /// How many times all of them are sent.
+    pub rounds: u32,
+}
+
+/// What became of [`Frames`].
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct FramesResult {
+    /// Frames that left.
+    pub sent: u32,
+    /// Frames that Linux did not take, such as those longer than the interface's MTU.
+    pub refused: u32,
 }
 
 /// What the agent says.
@@ -263,6 +287,8 @@ pub enum Answer {
     TcpStream(TcpStreamResult),
     /// See [`UdpEcho`].
     UdpEcho(UdpEchoResult),
+    /// See [`Frames`].
+    Frames(FramesResult),
 }
 
 /// How a script ended and what it printed.

@@ -1,6 +1,6 @@
 //! The agent: takes the host's calls from the virtio-serial port and answers them, each in a thread of its own.
 
-use crate::client::{ping, tcp, udp};
+use crate::client::{frames, ping, tcp, udp};
 use crate::follow;
 use crate::init::uptime_ms;
 use crate::protocol::{Answer, Call, Message, PORT_NAME, Request, read_frame, write_frame};
@@ -89,6 +89,13 @@ fn answer(id: u32, request: Request, scripts: &Scripts) -> Result<Answer, String
         Request::Ping(wanted) => ping::ping(&wanted).map(Answer::Ping).map_err(|error| format!("ping: {error}")),
         Request::TcpConnections(wanted) => Ok(Answer::TcpConnections(tcp::connections(&wanted))),
         Request::TcpStream(wanted) => Ok(Answer::TcpStream(tcp::stream(&wanted))),
+        Request::EndStreams => {
+            tcp::end_streams();
+            Ok(Answer::Done)
+        }
+        Request::Frames(wanted) => {
+            frames::send_all(&wanted).map(Answer::Frames).map_err(|error| format!("frames: {error}"))
+        }
         Request::UdpEcho(wanted) => udp::echo(&wanted).map(Answer::UdpEcho).map_err(|error| format!("udp: {error}")),
     }
 }

@@ -89,7 +89,7 @@ fn clients(context: &Context<'_>) -> Result<()> {
     let wanted = TcpConnections { address: tcp_address, count: 40, parallel: 4, size_bytes: 1000, patience_ms: 20_000 };
     let result = context.bed.tcp_connections(&wanted, PATIENCE)?;
     ensure!(result.succeeded == 40, "{result:?}");
-    let wanted = TcpStream { address: tcp_address, size_bytes: 5_000_000, seed: 1, patience_ms: 20_000 };
+    let wanted = TcpStream { address: tcp_address, size_bytes: Some(5_000_000), seed: 1, patience_ms: 20_000 };
     let result = context.bed.tcp_stream(&wanted, PATIENCE)?;
     ensure!(result.received_bytes == 5_000_000 && result.error.is_none(), "{result:?}");
     let wanted = UdpEcho { address: udp_address, count: 50, size_bytes: 1400, patience_ms: 2000 };

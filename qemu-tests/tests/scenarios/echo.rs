@@ -74,7 +74,7 @@ fn connections(context: &Context<'_>) -> Result<()> {
 fn stream(context: &Context<'_>) -> Result<()> {
     const BYTES: u64 = 50_000_000;
     let guest = start(context)?;
-    let wanted = TcpStream { address: SERVER, size_bytes: BYTES, seed: 50, patience_ms: 60_000 };
+    let wanted = TcpStream { address: SERVER, size_bytes: Some(BYTES), seed: 50, patience_ms: 60_000 };
     let result = context.bed.tcp_stream(&wanted, LONG)?;
     check!(result.received_bytes == BYTES && result.error.is_none(), "{result:?}");
     stop(guest, &Report { connections: 1, bytes: BYTES, datagrams: 0 })

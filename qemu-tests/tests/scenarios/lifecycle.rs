@@ -88,7 +88,7 @@ fn pause(context: &Context<'_>) -> Result<()> {
 }
 
 /// CPU time of a domain since it was made, in milliseconds, as Xen counts it.
-fn cpu_ms(context: &Context<'_>, guest: &str) -> Result<u64> {
+pub fn cpu_ms(context: &Context<'_>, guest: &str) -> Result<u64> {
     let list = context.bed.must(&format!("xl list '{guest}'"))?;
     let seconds = list.lines().last().and_then(|line| line.split_ascii_whitespace().last());
     let seconds: f64 =
@@ -101,7 +101,7 @@ fn idle(context: &Context<'_>) -> Result<()> {
     const MOST_PERCENT: u64 = 10;
     const BUSY_BYTES: u64 = 10_000_000;
     let server = start(context)?;
-    let busy = TcpStream { address: SERVER, size_bytes: BUSY_BYTES, seed: 1, patience_ms: 60_000 };
+    let busy = TcpStream { address: SERVER, size_bytes: Some(BUSY_BYTES), seed: 1, patience_ms: 60_000 };
     let result = context.bed.tcp_stream(&busy, PATIENCE)?;
     check!(result.received_bytes == BUSY_BYTES, "{result:?}");
     let before = cpu_ms(context, "echo")?;

@@ -62,7 +62,7 @@ fn stream(context: &Context<'_>) -> Result<()> {
     let guest = start(context)?;
     let interface = format!("/sys/class/net/vif{}.0/statistics", guest.domain()?);
     let dom0 = (**context.bed).clone();
-    let wanted = TcpStream { address: SERVER, size_bytes: BYTES, seed: 3, patience_ms: 120_000 };
+    let wanted = TcpStream { address: SERVER, size_bytes: Some(BYTES), seed: 3, patience_ms: 120_000 };
     let running = thread::spawn(move || dom0.tcp_stream(&wanted, Duration::from_secs(600)));
     wait_until("a part of the stream has come back", || {
         let bytes: u64 = context.bed.must(&format!("cat {interface}/rx_bytes"))?.trim().parse()?;

@@ -5,12 +5,20 @@ use crate::protocol::{TcpConnections, TcpConnectionsResult, TcpStream as Stream,
 use std::io::{self, Read, Write};
 use std::net::{Shutdown, SocketAddrV4, TcpStream};
 use std::sync::Mutex;
-use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
 /// Bytes handed to the connection, or taken from it, at once.
 const PIECE_BYTES: usize = 32 << 10;
+
+/// How many times all streams were told to end: a stream that is to last until then ends when the number changes.
+static ENDS: AtomicU64 = AtomicU64::new(0);
+
+/// Lets the streams end that have no size.
+pub fn end_streams() {
+    ENDS.fetch_add(1, Ordering::Relaxed);
+}
 
 /// Opens the connections, `parallel` at a time.
 #[must_use]
@@ -74,10 +82,11 @@ pub fn stream(wanted: &Stream) -> TcpStreamResult {
 }
 
 fn stream_into(wanted: &Stream, result: &mut TcpStreamResult) -> io::Result<()> {
+    let ends = ENDS.load(Ordering::Relaxed);
     let connection = connect(wanted.address, wanted.patience_ms)?;
     let TcpStreamResult { sent_bytes, received_bytes, first_wrong_byte, .. } = result;
     thread::scope(|scope| {
-        let sender = scope.spawn(|| send_pattern(&connection, wanted, sent_bytes));
+        let sender = scope.spawn(|| send_pattern(&connection, wanted, ends, sent_bytes));
         let received = receive_pattern(&connection, wanted, received_bytes, first_wrong_byte);
         if received.is_err() {
             // Wakes a sender that waits for room which will never come. The connection may be reset already.
@@ -89,14 +98,27 @@ fn stream_into(wanted: &Stream, result: &mut TcpStreamResult) -> io::Result<()> 
             (Err(received), Err(sent)) => Err(io::Error::other(format!("{received}; {sent}"))),
             (received, sent) => received.and(sent),
         }
-    })
+    })?;
+    match sent_bytes.checked_sub(*received_bytes) {
+        Some(0) => Ok(()),
+        Some(missing) => Err(io::Error::other(format!("the other side closed {missing} bytes early"))),
+        None => Err(io::Error::other("more came back than was sent")),
+    }
 }
 
-fn send_pattern(mut connection: &TcpStream, wanted: &Stream, sent_bytes: &mut u64) -> io::Result<()> {
+fn send_pattern(mut connection: &TcpStream, wanted: &Stream, ends: u64, sent_bytes: &mut u64) -> io::Result<()> {
     let mut pattern = Pattern::new(wanted.seed);
     let mut piece = vec![0; PIECE_BYTES];
-    while *sent_bytes < wanted.size_bytes {
-        let length = piece_length(wanted.size_bytes - *sent_bytes);
+    loop {
+        let left = match wanted.size_bytes {
+            Some(size_bytes) => size_bytes - *sent_bytes,
+            None if ENDS.load(Ordering::Relaxed) == ends => u64::MAX,
+            None => 0,
+        };
+        if left == 0 {
+            break;
+        }
+        let length = piece_length(left);
         pattern.fill(&mut piece[..length]);
         connection.write_all(&piece[..length]).map_err(named("send"))?;
         *sent_bytes += length as u64;
@@ -115,10 +137,7 @@ fn receive_pattern(
     loop {
         let length = connection.read(&mut piece).map_err(named("receive"))?;
         if length == 0 {
-            return match wanted.size_bytes - *received_bytes {
-                0 => Ok(()),
-                missing => Err(io::Error::other(format!("the other side closed {missing} bytes early"))),
-            };
+            return Ok(());
         }
         if let Some(offset) = pattern.first_difference(&piece[..length]) {
             *received_bytes += offset as u64;
@@ -126,9 +145,6 @@ fn receive_pattern(
             return Err(io::Error::other(format!("byte {received_bytes} is wrong")));
         }
         *received_bytes += length as u64;
-        if *received_bytes > wanted.size_bytes {
-            return Err(io::Error::other("more came back than was sent"));
-        }
     }
 }
 
@@ -203,14 +219,28 @@ mod tests {
 
     #[test]
     fn a_stream_comes_back_whole() {
-        let wanted = Stream { address: server(None), size_bytes: 1_000_001, seed: 7, patience_ms: 10_000 };
+        let wanted = Stream { address: server(None), size_bytes: Some(1_000_001), seed: 7, patience_ms: 10_000 };
         let result = stream(&wanted);
         assert_eq!((result.sent_bytes, result.received_bytes, result.error), (1_000_001, 1_000_001, None));
     }
 
     #[test]
+    fn a_stream_without_a_size_lasts_until_it_is_told_to_end() {
+        let wanted = Stream { address: server(None), size_bytes: None, seed: 7, patience_ms: 10_000 };
+        let running = thread::spawn(move || stream(&wanted));
+        // More than once: the stream may not have begun the first time.
+        while !running.is_finished() {
+            thread::sleep(Duration::from_millis(10));
+            end_streams();
+        }
+        let result = running.join().unwrap();
+        assert_eq!((result.sent_bytes, result.error), (result.received_bytes, None));
+    }
+
+    #[test]
     fn a_wrong_byte_is_found_where_it_is() {
-        let wanted = Stream { address: server(Some(123_456)), size_bytes: 1_000_000, seed: 7, patience_ms: 10_000 };
+        let wanted =
+            Stream { address: server(Some(123_456)), size_bytes: Some(1_000_000), seed: 7, patience_ms: 10_000 };
         assert_eq!(stream(&wanted).first_wrong_byte, Some(123_456));
     }
 }
