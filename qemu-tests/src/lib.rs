@@ -15,6 +15,7 @@ pub mod cable;
 pub mod cpio;
 pub mod dom0;
 pub mod elf;
+pub mod frames;
 pub mod guest;
 pub mod harness;
 pub mod host_tool;
