@@ -34,10 +34,15 @@ pub fn ping(count: u16) -> Ping {
 
 /// An echo server in a guest of the default size, at [`ADDRESS`].
 pub fn start(context: &Context<'_>) -> Result<Guest> {
-    let mut spec = guest(context, "echo", &format!("ip={ADDRESS}/24 gateway=10.0.2.2"))?;
-    spec.vif = true;
+    start_at(context, "echo", ADDRESS)
+}
+
+/// The same under another name, at another address.
+pub fn start_at(context: &Context<'_>, name: &str, address: Ipv4Addr) -> Result<Guest> {
+    let mut spec = guest(context, "echo", &format!("ip={address}/24 gateway=10.0.2.2"))?;
+    (spec.vif, spec.name) = (true, name.to_owned());
     let mut guest = context.bed.create(&spec)?;
-    guest.wait_for(&format!("echo: listening on {SERVER}"), PATIENCE)?;
+    guest.wait_for(&format!("echo: listening on {address}:7"), PATIENCE)?;
     Ok(guest)
 }
 

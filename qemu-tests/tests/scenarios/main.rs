@@ -8,11 +8,17 @@ mod console;
 mod crash;
 mod echo;
 mod hello;
+mod leftovers;
 mod lifecycle;
+mod load;
 mod parameters;
 mod reconnect;
 mod support;
+mod survive;
 mod suspend;
+mod time;
+mod traffic;
+mod xen_view;
 
 use std::process::ExitCode;
 
@@ -28,6 +34,10 @@ fn main() -> ExitCode {
         lifecycle::SCENARIOS,
         reconnect::SCENARIOS,
         suspend::SCENARIOS,
+        survive::SCENARIOS,
+        leftovers::SCENARIOS,
+        time::SCENARIOS,
+        traffic::SCENARIOS,
     ]
     .concat();
     qemu_tests::harness::main(&scenarios)

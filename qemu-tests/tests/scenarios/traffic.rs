@@ -1,0 +1,264 @@
+//! Bad traffic: frames of every kind of wrongness from dom0's side of the card, against a guest that is at work.
+//!
+//! The frames go straight into the guest's interface, past the bridge, which would drop some of them. After each attack the guest must
+//! answer, and at its end it must not have used more memory than its sockets need.
+
+use crate::echo::{self, ADDRESS, SERVER, ping};
+use crate::load::Stream;
+use crate::reconnect::answers;
+use crate::support::{PATIENCE, ends_well, guest, printed, wait_until};
+use ::echo::Report;
+use anyhow::{Context as _, Result};
+use qemu_tests::frames::{self, BROADCAST, ETHERNET_BYTES, Mac, Path, tcp_flags};
+use qemu_tests::harness::{Context, Scenario};
+use qemu_tests::protocol::{BRIDGE, DOM0_ADDRESS, Frames, FramesResult, TcpConnections};
+use qemu_tests::{Guest, check};
+use std::net::{Ipv4Addr, SocketAddrV4};
+use std::time::Duration;
+
+/// All of this module's.
+pub const SCENARIOS: &[Scenario] = &[
+    Scenario { name: "traffic: wrong lengths, fields and checksums at every layer harm nothing", run: wrong },
+    Scenario { name: "traffic: frames longer than they say, and fragments, harm nothing", run: longer },
+    Scenario { name: "traffic: a guest whose neighbours were forged finds them again", run: arp_spoofing },
+    Scenario { name: "traffic: forged DHCP messages change nothing", run: dhcp_spoofing },
+    Scenario { name: "traffic: a guest serves again after a flood of SYNs", run: syn_flood },
+    Scenario { name: "traffic: a flood of small packets harms nothing", run: small_packets },
+];
+
+const LONG: Duration = Duration::from_secs(300);
+/// A station that is not there.
+const NOBODY: Ipv4Addr = Ipv4Addr::new(10, 0, 2, 77);
+const NOBODYS_MAC: Mac = [2, 0, 0, 0, 0, 0x77];
+
+/// A guest that is attacked through its interface.
+struct Target<'a> {
+    context: &'a Context<'a>,
+    guest: Guest,
+    server: SocketAddrV4,
+    /// As if from dom0: what the guest answers has a receiver.
+    from_dom0: Path,
+    /// As if from a station that is not there.
+    from_nobody: Path,
+}
+
+impl<'a> Target<'a> {
+    fn new(context: &'a Context<'a>, guest: Guest, server: SocketAddrV4) -> Result<Self> {
+        let mac = mac(&guest.spec().mac())?;
+        let dom0 = mac_of(context, BRIDGE)?;
+        let from_dom0 = Path { macs: [dom0, mac], addresses: [DOM0_ADDRESS, *server.ip()] };
+        let from_nobody = Path { macs: [NOBODYS_MAC, mac], addresses: [NOBODY, *server.ip()] };
+        Ok(Self { context, guest, server, from_dom0, from_nobody })
+    }
+
+    /// An echo server with a fixed address.
+    fn echo(context: &'a Context<'a>) -> Result<Self> {
+        Self::new(context, echo::start(context)?, SERVER)
+    }
+
+    fn interface(&self) -> Result<String> {
+        Ok(format!("vif{}.0", self.guest.domain()?))
+    }
+
+    /// Sends the frames, and checks that at least `least_percent` of them left: an attack that does not take place proves nothing.
+    fn attack(&self, frames: Vec<Vec<u8>>, rounds: u32, least_percent: u64) -> Result<FramesResult> {
+        let count = frames.len() as u64 * u64::from(rounds);
+        let wanted = Frames { interface: self.interface()?, frames, rounds };
+        let result = self.context.bed.send_frames(wanted, LONG)?;
+        check!(u64::from(result.sent) * 100 >= count * least_percent, "of {count} frames: {result:?}");
+        Ok(result)
+    }
+
+    /// The guest answers pings and serves TCP. The first pings may be lost while it asks where dom0 is.
+    fn is_well(&self) -> Result<()> {
+        answers(self.context, *self.server.ip())?;
+        let result = self.context.bed.ping(&qemu_tests::protocol::Ping { address: *self.server.ip(), ..ping(20) })?;
+        check!(result.received == 20 && result.corrupted == 0, "{result:?}");
+        let wanted =
+            TcpConnections { address: self.server, count: 4, parallel: 4, size_bytes: 3000, patience_ms: 60_000 };
+        let result = self.context.bed.tcp_connections(&wanted, PATIENCE)?;
+        check!(result.succeeded == 4, "{result:?}");
+        Ok(())
+    }
+
+    /// Ends the guest, and checks that it ends well and what it used.
+    fn finish(mut self) -> Result<Report> {
+        self.guest.shutdown()?;
+        let report = ends_well(&mut self.guest)?;
+        // "memory: 312 KiB of 3500 KiB heap used at most", in the words that `printed` reads.
+        let line = self.guest.wait_for("memory: ", PATIENCE)?;
+        let used_kib = printed(&line.replace("memory: ", "used="), "used")?;
+        // The stack's budget for all sockets, 1 MiB at most, and the card's buffers.
+        check!(used_kib < 1800, "{line}");
+        Ok(report)
+    }
+}
+
+/// The bytes of an Ethernet address in text.
+fn mac(text: &str) -> Result<Mac> {
+    let bytes: Vec<u8> = text.trim().split(':').map(|byte| u8::from_str_radix(byte, 16)).collect::<Result<_, _>>()?;
+    bytes.try_into().ok().with_context(|| format!("{text} is no Ethernet address"))
+}
+
+fn mac_of(context: &Context<'_>, interface: &str) -> Result<Mac> {
+    mac(&context.bed.must(&format!("cat /sys/class/net/{interface}/address"))?)
+}
+
+/// One right frame of each protocol that the guest speaks, which are then spoilt.
+fn samples(path: &Path) -> Vec<Vec<u8>> {
+    vec![
+        path.arp(1),
+        path.ping(b"sixteen bytes ..."),
+        path.udp([4000, 7], b"sixteen bytes ..."),
+        path.tcp([4000, 7], tcp_flags::SYN, 1, b""),
+        path.tcp([4001, 7], tcp_flags::ACK | tcp_flags::FIN, 1, b"sixteen bytes ..."),
+    ]
+}
+
+fn wrong(context: &Context<'_>) -> Result<()> {
+    let target = Target::echo(context)?;
+    let stream = Stream::start(context, &target.guest)?;
+    for path in [target.from_dom0, target.from_nobody] {
+        for sample in samples(&path) {
+            target.attack(frames::corrupted(&sample), 1, 90)?;
+            target.attack(frames::cut(&sample), 1, 90)?;
+        }
+        target.attack(frames::noise(&path, 1000), 1, 90)?;
+        stream.moves(&target.guest)?;
+    }
+    target.is_well()?;
+    stream.finish()?;
+    target.finish().map(drop)
+}
+
+/// Linux sends no frame that is longer than the frontend has agreed to (`xen-pv/fake` has a backend that does); up to there, frames may be
+/// longer than their headers say, and a VLAN's tag makes them four bytes longer than others.
+fn longer(context: &Context<'_>) -> Result<()> {
+    const LARGEST_BYTES: usize = ETHERNET_BYTES + 1500;
+    let target = Target::echo(context)?;
+    let stream = Stream::start(context, &target.guest)?;
+    for path in [target.from_dom0, target.from_nobody] {
+        for sample in samples(&path) {
+            target.attack(frames::stretched(&sample, (60..LARGEST_BYTES).step_by(10)), 1, 90)?;
+            let [largest, longer] =
+                [LARGEST_BYTES, LARGEST_BYTES + 5].map(|length| frames::stretched(&sample, [length]));
+            target.attack([tagged(&largest), largest].concat(), 10, 100)?;
+            let result = target.attack(longer, 1, 0)?;
+            check!(result.refused == 1, "Linux sends overlong frames: here is a test to write");
+        }
+        target.attack(frames::fragments(&path, 200), 1, 90)?;
+        stream.moves(&target.guest)?;
+    }
+    target.is_well()?;
+    stream.finish()?;
+    target.finish().map(drop)
+}
+
+/// The frames with the tag of a VLAN (IEEE 802.1Q).
+fn tagged(frames: &[Vec<u8>]) -> Vec<Vec<u8>> {
+    frames.iter().map(|frame| [&frame[..12], &[0x81, 0, 0, 1], &frame[12..]].concat()).collect()
+}
+
+/// Somebody says of dom0, and of the guest itself, that they are elsewhere. Nothing in ARP tells a lie from the truth, so what is for
+/// dom0 goes astray until dom0 speaks; then all must be well again.
+fn arp_spoofing(context: &Context<'_>) -> Result<()> {
+    let target = Target::echo(context)?;
+    let stream = Stream::start(context, &target.guest)?;
+    let [_, own] = target.from_dom0.macs;
+    let mut lies = Vec::new();
+    for address in [DOM0_ADDRESS, Ipv4Addr::new(10, 0, 2, 2), ADDRESS, Ipv4Addr::UNSPECIFIED, Ipv4Addr::BROADCAST] {
+        for mac in [NOBODYS_MAC, BROADCAST, [0; 6], [1, 0, 0x5e, 0, 0, 1], own] {
+            for receiver in [own, BROADCAST] {
+                let path = Path { macs: [mac, receiver], addresses: [address, ADDRESS] };
+                lies.extend([path.arp(1), path.arp(2)]);
+            }
+        }
+    }
+    target.attack(lies, 20, 90)?;
+    // dom0 asks who has the guest's address, which is how it would find out after a while by itself.
+    context.bed.must(&format!("ip neigh flush dev {BRIDGE}"))?;
+    stream.moves(&target.guest)?;
+    target.is_well()?;
+    stream.finish()?;
+    target.finish().map(drop)
+}
+
+fn dhcp_spoofing(context: &Context<'_>) -> Result<()> {
+    let mut spec = guest(context, "echo", "")?;
+    spec.vif = true;
+    let mut guest = context.bed.create(&spec)?;
+    let line = guest.wait_for("echo: listening on ", PATIENCE)?;
+    let target = Target::new(context, guest, line.trim_start_matches("echo: listening on ").parse()?)?;
+    let mut forged = Vec::new();
+    for receiver in [*target.server.ip(), Ipv4Addr::BROADCAST] {
+        let path = Path { addresses: [Ipv4Addr::new(10, 0, 2, 2), receiver], ..target.from_nobody };
+        // An offer, a refusal and an agreement, for a client that has asked for nothing.
+        for kind in [2, 6, 5] {
+            let message = path.udp([67, 68], &dhcp_message(kind, target.from_nobody.macs[1]));
+            forged.extend(frames::cut(&message));
+            forged.push(message);
+        }
+    }
+    target.attack(forged, 2, 90)?;
+    target.is_well()?;
+    let text = target.guest.console_text();
+    check!(text.matches("network: ").count() == 1, "its address changed: {text}");
+    target.finish().map(drop)
+}
+
+/// A server's message (RFC 2131) that would give the client another address, gateway and name server.
+fn dhcp_message(kind: u8, client: Mac) -> Vec<u8> {
+    let wrong = [10, 0, 2, 99];
+    let mut message = vec![0; 240];
+    message[..4].copy_from_slice(&[2, 1, 6, 0]);
+    message[16..20].copy_from_slice(&wrong);
+    message[28..34].copy_from_slice(&client);
+    message[236..240].copy_from_slice(&[99, 130, 83, 99]);
+    message.extend([53, 1, kind, 54, 4, 10, 0, 2, 2, 51, 4, 0, 0, 14, 16, 1, 4, 255, 255, 0, 0]);
+    for option in [3, 6] {
+        message.extend([option, 4]);
+        message.extend(wrong);
+    }
+    message.push(255);
+    message
+}
+
+/// Connections that are begun and never finished, from stations that are not there. They take what the listener has for connections
+/// that come, and must give it back.
+fn syn_flood(context: &Context<'_>) -> Result<()> {
+    const COUNT: u16 = 4000;
+    let target = Target::echo(context)?;
+    let syn = |number: u16| {
+        let [high, low] = number.to_be_bytes();
+        let addresses = [Ipv4Addr::new(10, 0, 2, 100 + high), ADDRESS];
+        let path = Path { macs: [[2, 0, 0, 1, high, low], target.from_dom0.macs[1]], addresses };
+        path.tcp([1024 + number, 7], tcp_flags::SYN, u32::from(number), b"")
+    };
+    // Afterwards the guest knows where dom0 is: it asks for one unknown station a second, and the flood has it ask for many.
+    target.is_well()?;
+    target.attack((0..COUNT).map(syn).collect(), 1, 90)?;
+    let result = context.bed.ping(&ping(20))?;
+    check!(result.received == 20, "{result:?}");
+    wait_until("a connection after the flood", || {
+        let one = TcpConnections { address: SERVER, count: 1, parallel: 1, size_bytes: 10, patience_ms: 20_000 };
+        Ok((context.bed.tcp_connections(&one, PATIENCE)?.succeeded == 1).then_some(()))
+    })?;
+    target.is_well()?;
+    target.finish().map(drop)
+}
+
+/// As fast as dom0 can: it has one CPU with the guest, so some are refused by Linux when the guest's queue is full.
+fn small_packets(context: &Context<'_>) -> Result<()> {
+    const ROUNDS: u32 = 5000;
+    let target = Target::echo(context)?;
+    let mut frames = Vec::new();
+    for path in [target.from_dom0, target.from_nobody] {
+        frames.extend([path.udp([4000, 7], b"."), path.udp([4000, 8], b"."), path.ping(b"."), path.arp(1)]);
+        frames.extend([path.tcp([4000, 7], tcp_flags::ACK, 1, b""), vec![0; ETHERNET_BYTES + 1]]);
+    }
+    target.attack(frames, ROUNDS, 1)?;
+    target.is_well()?;
+    let report = target.finish()?;
+    check!(report.datagrams > 0, "the flood did not reach the guest: {report:?}");
+    Ok(())
+}
