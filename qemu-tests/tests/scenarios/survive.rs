@@ -1,24 +1,23 @@
-//! What two guests at work outlive: their cards, the backend and the CPU are taken away and given back.
+//! What two guests at work outlive: their cards and the CPU are taken away and given back.
 //!
 //! In each scenario `echo` is in the middle of a TCP stream and `collect` has readings to take. At the end the stream must have come
 //! back byte for byte and every reading must count exactly once.
 
 use crate::echo::{self, SERVER, stop};
 use crate::load::Load;
-use crate::reconnect::{answers, attach, detach};
-use crate::support::{PATIENCE, wait_until};
+use crate::reconnect::{attach, detach};
+use crate::support::PATIENCE;
 use ::echo::Report;
 use anyhow::{Context as _, Result};
+use qemu_tests::check;
 use qemu_tests::harness::{Context, Scenario};
 use qemu_tests::protocol::TcpConnections;
-use qemu_tests::{Guest, check};
 use std::net::{Ipv4Addr, SocketAddrV4};
 use std::thread;
 
 /// All of this module's.
 pub const SCENARIOS: &[Scenario] = &[
     Scenario { name: "survive: a stream and collect outlive ten detachments of their cards", run: detachments },
-    Scenario { name: "survive: a stream and collect outlive a reload of the backend's driver", run: reload },
     Scenario { name: "survive: a stream and collect outlive a pause", run: pause },
     Scenario { name: "survive: a guest that is told to use less memory than it has serves on", run: less_memory },
     Scenario { name: "survive: four guests serve at once", run: four },
@@ -40,27 +39,6 @@ fn detachments(context: &Context<'_>) -> Result<()> {
     load.finish()
 }
 
-/// What a driver domain does to a guest's card when it restarts, seen from the guest.
-fn take_backend(context: &Context<'_>, guest: &Guest) -> Result<()> {
-    let domain = guest.domain()?;
-    context.bed.must(&format!("echo vif-{domain}-0 >/sys/bus/xen-backend/drivers/vif/unbind"))?;
-    let gone = context.bed.shell(&format!("test -e /sys/class/net/vif{domain}.0"))?.status != 0;
-    check!(gone, "vif{domain}.0 is still there");
-    Ok(())
-}
-
-/// Puts the interface of a new backend on the bridge: the toolstack has done that for the first one only.
-fn plug(context: &Context<'_>, guest: &Guest) -> Result<()> {
-    let domain = guest.domain()?;
-    wait_until("the new backend's interface", || {
-        let status = context.bed.shell(&format!("test -e /sys/class/net/vif{domain}.0"))?.status;
-        Ok((status == 0).then_some(()))
-    })?;
-    let environment = format!("vif=vif{domain}.0 XENBUS_PATH=backend/vif/{domain}/0");
-    context.bed.must(&format!("{environment} /etc/xen/scripts/vif-bed online"))?;
-    Ok(())
-}
-
 /// Checks that the guests have lost their links as often as they should: otherwise they have outlived nothing.
 fn noticed(load: &Load, times: usize) -> Result<()> {
     for (guest, address) in load.guests() {
@@ -68,26 +46,6 @@ fn noticed(load: &Load, times: usize) -> Result<()> {
         check!(count == times, "{address} has lost its link {count} times instead of {times}");
     }
     Ok(())
-}
-
-/// Linux does not unload the driver while it has cards, so they are taken from it first, as a driver domain's end would.
-fn reload(context: &Context<'_>) -> Result<()> {
-    let mut load = Load::start(context)?;
-    let refused = context.bed.shell("rmmod xen_netback")?;
-    check!(refused.status != 0, "a driver in use was unloaded: this scenario can be simpler");
-    for (guest, _) in load.guests() {
-        take_backend(context, guest)?;
-    }
-    context.bed.must("rmmod xen_netback")?;
-    load.publish(10)?;
-    context.bed.must("insmod $(grep xen-netback /etc/bed-modules)")?;
-    for (guest, address) in load.guests() {
-        plug(context, guest)?;
-        answers(context, address)?;
-    }
-    load.moves()?;
-    noticed(&load, 1)?;
-    load.finish()
 }
 
 fn pause(context: &Context<'_>) -> Result<()> {
