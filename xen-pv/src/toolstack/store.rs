@@ -84,12 +84,20 @@ impl Toolstack {
     /// Waits for a reply, but not beyond a time; nothing else runs meanwhile.
     fn wait_until(&self, request: &mut Request<'_, Xen>, until_ns: u64) -> Option<Result<Vec<u8>, Error>> {
         let mut request = pin!(request);
+        self.pump_until(until_ns, || match request.as_mut().poll(&mut Context::from_waker(Waker::noop())) {
+            Poll::Ready(reply) => Some(reply),
+            Poll::Pending => None,
+        })
+    }
+
+    /// Moves messages until `ready` finds what it looks for, but not beyond a time; nothing else runs meanwhile.
+    fn pump_until<T>(&self, until_ns: u64, mut ready: impl FnMut() -> Option<T>) -> Option<T> {
         loop {
             // Events are taken before the ring is looked at: one that comes after that look ends the sleep.
             self.events.dispatch();
             self.store.pump();
-            if let Poll::Ready(reply) = request.as_mut().poll(&mut Context::from_waker(Waker::noop())) {
-                return Some(reply);
+            if let Some(found) = ready() {
+                return Some(found);
             }
             if arch::now_ns() >= until_ns {
                 return None;
@@ -127,17 +135,9 @@ impl Toolstack {
     /// Takes the request, and suspends once no message is under way: the store that goes on with the guest knows of none.
     fn suspend(&self) {
         drop(self.store.write("control/shutdown", b""));
-        let until_ns = arch::now_ns() + PATIENCE_NS;
-        loop {
-            self.events.dispatch();
-            self.store.pump();
-            if self.store.is_idle() {
-                return resume::suspend(&self.events, &self.store);
-            }
-            if arch::now_ns() >= until_ns {
-                return println!("not suspended: xenstore does not answer");
-            }
-            sleep(&self.events, Some(until_ns));
+        match self.pump_until(arch::now_ns() + PATIENCE_NS, || self.store.is_idle().then_some(())) {
+            Some(()) => resume::suspend(&self.events, &self.store),
+            None => println!("not suspended: xenstore does not answer"),
         }
     }
 

@@ -8,11 +8,9 @@ use xen_sys::grant_table::{ENTRIES_PER_FRAME, EntryV1};
 use xen_sys::memory::XENMAPSPACE_GRANT_TABLE;
 use xen_sys::types::Gfn;
 
+use super::super::GRANT_FRAMES;
 use super::memory::{grant_window, map_page};
 use crate::memory::PAGE_SIZE;
-
-/// Frames of the grant table: room for a network card's two times 256 buffers, its rings and the reserved entries.
-const GRANT_FRAMES: usize = 2;
 
 /// The grant table, mapped, and its number of entries.
 pub(crate) fn map_grant_frames() -> Option<(NonNull<EntryV1>, u32)> {

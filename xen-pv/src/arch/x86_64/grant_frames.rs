@@ -10,13 +10,11 @@ use xen_sys::grant_table::{ENTRIES_PER_FRAME, EntryV1, GNTST_OKAY, GNTTABOP_SETU
 use xen_sys::number;
 use xen_sys::types::{Domid, Mfn};
 
+use super::super::GRANT_FRAMES;
 use super::memory::{map_frame, unmap_page};
 use crate::hypervisor::Error;
 use crate::memory::{PAGE_SIZE, allocate_run};
 use crate::single_cpu::SingleCpu;
-
-/// Frames of the grant table: room for a network card's two times 256 buffers, its rings and the reserved entries.
-const GRANT_FRAMES: usize = 2;
 
 /// The pages over which the frames are mapped.
 static ENTRIES: SingleCpu<Cell<Option<NonNull<u8>>>> = SingleCpu::new(Cell::new(None));
