@@ -1,11 +1,12 @@
 //! A guest that is saved and restored, as in a migration: all memory comes back, all connections to other domains are new.
 
-use crate::echo::{SERVER, ping, start, stop};
+use crate::echo::{ADDRESS, SERVER, start, stop};
+use crate::reconnect::answers;
 use crate::support::{PATIENCE, ends_well, ends_with, guest, wait_until};
 use anyhow::{Context as _, Result};
 use echo::Report;
 use qemu_tests::harness::{Context, Scenario};
-use qemu_tests::protocol::{Ping, TcpConnections, TcpStream};
+use qemu_tests::protocol::{TcpConnections, TcpStream};
 use qemu_tests::verdict::Skip;
 use qemu_tests::{Arch, Guest, ShutdownReason, check};
 use std::thread;
@@ -42,10 +43,7 @@ fn save_and_restore(context: &Context<'_>, guest: &mut Guest) -> Result<()> {
 
 /// Waits until the guest is reached again, then checks that it serves.
 fn serves(context: &Context<'_>) -> Result<()> {
-    wait_until("an answer to a ping", || {
-        let result = context.bed.ping(&Ping { patience_ms: 200, ..ping(1) })?;
-        Ok((result.received > 0).then_some(()))
-    })?;
+    answers(context, ADDRESS)?;
     let wanted = TcpConnections { address: SERVER, count: 5, parallel: 2, size_bytes: 4000, patience_ms: 60_000 };
     let result = context.bed.tcp_connections(&wanted, PATIENCE)?;
     check!(result.succeeded == 5, "{result:?}");
