@@ -80,17 +80,23 @@ impl Machine {
     /// When that does not happen.
     pub fn settle_within(&mut self, turns: usize) {
         for _ in 0..turns {
-            let mut progress = self.tasks.run();
-            progress |= self.store.serve();
+            let mut progress = self.turn_of_the_guest();
             if let Some(netback) = &mut self.netback {
                 progress |= netback.step(&mut self.store);
             }
-            progress |= self.events.dispatch() > 0;
             if !progress {
                 return;
             }
         }
         panic!("the machine does not come to rest");
+    }
+
+    /// Lets only the guest and the store go on, one step; says whether they had anything to do.
+    pub fn turn_of_the_guest(&mut self) -> bool {
+        let mut progress = self.tasks.run();
+        progress |= self.store.serve();
+        progress |= self.events.dispatch() > 0;
+        progress
     }
 
     /// Runs a future to its end.

@@ -12,6 +12,7 @@ use xen_sys::io::netif::{
     EXTRA_FLAG_MORE, ExtraInfo, RSP_OKAY, RXF_EXTRA_INFO, RXF_MORE_DATA, RxRequest, RxResponse, TXF_CSUM_BLANK,
     TXF_EXTRA_INFO, TXF_MORE_DATA, TxRequest, TxResponse,
 };
+use xen_sys::io::xenbus::XenbusState;
 use xen_sys::types::{Claimed, Domid, GrantRef, Port};
 
 use crate::hypervisor::Mapping;
@@ -61,8 +62,16 @@ pub struct Netback {
     pub silent: bool,
     /// Does not follow the frontend's states.
     pub frozen: bool,
-    /// Closes where a frontend's nodes make no sense, for tests that change them; otherwise that is a panic.
+    /// The toolstack's script has yet to put each new interface on the bridge: [`script_ends`](Self::script_ends).
+    pub slow_script: bool,
+    /// Fails where a frontend's nodes or rings make no sense, for tests that change them; otherwise that is a panic.
     pub tolerant: bool,
+    /// How far it has come; `Unknown` before it has found the card, and after it has let go of it.
+    state: XenbusState,
+    /// Where the frontend's state sends it. The frontend is looked at again only there.
+    goal: XenbusState,
+    /// It shows no new state before the script has ended.
+    waits_for_script: bool,
     /// Requests taken while silent.
     unanswered: Vec<u16>,
     /// More requests were found when it was about to sleep.
@@ -101,7 +110,11 @@ impl Netback {
             manual: false,
             silent: false,
             frozen: false,
+            slow_script: false,
             tolerant: false,
+            state: XenbusState::Unknown,
+            goal: XenbusState::Unknown,
+            waits_for_script: false,
             unanswered: Vec::new(),
             tx_awake: false,
             rx_awake: false,
@@ -169,19 +182,52 @@ impl Netback {
         store.read(&format!("{}/state", Self::frontend())).unwrap_or_default()
     }
 
-    /// Goes away without a word, and a new backend waits in `InitWait` without having seen the frontend.
+    /// Goes away without a word. The toolstack writes the card's nodes anew, and a new backend waits in `InitWait`.
     pub fn replace(&mut self, store: &mut Store) -> Option<Rings> {
         self.frozen = true;
         self.unanswered.clear();
+        let state = format!("{}/state", Self::frontend());
+        if store.exists(&state) {
+            store.write(&state, "1");
+        }
         self.show(store, "2");
+        (self.state, self.goal, self.waits_for_script) = (XenbusState::InitWait, XenbusState::InitWait, false);
         self.rings.take()
     }
 
-    /// Goes away without a word, as when its domain dies, and comes back as new.
-    pub fn restart(&mut self, store: &mut Store) {
+    /// Lets go of the card in order without a word to the frontend, as when its driver is taken from the device. The
+    /// requests that it has taken are answered, frames for the guest are lost.
+    pub fn unbind(&mut self, store: &mut Store) {
+        self.answer();
+        self.to_deliver.clear();
+        self.rings = None;
+        self.state = XenbusState::Unknown;
+        self.waits_for_script = false;
+        store.remove(&format!("{}/hotplug-status", self.directory()));
+    }
+
+    /// The driver finds the card again.
+    pub fn bind(&mut self, store: &mut Store) {
+        self.show(store, "1");
+    }
+
+    /// Whether there is no driver at the card.
+    #[must_use]
+    pub fn is_unbound(&self) -> bool {
+        self.state == XenbusState::Unknown
+    }
+
+    /// The script has put the interface on the bridge.
+    pub fn script_ends(&self, store: &mut Store) {
+        store.write(&format!("{}/hotplug-status", self.directory()), "connected");
+    }
+
+    /// Shows `Closing`, then `Closed`, without having been asked to.
+    pub fn give_up(&mut self, store: &mut Store) {
         self.rings = None;
         self.unanswered.clear();
-        self.show(store, "1");
+        (self.state, self.goal, self.waits_for_script) = (XenbusState::Closing, XenbusState::Closed, false);
+        self.show(store, "5");
     }
 
     /// Does what there is to do; says whether there was anything.
@@ -208,30 +254,75 @@ impl Netback {
         progress
     }
 
-    /// Follows the frontend's state, as `frontend_changed` of Linux's `drivers/net/xen-netback/xenbus.c` does.
+    /// Goes one step, as `frontend_changed` and `set_backend_state` of Linux's `drivers/net/xen-netback/xenbus.c` do.
     fn follow(&mut self, store: &mut Store) -> bool {
-        let (ours, theirs) = (self.shown(store), Self::frontend_shown(store));
-        let online = store.read(&format!("{}/online", self.directory())).as_deref() == Some("1");
-        match (ours.as_str(), theirs.as_str()) {
-            ("1", _) => {
-                for (leaf, value) in &self.features {
-                    store.write(&format!("{}/{leaf}", self.directory()), value);
-                }
-                self.show(store, "2");
-            }
-            ("2", "4") => {
-                let connected = self.connect(store);
-                assert!(connected.is_some() || self.tolerant, "the frontend's nodes make no sense");
-                self.show(store, if connected.is_some() { "4" } else { "5" });
-            }
-            ("4", "1" | "5" | "6") | ("5", "1" | "6") => {
-                self.rings = None;
-                self.unanswered.clear();
-                self.show(store, if ours == "4" { "5" } else { "6" });
-            }
-            ("6", "1") if online => self.show(store, "2"),
-            _ => return false,
+        use XenbusState::{Closed, Closing, Connected, InitWait, Initialising, Unknown};
+        if self.state == Unknown {
+            return self.probe(store);
         }
+        let script = store.read(&format!("{}/hotplug-status", self.directory()));
+        if self.waits_for_script && script.as_deref() == Some("connected") {
+            self.waits_for_script = false;
+            self.show(store, &(self.state as u32).to_string());
+            return true;
+        }
+        if self.state == self.goal {
+            self.goal = match Self::frontend_shown(store).as_str() {
+                "1" => InitWait,
+                "4" => Connected,
+                "5" => Closing,
+                "6" | "" => Closed,
+                _ => self.state,
+            };
+        }
+        if self.state == self.goal {
+            let online = store.read(&format!("{}/online", self.directory())).as_deref() == Some("1");
+            if self.state == Closed && (!online || Self::frontend_shown(store).is_empty()) {
+                self.state = Unknown;
+                if self.shown(store) == "5" {
+                    self.show(store, "6");
+                }
+            }
+            return false;
+        }
+        self.state = match (self.state, self.goal) {
+            (Initialising, Closed) | (Closing, _) => Closed,
+            (Initialising, _) | (Closed, InitWait | Connected) => InitWait,
+            (InitWait, Connected) => {
+                let connected = self.connect(store);
+                assert!(connected.is_some() || self.tolerant, "the frontend's nodes or rings make no sense");
+                if connected.is_some() {
+                    if !self.slow_script {
+                        self.script_ends(store);
+                    }
+                    self.waits_for_script = true;
+                } else {
+                    // It says that it failed, and in the same breath that all is well.
+                    self.show(store, "5");
+                }
+                Connected
+            }
+            _ => {
+                self.answer();
+                self.rings = None;
+                Closing
+            }
+        };
+        if !self.waits_for_script {
+            self.show(store, &(self.state as u32).to_string());
+        }
+        true
+    }
+
+    /// Begins with a card that it has not seen before.
+    fn probe(&mut self, store: &mut Store) -> bool {
+        if self.shown(store) != "1" {
+            return false;
+        }
+        for (leaf, value) in &self.features {
+            store.write(&format!("{}/{leaf}", self.directory()), value);
+        }
+        (self.state, self.goal) = (XenbusState::Initialising, XenbusState::Initialising);
         true
     }
 
@@ -248,18 +339,14 @@ impl Netback {
         if number("request-rx-copy")? != 1 || !bindable || !mappable {
             return None;
         }
-        self.rings = Some(Rings {
-            tx: BackRing::attach(self.xen.map(self.domain, tx_reference)),
-            rx: BackRing::attach(self.xen.map(self.domain, rx_reference)),
-            tx_reference,
-            rx_reference,
-            tx_port: Port(tx_port),
-            rx_port: Port(rx_port),
-        });
+        let mut tx = BackRing::attach(self.xen.map(self.domain, tx_reference));
+        let mut rx = BackRing::attach(self.xen.map(self.domain, rx_reference));
+        let _waiting: (u32, u32) = (tx.requests().ok()?, rx.requests().ok()?);
+        self.rings = Some(Rings { tx, rx, tx_reference, rx_reference, tx_port: Port(tx_port), rx_port: Port(rx_port) });
         self.connections += 1;
-        // Events to a port that nobody was bound to are lost. Whatever is in the rings is announced by another.
+        // Events to a port that nobody was bound to are lost. It looks at the rings by itself.
         let _ = (self.xen.take_outgoing(Port(tx_port)), self.xen.take_outgoing(Port(rx_port)));
-        (self.tx_awake, self.rx_awake, self.stalled) = (false, false, self.to_deliver.len());
+        (self.tx_awake, self.rx_awake, self.stalled) = (true, true, self.to_deliver.len());
         Some(())
     }
 
@@ -282,17 +369,24 @@ impl Netback {
             self.unanswered.push(request.id);
         }
         if !self.silent {
-            for id in self.unanswered.drain(..) {
-                rings.tx.put(TxResponse { id: Claimed::new(id), status: RSP_OKAY });
-                progress = true;
-            }
-            if rings.tx.push().requested() {
-                self.events += 1;
-                self.xen.raise(rings.tx_port);
-            }
+            progress |= self.answer();
         }
-        self.tx_awake = rings.tx.final_check() == Ok(Check::Work);
+        self.tx_awake = self.rings().tx.final_check() == Ok(Check::Work);
         progress
+    }
+
+    /// Answers the frames that it has taken; says whether there were any.
+    fn answer(&mut self) -> bool {
+        let Some(rings) = &mut self.rings else { return false };
+        let answered = !self.unanswered.is_empty();
+        for id in self.unanswered.drain(..) {
+            rings.tx.put(TxResponse { id: Claimed::new(id), status: RSP_OKAY });
+        }
+        if rings.tx.push().requested() {
+            self.events += 1;
+            self.xen.raise(rings.tx_port);
+        }
+        answered
     }
 
     /// Delivers the frames that wait for the guest, each in one slot.

@@ -2,9 +2,9 @@
 
 use kernel::net::device::NetworkDevice;
 use smoltcp::phy::Device as _;
-use xen_fake::Netback;
 use xen_fake::bed::{BUFFERS, Bed};
 use xen_fake::frames::udp_frame;
+use xen_fake::{Machine, Netback};
 use xen_pv::memory::Page;
 use xen_pv::netfront::Buffers;
 use xen_pv::shared_page::SharedPage;
@@ -161,31 +161,19 @@ fn a_new_init_wait_is_a_new_connection() {
 }
 
 #[test]
-fn a_backend_that_takes_the_old_rings_before_it_is_noticed_works_as_well() {
-    let mut bed = Bed::connected();
-    for _ in 2..10 {
-        bed.machine.netback.as_mut().expect("a card").restart(&mut bed.machine.store);
-        bed.machine.settle();
-        bed.assert_works();
-    }
-    assert_eq!(bed.machine.xen.granted(), entries(BUFFERS));
-    assert_eq!(bed.machine.grants.quarantined(), 0);
-}
-
-#[test]
 fn closed_without_closing_stops_the_card() {
     let mut bed = Bed::connected();
-    bed.netback().frozen = true;
-    bed.netback().rings = None;
-    let directory = bed.netback().directory();
-    bed.machine.store.write(&format!("{directory}/state"), "6");
+    let Machine { netback, store, .. } = &mut bed.machine;
+    let netback = netback.as_mut().expect("a card");
+    netback.unbind(store);
+    netback.show(store, "6");
     bed.machine.settle();
     assert!(!bed.is_up());
     assert_eq!(bed.machine.xen.granted(), 0);
     // The toolstack has not said that the card goes: the frontend is ready for the backend to come back.
     assert_eq!(Netback::frontend_shown(&bed.machine.store), "1");
-    bed.machine.store.write(&format!("{directory}/state"), "1");
-    bed.netback().frozen = false;
+    let Machine { netback, store, .. } = &mut bed.machine;
+    netback.as_mut().expect("a card").bind(store);
     bed.machine.settle();
     bed.assert_works();
 }
@@ -248,12 +236,8 @@ fn a_backend_that_keeps_every_ring_is_refused_before_it_has_all_memory() {
 
 #[test]
 fn a_card_that_closes_before_it_connects_is_let_go() {
-    let mut bed = Bed::unattached(BUFFERS);
-    let mut netback = Netback::new(&bed.machine.xen, Domid(0));
-    netback.frozen = true;
-    bed.machine.attach(netback);
-    bed.machine.settle();
-    bed.netback().frozen = false;
+    let mut bed = Bed::with(BUFFERS, |netback| netback.features.retain(|(name, _)| *name != "feature-rx-copy"));
+    assert_eq!(Netback::frontend_shown(&bed.machine.store), "1");
     bed.machine.detach();
     assert_eq!(bed.machine.xen.granted(), 0);
 }
