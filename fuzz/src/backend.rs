@@ -1,9 +1,9 @@
 //! What a network backend does to netfront, and what the toolstack writes about the card.
 
-use xen_fake::Netback;
 use xen_fake::bed::{BUFFERS, Bed};
 use xen_fake::frames::udp_frame;
 use xen_fake::netback::Rings;
+use xen_fake::{Machine, Netback};
 use xen_sys::io::netif::{ExtraInfo, RxRequest, RxResponse, TxRequest, TxResponse};
 use xen_sys::types::{Claimed, Domid, GrantRef};
 
@@ -166,7 +166,7 @@ impl Hostile {
         self.bed.machine.store.write(&format!("{directory}/{leaf}"), value);
     }
 
-    /// The card vanishes, or comes back, or its backend is another.
+    /// The card vanishes, or comes back, or its backend is another or bound again.
     fn replace(&mut self, input: &mut Input<'_>) {
         match input.below(4) {
             0 => self.bed.machine.store.remove(&Netback::frontend()),
@@ -180,7 +180,13 @@ impl Hostile {
                     netback.create_directories(&mut machine.store);
                 }
             }
-            _ => {}
+            _ => {
+                let Machine { netback: Some(netback), store, .. } = &mut self.bed.machine else { return };
+                netback.unbind(store);
+                netback.bind(store);
+                self.forget();
+                return;
+            }
         }
         let rings = self.bed.replace_backend();
         self.forget();

@@ -2,18 +2,33 @@
 //!
 //! Each end shows its state in xenstore (`xen/include/public/io/xenbus.h`). What a frontend does depends on nothing but
 //! how far it has come itself and what the backend shows: [`step`] has no other input, so that all cases can be tested.
-//! Detach and attach, a restart of the backend and of its domain, and resume after a migration are all the same path.
 //!
 //! ```text
 //!               InitWait            Connected
 //! Initialising ----------> Offered ----------> Connected
-//!   ^      |                  |                   |  |
-//!   |      | Closing          | Closing, Closed,  |  | InitWait, Initialising:
-//!   |      v                  v Unknown, broken   |  | another backend
-//!   |    Closed <---------------------------------+  |
-//!   |      | InitWait, Initialising, Closed          |
-//!   +------+-----------------------------------------+
+//!   ^      |                  |                   |
+//!   |      | Closing          | Closing, Closed,  |
+//!   |      v                  v Unknown, broken   |
+//!   |    Closed <-------------+-------------------+
+//!   |      | Closed
+//!   +------+
 //! ```
+//!
+//! What was offered is taken back in one way only: the frontend shows `Closed`, and the backend shows `Closed` when it is
+//! looked at after that, or has gone. No other state says that it has let go. A state is read when there is time, and a quick
+//! change back and forth looks like none: a frontend that went from `Connected` to `Initialising` to `Connected` with new
+//! rings may have been seen as `Connected` all along, and then the backend stays on rings that are gone. For the same reason
+//! `InitWait` connects only in `Initialising`, which only a new device has and one that both ends have closed.
+//!
+//! So a backend that starts over in front of a frontend that shows `Connected` is left alone. Linux's netback does that when
+//! its driver is taken from the device and given back: it keeps `Connected`, has every request answered, then passes through
+//! `Initialising` and `InitWait`, finds `Connected` at the other end and takes up the rings where they are. It may have done
+//! so long before it shows it, because it shows nothing new until a script has put its interface on a bridge. A frontend
+//! that let go on `InitWait` would race with that. (Before Linux 5.6 it shows `Closed` when the driver is taken.)
+//!
+//! A *new* device, after detach and attach, a restart of the backend's domain or a migration, begins with nodes that the
+//! toolstack writes, the frontend's state among them: `Initialising`. Who finds that instead of what it wrote itself begins
+//! in [`Ours::Initialising`], whatever it had before.
 
 use xen_sys::io::xenbus::XenbusState;
 
@@ -91,16 +106,15 @@ pub fn step(ours: Ours, theirs: XenbusState, broken: bool, online: bool) -> Acti
         (Ours::Initialising, _) => Action::Wait,
 
         (Ours::Offered | Ours::Connected, Theirs::Closing | Theirs::Closed | Theirs::Unknown) => Action::Stop,
-        // A new backend in the place of the one that was connected.
-        (Ours::Connected, Theirs::Initialising | Theirs::InitWait) => Action::Restart,
         (Ours::Offered | Ours::Connected, _) if broken => Action::Stop,
         (Ours::Offered, Theirs::Connected) => Action::Up,
+        // Also when it starts over: it finds Connected and the rings, and goes on with them.
         (Ours::Offered | Ours::Connected, _) => Action::Wait,
 
-        (Ours::Closed, Theirs::Initialising | Theirs::InitWait) => Action::Restart,
-        // The backend has let go. One that only closed to open again waits to see Initialising.
+        // The backend has let go. One that is to stay waits to see Initialising.
         (Ours::Closed, Theirs::Closed) if online => Action::Restart,
         (Ours::Closed, Theirs::Closed | Theirs::Unknown) => Action::Release,
+        // Whatever else it shows, it may have the rings, and has yet to see Closed.
         (Ours::Closed, _) => Action::Wait,
     }
 }
@@ -117,8 +131,8 @@ mod tests {
         [
             (Ours::Initialising, [Wait, Wait, Offer, Wait, Wait, Stop, Wait, Wait, Wait]),
             (Ours::Offered, [Stop, Wait, Wait, Wait, Up, Stop, Stop, Wait, Wait]),
-            (Ours::Connected, [Stop, Restart, Restart, Wait, Wait, Stop, Stop, Wait, Wait]),
-            (Ours::Closed, [Release, Restart, Restart, Wait, Wait, Wait, Restart, Wait, Wait]),
+            (Ours::Connected, [Stop, Wait, Wait, Wait, Wait, Stop, Stop, Wait, Wait]),
+            (Ours::Closed, [Release, Wait, Wait, Wait, Wait, Wait, Restart, Wait, Wait]),
         ]
     };
 
@@ -146,7 +160,7 @@ mod tests {
         for (ours, actions) in TABLE {
             for (theirs, action) in XenbusState::ALL.into_iter().zip(actions) {
                 let connection = matches!(ours, Ours::Offered | Ours::Connected);
-                let expected = if connection && action != Action::Restart { Action::Stop } else { action };
+                let expected = if connection { Action::Stop } else { action };
                 assert_eq!(step(ours, theirs, true, true), expected, "{ours:?} {theirs:?}");
             }
         }
@@ -198,17 +212,36 @@ mod tests {
     }
 
     #[test]
-    fn a_backend_that_starts_over_when_it_sees_initialising_is_met_again() {
-        // Linux's netback passes through Closing and Closed on its way from Connected to InitWait.
+    fn a_backend_that_starts_over_keeps_the_connection() {
+        let story =
+            [(Initialising, false, Action::Wait), (InitWait, false, Action::Wait), (Connected, false, Action::Wait)];
+        assert_eq!(follow(Ours::Connected, true, &story), Ours::Connected);
+    }
+
+    #[test]
+    fn a_backend_that_starts_over_with_a_broken_device_has_to_close_first() {
         let story = [
-            (InitWait, false, Action::Restart),
-            (Connected, false, Action::Wait),
-            (Closing, false, Action::Stop),
-            (Closed, false, Action::Restart),
-            (InitWait, false, Action::Offer),
+            (InitWait, true, Action::Stop),
+            (InitWait, true, Action::Wait),
+            (Connected, true, Action::Wait),
+            (Closing, true, Action::Wait),
+            (Closed, true, Action::Restart),
+            (InitWait, true, Action::Offer),
             (Connected, false, Action::Up),
         ];
         assert_eq!(follow(Ours::Connected, true, &story), Ours::Connected);
+    }
+
+    #[test]
+    fn nothing_but_closed_on_both_ends_leads_back_to_initialising() {
+        for ours in Ours::ALL {
+            for theirs in XenbusState::ALL {
+                for (broken, online) in [(false, false), (false, true), (true, false), (true, true)] {
+                    let restarts = step(ours, theirs, broken, online) == Action::Restart;
+                    assert_eq!(restarts, ours == Ours::Closed && theirs == Closed && online);
+                }
+            }
+        }
     }
 
     #[test]

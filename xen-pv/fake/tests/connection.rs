@@ -4,6 +4,7 @@ use kernel::net::device::NetworkDevice;
 use smoltcp::phy::Device as _;
 use xen_fake::bed::{BUFFERS, Bed};
 use xen_fake::frames::udp_frame;
+use xen_fake::random::Random;
 use xen_fake::{Machine, Netback};
 use xen_pv::memory::Page;
 use xen_pv::netfront::Buffers;
@@ -158,6 +159,131 @@ fn a_new_init_wait_is_a_new_connection() {
     }
     assert_eq!(bed.machine.xen.granted(), entries(BUFFERS));
     assert_eq!(bed.machine.grants.quarantined(), 0);
+}
+
+/// Takes the backend's driver from the card and gives it back, with frames under way in both directions.
+fn rebind(bed: &mut Bed) {
+    let frame = udp_frame(b"under way", true);
+    bed.send(&frame);
+    bed.netback().to_deliver.push_back((frame, 0));
+    let Machine { netback, store, .. } = &mut bed.machine;
+    let netback = netback.as_mut().expect("a card");
+    netback.unbind(store);
+    netback.bind(store);
+}
+
+#[test]
+fn a_backend_that_is_bound_again_goes_on_with_the_rings_of_before() {
+    let mut bed = Bed::connected();
+    for round in 2..50 {
+        rebind(&mut bed);
+        bed.machine.settle();
+        bed.assert_works();
+        assert_eq!(bed.netback().connections, round);
+    }
+    assert_eq!(bed.counters().connections, 1, "the guest had no reason to connect again");
+    assert_eq!(bed.machine.xen.granted(), entries(BUFFERS));
+    assert_eq!(bed.machine.grants.quarantined(), 0);
+}
+
+#[test]
+fn a_backend_that_is_bound_again_works_before_the_script_has_ended() {
+    let mut bed = Bed::connected();
+    bed.netback().slow_script = true;
+    rebind(&mut bed);
+    bed.machine.settle();
+    let Machine { netback, store, .. } = &mut bed.machine;
+    assert_eq!(netback.as_ref().expect("a card").shown(store), "2");
+    bed.assert_works();
+    let Machine { netback, store, .. } = &mut bed.machine;
+    netback.as_ref().expect("a card").script_ends(store);
+    bed.machine.settle();
+    bed.assert_works();
+    assert_eq!(bed.counters().connections, 1);
+}
+
+#[test]
+fn a_connection_that_breaks_before_the_script_has_ended_is_made_anew_afterwards() {
+    let mut bed = Bed::connected();
+    bed.netback().slow_script = true;
+    rebind(&mut bed);
+    bed.machine.settle();
+    bed.netback().manual = true;
+    bed.netback().overwrite(false, 8, 5000);
+    bed.netback().raise();
+    bed.machine.settle();
+    bed.turn(0);
+    bed.machine.settle();
+    assert!(!bed.is_up());
+    assert_eq!(Netback::frontend_shown(&bed.machine.store), "6", "the backend has not said that it let go");
+    bed.netback().manual = false;
+    let Machine { netback, store, .. } = &mut bed.machine;
+    netback.as_ref().expect("a card").script_ends(store);
+    bed.machine.settle();
+    bed.assert_works();
+    assert_eq!(bed.counters().connections, 2);
+}
+
+#[test]
+fn a_new_card_whose_nodes_are_the_same_is_noticed_when_the_old_one_had_closed() {
+    let mut bed = Bed::connected();
+    for _ in 0..5 {
+        let Machine { netback, store, .. } = &mut bed.machine;
+        netback.as_ref().expect("a card").request_close(store);
+        bed.machine.settle();
+        assert_eq!(Netback::frontend_shown(&bed.machine.store), "6");
+        // Gone and there again before the guest has looked once.
+        let netback = Netback::new(&bed.machine.xen, Domid(0));
+        bed.machine.attach(netback);
+        bed.machine.settle();
+        bed.assert_works();
+    }
+}
+
+/// What may happen to a card in any order. The backend, the toolstack and the guest each go on as far as chance has it.
+#[test]
+fn no_order_of_events_leaves_the_card_dead() {
+    for seed in 1..200u32 {
+        let mut random = Random(u64::from(seed) << 32 | 0x9e37_79b9);
+        let mut bed = Bed::connected();
+        bed.netback().slow_script = seed % 2 == 0;
+        for _ in 0..random.below(60) {
+            let machine = &mut bed.machine;
+            let Machine { netback, store, .. } = machine;
+            let backend = netback.as_mut().expect("a card");
+            match random.below(24) {
+                0 | 1 if !backend.is_unbound() => backend.unbind(store),
+                2 | 3 if backend.is_unbound() => backend.bind(store),
+                4 if !backend.is_unbound() => backend.script_ends(store),
+                5 if !backend.is_unbound() => backend.give_up(store),
+                6 => {
+                    backend.unbind(store);
+                    let netback = Netback::new(&machine.xen, Domid(0));
+                    machine.attach(netback);
+                }
+                7 if backend.rings.is_some() => {
+                    backend.tolerant = true;
+                    backend.overwrite(false, 8, 5000);
+                    backend.raise();
+                    bed.turn(usize::MAX);
+                }
+                8..=13 => drop(backend.step(store)),
+                14 | 15 => drop(bed.turn(usize::MAX)),
+                _ => drop(machine.turn_of_the_guest()),
+            }
+        }
+        let Machine { netback, store, .. } = &mut bed.machine;
+        let netback = netback.as_mut().expect("a card");
+        netback.slow_script = false;
+        netback.script_ends(store);
+        if netback.is_unbound() {
+            netback.bind(store);
+        }
+        bed.receive();
+        assert!(bed.is_up(), "seed {seed}");
+        bed.assert_works();
+        assert_eq!(bed.machine.xen.granted(), entries(BUFFERS), "seed {seed}");
+    }
 }
 
 #[test]

@@ -208,13 +208,16 @@ impl<H: Hypervisor> Driver<H> {
 
     /// Begins with a card that was not there before, and lets go of one that has gone.
     fn card(&self, answers: &[Option<Vec<u8>>], session: &mut Option<Session<H>>) -> Result<Option<Phase>, Error> {
-        let backend = answers.first().and_then(Option::as_deref);
-        if session.as_ref().is_some_and(|session| backend != Some(session.settings.backend.as_bytes())) {
+        let value = |index: usize| answers.get(index).and_then(Option::as_deref);
+        // For another card, perhaps with the same backend's directory, the toolstack sets the state of this end back.
+        let anew = value(4) == Some(b"1");
+        if session.as_ref().is_some_and(|session| {
+            value(0) != Some(session.settings.backend.as_bytes()) || anew && session.ours != Ours::Initialising
+        }) {
             self.release();
             *session = None;
         }
-        // What is connected keeps what it was connected with. It may be another card by now, whose backend has the same
-        // directory: then that shows a new state, and this one starts again.
+        // What is connected keeps what it was connected with.
         if session.as_ref().is_none_or(|session| session.ours == Ours::Initialising) {
             let Some(settings) = Settings::parse(answers)? else { return Ok(None) };
             match session {

@@ -89,11 +89,11 @@ pub(super) struct Settings {
 
 impl Settings {
     /// What is read below [`DEVICE`].
-    pub(super) const KEYS: [&'static str; 4] = ["backend", "backend-id", "mac", "mtu"];
+    pub(super) const KEYS: [&'static str; 5] = ["backend", "backend-id", "mac", "mtu", "state"];
 
     /// Judges the values of the keys, in their order; `None` when there is no card.
     pub(super) fn parse(values: &[Option<Vec<u8>>]) -> Result<Option<Self>, Error> {
-        let [Some(backend), Some(domain), Some(mac), mtu] = values else { return Ok(None) };
+        let [Some(backend), Some(domain), Some(mac), mtu, _] = values else { return Ok(None) };
         let bad = |index: usize| Error::BadValue(Self::KEYS[index]);
         let backend = core::str::from_utf8(backend).ok().filter(|path| path.starts_with('/')).ok_or_else(|| bad(0))?;
         let mtu = mtu.as_deref().map_or(Some(MTU_DEFAULT as usize), mtu_value);
