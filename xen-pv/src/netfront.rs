@@ -10,6 +10,7 @@
 
 use alloc::boxed::Box;
 use core::cell::RefCell;
+use core::num::NonZeroU16;
 use core::task::Waker;
 
 use kernel::net::device::NetworkDevice;
@@ -34,11 +35,12 @@ use crate::hypervisor::Hypervisor;
 use crate::ring::{Broken, Check};
 use crate::xenstore::Client;
 use rx::Receiver;
-use tx::Transmitter;
+use tx::{Load, Transmitter};
 
 const ETHERNET_HEADER: usize = 14;
-/// Bytes of the private buffer into which a frame is copied: the largest frame with room for a VLAN tag.
-const FRAME_MAX: usize = 1536;
+/// Bytes of the private buffer into which a frame is copied: the largest Internet packet with an Ethernet header and a VLAN
+/// tag. Segments of one TCP stream arrive put together up to this size.
+const FRAME_MAX: usize = 0xffff + ETHERNET_HEADER + 4;
 /// Receive slots that one turn of the stack looks at, so that a flood starves nobody.
 const BUDGET: u32 = 64;
 
@@ -50,6 +52,8 @@ pub struct Buffers {
     pub receive: u16,
     /// Frames that we can send without waiting for the backend.
     pub transmit: u16,
+    /// Pages for segments of TCP streams that leave in one piece: none, or at least 16.
+    pub segments: u16,
 }
 
 impl Buffers {
@@ -57,7 +61,8 @@ impl Buffers {
     #[must_use]
     pub fn for_memory(total_bytes: usize) -> Self {
         let count = (total_bytes >> 16).clamp(32, 256) as u16;
-        Self { receive: count, transmit: count }
+        let segments = if tx::OFFLOAD { (count / 2).max(tx::SEGMENT_PAGES as u16) } else { 0 };
+        Self { receive: count, transmit: count, segments }
     }
 }
 
@@ -79,7 +84,7 @@ pub fn netfront<H: Hypervisor>(
         stack: None,
         driver: None,
     })));
-    let device = Device { card, frame: Box::new([0; FRAME_MAX]), budget: BUDGET };
+    let device = Device { card, frame: alloc::vec![0; FRAME_MAX].into_boxed_slice(), budget: BUDGET };
     (device, Driver::new(card, events, grants, client, buffers))
 }
 
@@ -143,23 +148,21 @@ impl<H: Hypervisor> Queues<H> {
 
     /// Arranges the wake-up that the stack waits for; true when there is work already.
     fn sleep(&mut self, waker: &Waker, counters: &mut Counters) -> Result<bool, Broken> {
-        // Without room to answer, frames stay in the ring: only room is waited for.
-        let (check, channel) = if self.tx.starved {
+        if let Some(load) = self.tx.starved {
             // Room that came back meanwhile would not be announced again.
-            if self.tx.has_room(counters)? {
+            if self.tx.has_room(load, counters)? {
                 return Ok(true);
             }
-            (self.tx.final_check()?, self.tx_channel())
-        } else {
-            (self.rx.final_check()?, &self.channel)
-        };
-        match check {
-            Check::Work => Ok(true),
-            Check::Idle(proof) => {
-                channel.sleep(waker, proof);
-                Ok(false)
+            let Check::Idle(proof) = self.tx.final_check()? else { return Ok(true) };
+            self.tx_channel().sleep(waker, proof);
+            // Without room to answer, frames stay in the ring: only room is waited for.
+            if load == Load::Frame {
+                return Ok(false);
             }
         }
+        let Check::Idle(proof) = self.rx.final_check()? else { return Ok(true) };
+        self.channel.sleep(waker, proof);
+        Ok(false)
     }
 }
 
@@ -202,7 +205,7 @@ impl<H: Hypervisor> Card<H> {
 pub struct Device<H: Hypervisor> {
     card: &'static RefCell<Card<H>>,
     /// The frame that was received last.
-    frame: Box<[u8; FRAME_MAX]>,
+    frame: Box<[u8]>,
     /// Receive slots left in this turn.
     budget: u32,
 }
@@ -225,16 +228,31 @@ impl phy::RxToken for RxToken<'_> {
     }
 }
 
-/// Room to send one frame.
+/// Room to send one frame, or segments of a TCP stream.
 #[derive(Debug)]
-pub struct TxToken<'a, H: Hypervisor>(&'a RefCell<Card<H>>);
+pub struct TxToken<'a, H: Hypervisor> {
+    card: &'a RefCell<Card<H>>,
+    /// What is sent shall be cut into segments of this size.
+    segment_bytes: Option<NonZeroU16>,
+}
+
+impl<'a, H: Hypervisor> TxToken<'a, H> {
+    fn new(card: &'a RefCell<Card<H>>) -> Self {
+        Self { card, segment_bytes: None }
+    }
+}
 
 impl<H: Hypervisor> phy::TxToken for TxToken<'_, H> {
     fn consume<R, F: FnOnce(&mut [u8]) -> R>(self, length: usize, write: F) -> R {
-        let Card { queues, counters, .. } = &mut *self.0.borrow_mut();
+        let Card { queues, counters, .. } = &mut *self.card.borrow_mut();
         // The stack cannot hold a token while the driver runs, which alone takes the queues away.
         let Some(queues) = queues else { panic!("a frame is sent only over a connection") };
-        queues.tx.send(length, counters, write)
+        queues.tx.send(length, self.segment_bytes, counters, write)
+    }
+
+    #[cfg(feature = "segmentation-offload")]
+    fn set_meta(&mut self, meta: phy::PacketMeta) {
+        self.segment_bytes = meta.segmentation_offload_size;
     }
 }
 
@@ -246,17 +264,17 @@ impl<H: Hypervisor> phy::Device for Device<H> {
         let Self { card, frame, budget } = self;
         let length = card.borrow_mut().with_queues(|queues, counters| {
             // A frame may be answered at once, so it stays in the ring until there is room for the answer.
-            if !queues.tx.has_room(counters)? {
+            if !queues.tx.has_room(Load::Frame, counters)? {
                 return Ok(None);
             }
             queues.rx.receive(&mut frame[..], budget, counters)
         })??;
-        Some((RxToken(frame.get(..length)?), TxToken(card)))
+        Some((RxToken(frame.get(..length)?), TxToken::new(card)))
     }
 
     fn transmit(&mut self, _timestamp: Instant) -> Option<TxToken<'_, H>> {
-        let room = self.card.borrow_mut().with_queues(|queues, counters| queues.tx.has_room(counters));
-        room.filter(|room| *room).map(|_| TxToken(self.card))
+        let room = self.card.borrow_mut().with_queues(|queues, counters| queues.tx.has_room(Load::Most, counters));
+        room.filter(|room| *room).map(|_| TxToken::new(self.card))
     }
 
     fn capabilities(&self) -> DeviceCapabilities {
@@ -268,6 +286,10 @@ impl<H: Hypervisor> phy::Device for Device<H> {
         // The card fills in and verifies these itself, where the packet's flags ask for it.
         capabilities.checksum.tcp = Checksum::None;
         capabilities.checksum.udp = Checksum::None;
+        #[cfg(feature = "segmentation-offload")]
+        if card.queues.as_ref().is_some_and(|queues| queues.tx.takes_segments()) {
+            capabilities.segmentation.tcpv4 = core::num::NonZeroUsize::new(tx::SEGMENTS_MAX);
+        }
         capabilities
     }
 }

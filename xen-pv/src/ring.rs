@@ -175,8 +175,17 @@ impl<Request: Plain, Response: Plain, Memory: Shared> FrontRing<Request, Respons
     /// # Panics
     /// When there is no [`room`](Self::room).
     pub fn put(&mut self, request: Request) {
+        self.put_as(request);
+    }
+
+    /// Puts another kind of message into the next slot, for protocols in which a request says that one follows.
+    ///
+    /// # Panics
+    /// When there is no [`room`](Self::room).
+    pub fn put_as<Other: Plain>(&mut self, message: Other) {
+        const { assert!(size_of::<Other>() <= slot_size::<Request, Response>()) };
         assert!(self.room() > 0);
-        self.memory.shared().write(slot_at::<Request, Response>(self.req_prod_pvt), request);
+        self.memory.shared().write(slot_at::<Request, Response>(self.req_prod_pvt), message);
         self.req_prod_pvt = self.req_prod_pvt.wrapping_add(1);
     }
 
@@ -291,6 +300,12 @@ impl<Request: Plain, Response: Plain, Memory: Shared> BackRing<Request, Response
 
     /// Copies the next request out if the last [`requests`](Self::requests) covered it.
     pub fn take(&mut self) -> Option<Request> {
+        self.take_as()
+    }
+
+    /// The same slot as another kind of message.
+    pub fn take_as<Other: Plain>(&mut self) -> Option<Other> {
+        const { assert!(size_of::<Other>() <= slot_size::<Request, Response>()) };
         if self.req_cons == self.req_prod {
             return None;
         }

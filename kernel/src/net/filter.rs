@@ -58,7 +58,8 @@ impl<T: RxToken> RxToken for Filtered<'_, T> {
     fn consume<R, F: FnOnce(&[u8]) -> R>(self, f: F) -> R {
         let Self { token, full_ports, dhcp, verify, now } = self;
         token.consume(|frame| {
-            let hide = !full_ports.is_empty() && opens_connection_to(frame, full_ports) == Some(true)
+            let hide = is_ipv6(frame)
+                || !full_ports.is_empty() && opens_connection_to(frame, full_ports) == Some(true)
                 || dhcp.is_some_and(|client| client.receive(frame, verify, now));
             // smoltcp ignores an empty frame.
             f(if hide { &[] } else { frame })
@@ -68,6 +69,11 @@ impl<T: RxToken> RxToken for Filtered<'_, T> {
     fn meta(&self) -> PacketMeta {
         self.token.meta()
     }
+}
+
+/// Whether the frame is of IPv6, which `smoltcp` may have compiled in (Cargo.toml, `segmentation-offload`).
+fn is_ipv6(frame: &[u8]) -> bool {
+    cfg!(feature = "segmentation-offload") && frame.get(12..14) == Some(&[0x86, 0xdd])
 }
 
 /// Whether the frame is a SYN, and not the answer to one, for one of `ports`.

@@ -5,7 +5,7 @@
 //! whose backlog is full, or for which there is no memory, has none; [`super::filter`] then hides SYNs to its port.
 
 use alloc::vec::Vec;
-use core::net::{SocketAddr, SocketAddrV4};
+use core::net::{Ipv4Addr, SocketAddr, SocketAddrV4};
 use core::task::Poll;
 
 use smoltcp::iface::SocketHandle;
@@ -164,8 +164,17 @@ impl Drop for TcpListener {
     }
 }
 
+/// The address, of which only one kind is spoken.
+pub(super) fn ipv4(address: IpAddress) -> Ipv4Addr {
+    match address {
+        IpAddress::Ipv4(address) => address,
+        // Compiled in for segmentation offload; the filter hides its frames.
+        #[cfg(feature = "segmentation-offload")]
+        IpAddress::Ipv6(_) => Ipv4Addr::UNSPECIFIED,
+    }
+}
+
 /// `smoltcp`'s endpoint in the standard library's terms.
 pub(super) fn socket_address(endpoint: IpEndpoint) -> SocketAddr {
-    let IpAddress::Ipv4(address) = endpoint.addr;
-    SocketAddr::V4(SocketAddrV4::new(address, endpoint.port))
+    SocketAddr::V4(SocketAddrV4::new(ipv4(endpoint.addr), endpoint.port))
 }

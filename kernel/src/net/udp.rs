@@ -11,7 +11,7 @@ use smoltcp::time::{Duration, Instant};
 use smoltcp::wire::{IpAddress, IpListenEndpoint};
 
 use super::deadline::sooner;
-use super::listener::socket_address;
+use super::listener::{ipv4, socket_address};
 use super::sockets::{LARGEST_UDP_BUFFER_BYTES, Sockets};
 use super::state::State;
 use super::{Error, Handle};
@@ -205,10 +205,7 @@ impl UnconnectedUdp for UdpSocket {
                 };
                 let fits = data.len().min(buffer.len());
                 buffer[..fits].copy_from_slice(&data[..fits]);
-                let local = match metadata.local_address {
-                    Some(IpAddress::Ipv4(address)) => address,
-                    None => Ipv4Addr::UNSPECIFIED,
-                };
+                let local = metadata.local_address.map_or(Ipv4Addr::UNSPECIFIED, ipv4);
                 let local = SocketAddr::V4(SocketAddrV4::new(local, self.port));
                 Poll::Ready(Ok((data.len(), local, socket_address(metadata.endpoint))))
             })

@@ -27,7 +27,7 @@ pub struct Bed {
 }
 
 /// Few enough that tests come to their ends.
-pub const BUFFERS: Buffers = Buffers { receive: 16, transmit: 8 };
+pub const BUFFERS: Buffers = Buffers { receive: 20, transmit: 8, segments: 0 };
 
 impl Bed {
     /// A card that is connected to a backend in domain 0.

@@ -9,8 +9,9 @@ use xen_pv::ring::{BackRing, Broken, Check};
 use xen_pv::shared_page::Shared;
 use xen_pv::xenstore::Rights;
 use xen_sys::io::netif::{
-    EXTRA_FLAG_MORE, ExtraInfo, RSP_OKAY, RXF_EXTRA_INFO, RXF_MORE_DATA, RxRequest, RxResponse, TXF_CSUM_BLANK,
-    TXF_EXTRA_INFO, TXF_MORE_DATA, TxRequest, TxResponse,
+    EXTRA_FLAG_MORE, EXTRA_TYPE_GSO, ExtraInfo, GSO_TYPE_TCPV4, NR_SLOTS_MIN, RSP_NULL, RSP_OKAY, RXF_CSUM_BLANK,
+    RXF_DATA_VALIDATED, RXF_EXTRA_INFO, RXF_MORE_DATA, RxRequest, RxResponse, TXF_CSUM_BLANK, TXF_EXTRA_INFO,
+    TXF_MORE_DATA, TxRequest, TxResponse,
 };
 use xen_sys::io::xenbus::XenbusState;
 use xen_sys::types::{Claimed, Domid, GrantRef, Port};
@@ -19,6 +20,10 @@ use crate::hypervisor::Mapping;
 use crate::machine::GUEST;
 use crate::{FakeXen, Store};
 
+const PAGE: usize = 4096;
+/// The largest frame on a wire with the usual MTU.
+const WIRE_FRAME_MAX: usize = 1514;
+
 /// A frame that the guest sent.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Sent {
@@ -26,6 +31,8 @@ pub struct Sent {
     pub bytes: Vec<u8>,
     /// The flags of its first slot.
     pub flags: u16,
+    /// The size of the segments to cut it into.
+    pub segment_bytes: Option<u16>,
 }
 
 /// The rings of a connection.
@@ -72,8 +79,10 @@ pub struct Netback {
     goal: XenbusState,
     /// It shows no new state before the script has ended.
     waits_for_script: bool,
-    /// Requests taken while silent.
-    unanswered: Vec<u16>,
+    /// Requests taken while silent: their ids, `None` for extra information, which has none.
+    unanswered: Vec<Option<u16>>,
+    /// The frontend takes packets of several slots, and segments of a stream in one piece.
+    takes_segments: bool,
     /// More requests were found when it was about to sleep.
     tx_awake: bool,
     /// Buffers were found when it was about to wait for some.
@@ -116,6 +125,7 @@ impl Netback {
             goal: XenbusState::Unknown,
             waits_for_script: false,
             unanswered: Vec::new(),
+            takes_segments: false,
             tx_awake: false,
             rx_awake: false,
             stalled: 0,
@@ -336,6 +346,7 @@ impl Netback {
         let (tx_reference, rx_reference) = (GrantRef(number("tx-ring-ref")?), GrantRef(number("rx-ring-ref")?));
         let bindable = [tx_port, rx_port].iter().all(|port| self.xen.remote(Port(*port)) == Some(self.domain));
         let mappable = [tx_reference, rx_reference].iter().all(|page| self.xen.is_writable(self.domain, *page));
+        self.takes_segments = ["feature-sg", "feature-gso-tcpv4"].iter().all(|leaf| number(leaf) == Some(1));
         if number("request-rx-copy")? != 1 || !bindable || !mappable {
             return None;
         }
@@ -364,9 +375,12 @@ impl Netback {
         let waiting = rings.tx.requests().unwrap_or_else(|Broken| panic!("the frontend broke the transmit ring"));
         let mut progress = waiting > 0;
         while let Some(request) = rings.tx.take() {
-            assert!(!self.unanswered.contains(&request.id), "the id {} is in flight already", request.id);
-            self.sent.push(fetch(&self.xen, self.domain, request));
-            self.unanswered.push(request.id);
+            let (sent, answers) = fetch(&self.xen, self.domain, &mut rings.tx, request);
+            for id in answers.iter().flatten() {
+                assert!(!self.unanswered.contains(&Some(*id)), "the id {id} is in flight already");
+            }
+            self.sent.push(sent);
+            self.unanswered.extend(answers);
         }
         if !self.silent {
             progress |= self.answer();
@@ -380,7 +394,8 @@ impl Netback {
         let Some(rings) = &mut self.rings else { return false };
         let answered = !self.unanswered.is_empty();
         for id in self.unanswered.drain(..) {
-            rings.tx.put(TxResponse { id: Claimed::new(id), status: RSP_OKAY });
+            let (id, status) = id.map_or((0xdead, RSP_NULL), |id| (id, RSP_OKAY));
+            rings.tx.put(TxResponse { id: Claimed::new(id), status });
         }
         if rings.tx.push().requested() {
             self.events += 1;
@@ -389,16 +404,31 @@ impl Netback {
         answered
     }
 
-    /// Delivers the frames that wait for the guest, each in one slot.
+    /// Delivers the frames that wait for the guest: each in one slot, or in a chain where it is larger than a wire takes.
     fn deliver(&mut self) -> bool {
         let Some(rings) = &mut self.rings else { return false };
-        let _ = rings.rx.requests().unwrap_or_else(|Broken| panic!("the frontend broke the receive ring"));
+        let mut room =
+            rings.rx.requests().unwrap_or_else(|Broken| panic!("the frontend broke the receive ring")) as usize;
         let mut progress = false;
         while let Some((bytes, flags)) = self.to_deliver.front() {
-            let Some(request) = rings.rx.take() else { break };
-            self.xen.copy_to(self.domain, request.gref, 0, bytes);
-            let status = i16::try_from(bytes.len()).unwrap_or(i16::MAX);
-            rings.rx.put(RxResponse { id: Claimed::new(request.id), offset: Claimed::new(0), flags: *flags, status });
+            let segments = bytes.len() > WIRE_FRAME_MAX;
+            assert!(!segments || self.takes_segments, "the frontend takes no segments in one piece");
+            let slots = bytes.len().div_ceil(PAGE) + usize::from(segments);
+            let Some(left) = room.checked_sub(slots) else { break };
+            room = left;
+            let mut parts = bytes.chunks(PAGE).peekable();
+            let mut flags = *flags | if segments { RXF_CSUM_BLANK | RXF_DATA_VALIDATED | RXF_EXTRA_INFO } else { 0 };
+            while let Some(part) = parts.next() {
+                let Some(request) = rings.rx.take() else { break };
+                self.xen.copy_to(self.domain, request.gref, 0, part);
+                let more = if parts.peek().is_some() { RXF_MORE_DATA } else { 0 };
+                let (id, offset) = (Claimed::new(request.id), Claimed::new(0));
+                rings.rx.put(RxResponse { id, offset, flags: flags | more, status: part.len() as i16 });
+                if flags & RXF_EXTRA_INFO != 0 && rings.rx.take().is_some() {
+                    rings.rx.put_as(segments_of(1460));
+                }
+                flags = 0;
+            }
             self.to_deliver.pop_front();
             progress = true;
         }
@@ -471,17 +501,55 @@ impl Netback {
     }
 }
 
-/// Copies a frame out of the guest's page, as strict as netback.
-fn fetch(xen: &FakeXen, domain: Domid, request: TxRequest) -> Sent {
-    let (offset, size) = (usize::from(request.offset), usize::from(request.size));
-    assert!(size >= 14, "a frame without a whole Ethernet header");
-    assert!(offset + size <= 4096, "a frame that crosses its page");
-    assert_eq!(request.flags & (TXF_MORE_DATA | TXF_EXTRA_INFO), 0, "a chain, which was not offered");
-    let bytes = xen.copy_from(domain, request.gref, offset, size);
-    if request.flags & TXF_CSUM_BLANK != 0 {
+/// Extra information: segments with this many bytes of data.
+#[must_use]
+pub fn segments_of(bytes: u16) -> ExtraInfo {
+    let (kind, gso_kind) = (EXTRA_TYPE_GSO, GSO_TYPE_TCPV4);
+    ExtraInfo { kind, flags: 0, gso_size: bytes, gso_kind, gso_pad: 0, gso_features: 0 }
+}
+
+/// Copies a packet out of the guest's pages, as strict as netback. Returns it with the answers that its slots get.
+fn fetch(
+    xen: &FakeXen,
+    domain: Domid,
+    ring: &mut BackRing<TxRequest, TxResponse, Mapping>,
+    first: TxRequest,
+) -> (Sent, Vec<Option<u16>>) {
+    let mut answers = vec![Some(first.id)];
+    let mut segment_bytes = None;
+    if first.flags & TXF_EXTRA_INFO != 0 {
+        let extra: ExtraInfo = ring.take_as().unwrap_or_else(|| panic!("missing extra information"));
+        assert_eq!(extra, segments_of(extra.gso_size), "extra information of another kind");
+        assert!(extra.gso_size > 0, "segments without data");
+        assert_ne!(first.flags & TXF_CSUM_BLANK, 0, "segments whose checksums cannot be filled in");
+        segment_bytes = Some(extra.gso_size);
+        answers.push(None);
+    }
+    let mut parts = Vec::new();
+    let mut more = first.flags & TXF_MORE_DATA != 0;
+    let mut left = usize::from(first.size);
+    while more {
+        let part = ring.take().unwrap_or_else(|| panic!("a chain without an end"));
+        assert_eq!(part.flags & !TXF_MORE_DATA, 0, "a flag that belongs to the first slot");
+        more = part.flags & TXF_MORE_DATA != 0;
+        left = left.checked_sub(usize::from(part.size)).unwrap_or_else(|| panic!("parts larger than the whole"));
+        // Linux's netback answers the later slots in any order.
+        answers.insert(1, Some(part.id));
+        parts.push((part.gref, part.offset, usize::from(part.size)));
+    }
+    parts.insert(0, (first.gref, first.offset, left));
+    assert!(parts.len() <= NR_SLOTS_MIN, "more slots than a packet may have");
+    let mut bytes = Vec::new();
+    for (index, (reference, offset, size)) in parts.into_iter().enumerate() {
+        assert!(size >= if index == 0 { 14 } else { 1 }, "headers that are split, or an empty part");
+        assert!(usize::from(offset) + size <= PAGE, "a frame that crosses its page");
+        bytes.extend(xen.copy_from(domain, reference, usize::from(offset), size));
+    }
+    if first.flags & TXF_CSUM_BLANK != 0 {
         assert!(matches!(bytes.get(23), Some(6 | 17)), "a blank checksum in what is neither TCP nor UDP");
     }
-    Sent { bytes, flags: request.flags }
+    assert!(bytes.len() <= WIRE_FRAME_MAX || segment_bytes.is_some(), "a frame that no wire takes");
+    (Sent { bytes, flags: first.flags, segment_bytes }, answers)
 }
 
 /// The flags and bytes of a chain: every slot but the last says that more data follows.

@@ -297,7 +297,7 @@ fn an_event_without_work_is_counted_and_wakes_nobody_for_long() {
 
 #[test]
 fn one_channel_serves_both_directions_where_the_backend_has_no_two() {
-    let mut bed = Bed::with(Buffers { receive: 32, transmit: 32 }, |netback| {
+    let mut bed = Bed::with(Buffers { receive: 32, transmit: 32, segments: 0 }, |netback| {
         netback.features.retain(|(name, _)| *name != "feature-split-event-channels");
     });
     // One for the store, one for the card.

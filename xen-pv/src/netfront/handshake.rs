@@ -323,7 +323,8 @@ impl<H: Hypervisor> Driver<H> {
         let abilities = features.abilities()?;
         let backend = settings.backend_domain;
         let receive_pages = usize::from(self.buffers.receive).min(rx::SLOTS);
-        let transmit_pages = usize::from(self.buffers.transmit).min(tx::SLOTS).div_ceil(FRAMES_PER_PAGE);
+        let half_pages = usize::from(self.buffers.transmit).min(tx::SLOTS).div_ceil(FRAMES_PER_PAGE);
+        let whole_pages = if abilities.segments && tx::OFFLOAD { usize::from(self.buffers.segments) } else { 0 };
         let rx_ring = self.grant::<ReadWrite>(backend)?;
         let tx_ring = self.grant::<ReadWrite>(backend)?;
         keys.push(Operation::write("rx-ring-ref", rx_ring.reference().0));
@@ -332,8 +333,8 @@ impl<H: Hypervisor> Driver<H> {
         for _ in 0..receive_pages {
             buffers.push(self.grant::<ReadWrite>(backend)?);
         }
-        let mut pages = Vec::with_capacity(transmit_pages);
-        for _ in 0..transmit_pages {
+        let mut pages = Vec::with_capacity(half_pages + whole_pages);
+        for _ in 0..half_pages + whole_pages {
             pages.push(self.grant::<ReadOnly>(backend)?);
         }
         let channel = self.events.allocate(backend)?;
@@ -350,11 +351,13 @@ impl<H: Hypervisor> Driver<H> {
                 keys.push(Operation::remove("event-channel-tx"));
             }
         }
-        keys.push(Operation::write("request-rx-copy", 1));
-        keys.push(Operation::write("feature-rx-notify", 1));
+        // The last two ask for the segments of a TCP stream in one piece, in a chain of slots.
+        for leaf in ["request-rx-copy", "feature-rx-notify", "feature-sg", "feature-gso-tcpv4"] {
+            keys.push(Operation::write(leaf, 1));
+        }
         let mut queues = Queues {
             rx: Receiver::new(rx_ring, buffers),
-            tx: Transmitter::new(tx_ring, pages, abilities.blank_checksums),
+            tx: Transmitter::new(tx_ring, pages, whole_pages, abilities.blank_checksums),
             channel,
             tx_channel,
         };

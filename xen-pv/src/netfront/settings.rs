@@ -113,7 +113,7 @@ pub(super) struct Features {
     /// The toolstack wants the card to stay.
     pub(super) online: bool,
     /// `feature-*`; inner `None` for anything but 0 and 1.
-    flags: [Option<bool>; 3],
+    flags: [Option<bool>; 5],
 }
 
 /// What the backend can do, where that matters.
@@ -121,12 +121,21 @@ pub(super) struct Features {
 pub(super) struct Abilities {
     pub(super) split_event_channels: bool,
     pub(super) blank_checksums: bool,
+    /// Takes segments of a TCP stream in one piece.
+    pub(super) segments: bool,
 }
 
 impl Features {
     /// What is read below the backend's directory.
-    pub(super) const KEYS: [&'static str; 5] =
-        ["state", "online", "feature-rx-copy", "feature-split-event-channels", "feature-no-csum-offload"];
+    pub(super) const KEYS: [&'static str; 7] = [
+        "state",
+        "online",
+        "feature-rx-copy",
+        "feature-split-event-channels",
+        "feature-no-csum-offload",
+        "feature-sg",
+        "feature-gso-tcpv4",
+    ];
 
     /// Reads the values of the keys, in their order.
     pub(super) fn parse(values: &[Option<Vec<u8>>]) -> Self {
@@ -134,7 +143,7 @@ impl Features {
         Self {
             state: value(0).map_or(XenbusState::Unknown, state),
             online: value(1) != Some(b"0"),
-            flags: [2, 3, 4].map(|index| value(index).map_or(Some(false), boolean)),
+            flags: [2, 3, 4, 5, 6].map(|index| value(index).map_or(Some(false), boolean)),
         }
     }
 
@@ -144,7 +153,13 @@ impl Features {
         if !flag(0)? {
             return Err(Error::NoRxCopy);
         }
-        Ok(Abilities { split_event_channels: flag(1)?, blank_checksums: !flag(2)? })
+        let blank_checksums = !flag(2)?;
+        Ok(Abilities {
+            split_event_channels: flag(1)?,
+            blank_checksums,
+            // Each segment gets a checksum of its own, from the backend.
+            segments: flag(3)? && flag(4)? && blank_checksums,
+        })
     }
 }
 

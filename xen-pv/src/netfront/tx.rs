@@ -1,9 +1,14 @@
 //! Transmitting: frames from us to the backend.
 //!
 //! A fixed set of pages stays granted, read-only for the backend, as long as the connection lasts, and holds nothing but
-//! frames (XSA-403). The stack writes a frame directly into its place; each page has two.
+//! frames (XSA-403). The stack writes a frame directly into its place: half a page. Some pages are kept whole, for segments
+//! of a TCP stream that leave in one piece and are cut by the backend or its hardware (`segments.rs`).
+//!
+//! A place's number is the id of its request. Those of halves come first.
 
+use alloc::boxed::Box;
 use alloc::vec::Vec;
+use core::num::NonZeroU16;
 
 use xen_sys::io::netif::{RSP_NULL, RSP_OKAY, TXF_CSUM_BLANK, TXF_DATA_VALIDATED, TxRequest, TxResponse};
 
@@ -12,6 +17,10 @@ use super::counters::Counters;
 use crate::grant_table::{Grant, ReadOnly, ReadWrite};
 use crate::memory::PAGE_SIZE;
 use crate::ring::{Broken, Check, FrontRing, Notify};
+
+mod segments;
+
+pub(super) use segments::{PAGES as SEGMENT_PAGES, TOTAL_MAX as SEGMENTS_MAX};
 
 type Ring = FrontRing<TxRequest, TxResponse, Grant<ReadWrite>>;
 
@@ -22,44 +31,88 @@ pub(super) const FRAME_MAX: usize = 2048;
 /// Frames in each page.
 pub(super) const FRAMES_PER_PAGE: usize = PAGE_SIZE / FRAME_MAX;
 
+/// Segments may leave in one piece. Where they may not, the compiler leaves out all that serves them.
+pub(super) const OFFLOAD: bool = cfg!(feature = "segmentation-offload");
+
+/// What somebody wants to send.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Load {
+    /// One frame.
+    Frame,
+    /// The largest that the stack was told of.
+    Most,
+}
+
 /// The transmit side of a connection.
 #[derive(Debug)]
 pub(super) struct Transmitter {
     ring: Ring,
+    /// First those of two halves.
     pages: Vec<Grant<ReadOnly>>,
-    /// Whether each place holds a frame that the backend has not answered.
+    /// Number of halves.
+    halves: usize,
+    /// Whether each place holds a frame, or a part of one, that the backend has not answered.
     in_flight: Vec<bool>,
-    free: Vec<u16>,
+    free_halves: Vec<u16>,
+    free_pages: Vec<u16>,
+    /// Where segments are put together: empty when they are not sent in one piece.
+    staging: Box<[u8]>,
+    /// Slots of extra information that the backend has not answered.
+    extras: u32,
     /// The backend takes frames whose checksum is not filled in.
     blank_checksums: bool,
-    /// Someone wanted to send and found no room.
-    pub(super) starved: bool,
+    /// Someone wanted to send this and found no room.
+    pub(super) starved: Option<Load>,
     /// Slots consumed since the last flush.
     pub(super) consumed: u32,
 }
 
 impl Transmitter {
-    pub(super) fn new(ring: Grant<ReadWrite>, pages: Vec<Grant<ReadOnly>>, blank_checksums: bool) -> Self {
-        let count = (pages.len() * FRAMES_PER_PAGE).min(SLOTS);
+    /// A transmitter whose last `whole` pages are for segments.
+    pub(super) fn new(
+        ring: Grant<ReadWrite>,
+        pages: Vec<Grant<ReadOnly>>,
+        whole: usize,
+        blank_checksums: bool,
+    ) -> Self {
+        let whole = if OFFLOAD { whole } else { 0 };
+        let halves = ((pages.len() - whole) * FRAMES_PER_PAGE).min(SLOTS);
         Self {
             ring: Ring::new(ring),
             pages,
-            in_flight: alloc::vec![false; count],
-            free: (0..count as u16).collect(),
+            halves,
+            in_flight: alloc::vec![false; halves + whole],
+            free_halves: (0..halves as u16).collect(),
+            free_pages: (halves as u16..(halves + whole) as u16).collect(),
+            staging: alloc::vec![0; if whole > 0 { SEGMENTS_MAX } else { 0 }].into(),
+            extras: 0,
             blank_checksums,
-            starved: false,
+            starved: None,
             consumed: 0,
         }
     }
 
-    /// Whether a frame can be sent now. Looks for answered frames first when there is no room, and remembers that there
-    /// was none.
-    pub(super) fn has_room(&mut self, counters: &mut Counters) -> Result<bool, Broken> {
-        if self.free.is_empty() || self.ring.room() == 0 {
+    /// Whether segments may leave in one piece.
+    pub(super) fn takes_segments(&self) -> bool {
+        OFFLOAD && !self.staging.is_empty()
+    }
+
+    /// Whether there is room now. Looks for answered frames first when there is none, and remembers that there was none.
+    pub(super) fn has_room(&mut self, load: Load, counters: &mut Counters) -> Result<bool, Broken> {
+        if self.lacks(load).is_some() {
             self.reclaim(counters)?;
         }
-        self.starved = self.free.is_empty() || self.ring.room() == 0;
-        Ok(!self.starved)
+        self.starved = self.lacks(load);
+        Ok(self.starved.is_none())
+    }
+
+    /// The least for which there is no room, if that is not more than `load`.
+    fn lacks(&self, load: Load) -> Option<Load> {
+        if self.free_halves.is_empty() || self.ring.room() == 0 {
+            return Some(Load::Frame);
+        }
+        let most = load == Load::Most && self.takes_segments();
+        (most && !self.has_room_for_segments()).then_some(Load::Most)
     }
 
     /// Takes back the places of frames that the backend has answered.
@@ -67,15 +120,17 @@ impl Transmitter {
         self.ring.responses()?;
         while let Some((_, response)) = self.ring.take() {
             self.consumed += 1;
-            // Answers a slot of extra information, of which we send none.
+            // Answers a slot of extra information; it has no id.
             if response.status == RSP_NULL {
-                return Err(Broken);
+                self.extras = self.extras.checked_sub(1).ok_or(Broken)?;
+                continue;
             }
             let id = response.id.below(self.in_flight.len()).ok_or(Broken)?;
             if !core::mem::take(&mut self.in_flight[id]) {
                 return Err(Broken);
             }
-            self.free.push(id as u16);
+            let free = if id < self.halves || !OFFLOAD { &mut self.free_halves } else { &mut self.free_pages };
+            free.push(id as u16);
             if response.status != RSP_OKAY {
                 counters.refused += 1;
             }
@@ -83,18 +138,30 @@ impl Transmitter {
         Ok(())
     }
 
-    /// Has `write` fill in a frame of `length` bytes, and queues it; an empty one is not sent (XSA-448).
+    /// Has `write` fill in `length` bytes, and queues them: a frame, or with `segment_bytes` segments of that size to be
+    /// cut. An empty frame is not sent (XSA-448).
     ///
     /// # Panics
-    /// Without room, or with a frame above the size that was announced to the stack.
-    pub(super) fn send<R>(&mut self, length: usize, counters: &mut Counters, write: impl FnOnce(&mut [u8]) -> R) -> R {
-        let Some(id) = self.free.pop() else { panic!("a frame is sent only where there is room") };
+    /// Without room, or with more than what was announced to the stack.
+    pub(super) fn send<R>(
+        &mut self,
+        length: usize,
+        segment_bytes: Option<NonZeroU16>,
+        counters: &mut Counters,
+        write: impl FnOnce(&mut [u8]) -> R,
+    ) -> R {
+        if let Some(segment_bytes) = segment_bytes.filter(|_| OFFLOAD) {
+            let result = write(&mut self.staging[..length]);
+            self.send_segments(length, segment_bytes.get(), counters);
+            return result;
+        }
+        let Some(id) = self.free_halves.pop() else { panic!("a frame is sent only where there is room") };
         let (page, part) = (usize::from(id) / FRAMES_PER_PAGE, usize::from(id) % FRAMES_PER_PAGE);
         let offset = part * FRAME_MAX;
         let frame = &mut self.pages[page].bytes_mut()[offset..offset + FRAME_MAX][..length];
         let result = write(frame);
         if length == 0 {
-            self.free.push(id);
+            self.free_halves.push(id);
             return result;
         }
         let flags = if self.blank_checksums && checksum::leave_blank(frame) {
@@ -104,10 +171,15 @@ impl Transmitter {
             0
         };
         let gref = self.pages[page].reference();
-        self.ring.put(TxRequest { gref, offset: offset as u16, flags, id, size: length as u16 });
-        self.in_flight[usize::from(id)] = true;
+        self.put(TxRequest { gref, offset: offset as u16, flags, id, size: length as u16 });
         counters.sent += 1;
         result
+    }
+
+    /// Queues a request whose id is that of its place.
+    fn put(&mut self, request: TxRequest) {
+        self.ring.put(request);
+        self.in_flight[usize::from(request.id)] = true;
     }
 
     /// Makes what was sent visible to the backend.
@@ -115,7 +187,7 @@ impl Transmitter {
         self.ring.push()
     }
 
-    /// Asks for an event once half of the frames in flight are answered, unless they are.
+    /// Asks for an event once half of the slots in flight are answered, unless they are.
     pub(super) fn final_check(&mut self) -> Result<Check, Broken> {
         self.ring.final_check_after(self.ring.in_flight().div_ceil(2).max(1))
     }

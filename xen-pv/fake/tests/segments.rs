@@ -1,0 +1,168 @@
+//! Segments of a TCP stream that go over the rings in one piece, in both directions.
+
+use core::num::NonZeroU16;
+
+use smoltcp::phy::{Device as _, PacketMeta, TxToken};
+use smoltcp::time::Instant;
+use xen_fake::bed::{BUFFERS, Bed};
+use xen_fake::frames::{tcp_frame, udp_frame};
+use xen_fake::netback::Netback;
+use xen_fake::random::Random;
+use xen_pv::netfront::{Buffers, checksum};
+use xen_sys::io::netif::{RSP_NULL, TxResponse};
+use xen_sys::types::Claimed;
+
+/// Pages that the largest packet takes.
+const MOST_PAGES: u16 = 16;
+
+/// The largest packet: its Ethernet frame.
+const LARGEST: usize = 0xffff;
+
+const HEADERS: usize = 54;
+
+/// A card with pages for two of the largest packets, connected to a backend that was changed before it started.
+fn bed_with(change: impl FnOnce(&mut Netback)) -> Bed {
+    Bed::with(Buffers { segments: 2 * MOST_PAGES, ..BUFFERS }, change)
+}
+
+/// A packet of `length` bytes in all.
+fn packet(length: usize) -> Vec<u8> {
+    let payload: Vec<u8> = (0..length - HEADERS).map(|index| (index / 7) as u8).collect();
+    tcp_frame(&payload, true)
+}
+
+/// Sends a packet to be cut, if there is room, without a flush.
+fn try_send(bed: &mut Bed, packet: &[u8], segment_bytes: u16) -> bool {
+    let Some(mut token) = bed.device.transmit(Instant::ZERO) else { return false };
+    let mut meta = PacketMeta::default();
+    meta.segmentation_offload_size = NonZeroU16::new(segment_bytes);
+    token.set_meta(meta);
+    token.consume(packet.len(), |place| place.copy_from_slice(packet));
+    true
+}
+
+/// Sends a packet to be cut, and checks that it arrives.
+fn send(bed: &mut Bed, packet: &[u8], segment_bytes: u16) {
+    bed.turn(0);
+    assert!(try_send(bed, packet, segment_bytes), "there is no room");
+    bed.turn(0);
+    bed.machine.settle();
+    let mut sent = bed.netback().sent.pop().expect("a packet");
+    assert_eq!(sent.segment_bytes, Some(segment_bytes));
+    checksum::fill(&mut sent.bytes);
+    assert!(sent.bytes == packet, "{} bytes are not what was sent", packet.len());
+}
+
+#[test]
+fn a_packet_of_any_size_leaves_as_one_chain_and_its_pages_come_back() {
+    let mut bed = bed_with(|_| {});
+    let mut random = Random(1);
+    let sizes = [1515, 4095, 4096, 4097, 8192, 8193, LARGEST - 1, LARGEST];
+    let others: Vec<_> = (0..100).map(|_| 1515 + random.below(LARGEST as u32 - 1515) as usize).collect();
+    for size in sizes.into_iter().chain(others) {
+        send(&mut bed, &packet(size), 1460);
+    }
+    assert_eq!(bed.counters().sent, 108);
+    bed.assert_works();
+}
+
+#[test]
+fn the_size_of_a_segment_is_what_the_stack_says() {
+    let mut bed = bed_with(|_| {});
+    for segment_bytes in [1, 536, 1460, u16::MAX] {
+        send(&mut bed, &packet(5000), segment_bytes);
+    }
+}
+
+#[test]
+fn the_stack_is_told_of_the_largest_packet() {
+    let bed = bed_with(|_| {});
+    assert_eq!(bed.device.capabilities().segmentation.tcpv4.map(usize::from), Some(LARGEST));
+    assert_eq!(bed.device.capabilities().max_transmission_unit, 1514);
+}
+
+#[test]
+fn a_backend_that_lacks_an_ability_gets_frames_only() {
+    for (feature, value) in [("feature-sg", "0"), ("feature-gso-tcpv4", "0"), ("feature-no-csum-offload", "1")] {
+        let mut bed = bed_with(|netback| {
+            netback.features.retain(|(name, _)| *name != feature);
+            netback.features.push((feature, value));
+        });
+        assert_eq!(bed.device.capabilities().segmentation.tcpv4, None, "{feature}");
+        bed.assert_works();
+    }
+}
+
+#[test]
+fn without_room_for_the_largest_packet_frames_are_still_received_and_answered() {
+    let mut bed = bed_with(|_| {});
+    bed.netback().silent = true;
+    bed.turn(0);
+    let largest = packet(LARGEST);
+    assert!(try_send(&mut bed, &largest, 1460) && try_send(&mut bed, &largest, 1460));
+    assert!(!try_send(&mut bed, &largest, 1460), "32 pages hold two of them");
+    bed.turn(0);
+    bed.machine.settle();
+    bed.wakes.take();
+    bed.netback().to_deliver.push_back((udp_frame(b"question", true), 0));
+    bed.machine.settle();
+    assert!(bed.wakes.take() > 0, "the frame wakes the stack");
+    let (_rx, answer) = bed.device.receive(Instant::ZERO).expect("a frame");
+    let frame = udp_frame(b"answer", true);
+    answer.consume(frame.len(), |place| place.copy_from_slice(&frame));
+    bed.turn(0);
+    bed.machine.settle();
+    assert_eq!(bed.netback().sent.len(), 3);
+}
+
+#[test]
+fn the_stack_is_woken_when_pages_for_the_largest_packet_are_back() {
+    let mut bed = bed_with(|_| {});
+    bed.netback().silent = true;
+    bed.turn(0);
+    let largest = packet(LARGEST);
+    while try_send(&mut bed, &largest, 1460) {}
+    bed.turn(0);
+    bed.machine.settle();
+    bed.wakes.take();
+    assert!(!try_send(&mut bed, &largest, 1460));
+    bed.turn(0);
+    bed.machine.settle();
+    assert_eq!(bed.wakes.take(), 0, "there is nothing to wake for");
+    bed.netback().silent = false;
+    bed.machine.settle();
+    assert!(bed.wakes.take() > 0, "room came back and nobody was told");
+    assert!(try_send(&mut bed, &largest, 1460));
+}
+
+#[test]
+fn one_null_response_too_many_breaks_the_connection() {
+    let mut bed = bed_with(|_| {});
+    send(&mut bed, &packet(2000), 1460);
+    bed.netback().manual = true;
+    bed.turn(0);
+    assert!(try_send(&mut bed, &packet(2000), 1460));
+    bed.turn(0);
+    let tx = &mut bed.netback().rings().tx;
+    assert_eq!(tx.requests(), Ok(2));
+    while tx.take().is_some() {
+        tx.put(TxResponse { id: Claimed::new(0), status: RSP_NULL });
+    }
+    bed.netback().push_tx();
+    bed.turn(1);
+    assert_eq!(bed.counters().broken, 1);
+    bed.netback().manual = false;
+    bed.machine.settle();
+    bed.assert_works();
+}
+
+#[test]
+fn segments_arrive_in_one_piece_and_unchanged() {
+    let mut bed = Bed::connected();
+    let mut random = Random(2);
+    let packets: Vec<_> = (0..50).map(|_| packet(1515 + random.below(LARGEST as u32 - 1515) as usize)).collect();
+    bed.netback().to_deliver.extend(packets.iter().map(|packet| (packet.clone(), 0)));
+    assert!(bed.receive() == packets);
+    assert_eq!(bed.counters().received, 50);
+    bed.assert_works();
+}
