@@ -48,9 +48,8 @@ pub fn run(arguments: &Arguments) -> Result<ExitCode> {
         parts.push(part("tests of the crates".into(), || host_tests(&workspace)));
         parts.extend(under_miri(&workspace));
     }
-    for arch in all {
-        parts.extend(on_xen(&workspace, arch, &arguments.filters));
-    }
+    let images: Vec<_> = all.into_iter().map(|arch| (arch, build(&workspace, arch))).collect();
+    parts.extend(on_xen(&workspace, images, &arguments.filters));
     terminal::say("");
     parts.iter().for_each(summary);
     let passed = parts.iter().all(|part| part.error.is_none());
@@ -84,23 +83,44 @@ fn under_miri(workspace: &Workspace) -> Option<Part> {
     Some(part("rings and grants under Miri".into(), || process::run(&mut tests)))
 }
 
-/// The images for an architecture, and the scenarios with them.
-fn on_xen(workspace: &Workspace, arch: Arch, filters: &[String]) -> Vec<Part> {
-    let images = part(format!("images for {arch}"), || images(workspace, arch));
-    let built = images.error.is_none();
-    let mut parts = vec![images];
-    for machine in guest::machines(arch) {
-        let filters = match machine == guest::machine(arch) {
-            true => filters.to_vec(),
-            false if filters.is_empty() => ELSEWHERE.map(str::to_owned).to_vec(),
-            false => continue,
-        };
-        parts.push(part(format!("scenarios on Xen for {}", machine.name()), || match built {
-            true => scenarios(workspace, machine, &filters),
-            false => bail!("not run, because an image is missing"),
-        }));
-    }
-    parts
+/// The images for each processor, and the scenarios with them: the processors side by side, because an emulated machine
+/// uses one processor of ours, and each line of a scenario names the machine.
+fn on_xen(workspace: &Workspace, images: Vec<(Arch, Part)>, filters: &[String]) -> Vec<Part> {
+    std::thread::scope(|scope| {
+        let threads: Vec<_> = images
+            .into_iter()
+            .map(|(arch, images)| {
+                scope.spawn(move || {
+                    let built = images.error.is_none();
+                    let mut parts = vec![images];
+                    for machine in guest::machines(arch) {
+                        parts.extend(on_machine(workspace, arch, machine, built, filters));
+                    }
+                    parts
+                })
+            })
+            .collect();
+        threads.into_iter().flat_map(|thread| thread.join().expect("a part that fails says so")).collect()
+    })
+}
+
+/// The scenarios on one machine, unless the filters leave none for it.
+fn on_machine(
+    workspace: &Workspace,
+    arch: Arch,
+    machine: qemu_tests::Arch,
+    built: bool,
+    filters: &[String],
+) -> Option<Part> {
+    let filters = match machine == guest::machine(arch) {
+        true => filters.to_vec(),
+        false if filters.is_empty() => ELSEWHERE.map(str::to_owned).to_vec(),
+        false => return None,
+    };
+    Some(part(format!("scenarios on Xen for {}", machine.name()), || match built {
+        true => scenarios(workspace, machine, &filters),
+        false => bail!("not run, because an image is missing"),
+    }))
 }
 
 fn part(name: String, run: impl FnOnce() -> Result<()>) -> Part {
@@ -129,6 +149,10 @@ fn host_tests(workspace: &Workspace) -> Result<()> {
     bed.current_dir(&workspace.root).args(["test", "--package", "qemu-tests", "--lib", "--test", "host_collect"]);
     let (all, bed) = (process::run(&mut all), process::run(&mut bed));
     all.and(bed)
+}
+
+fn build(workspace: &Workspace, arch: Arch) -> Part {
+    part(format!("images for {arch}"), || images(workspace, arch))
 }
 
 fn images(workspace: &Workspace, arch: Arch) -> Result<()> {
