@@ -2,6 +2,7 @@
 //!
 //! Every architecture defines the same names:
 //!
+//! - `copy`: copies bytes that somebody else may write meanwhile;
 //! - `entropy`: random words of the CPU, where it has a generator;
 //! - `gfn`: the number by which a page is granted;
 //! - `map_grant_frames`: the grant table, mapped;

@@ -12,7 +12,21 @@ use core::ptr::NonNull;
 
 use xen_sys::io::{netif, xs_wire};
 
+#[cfg(target_os = "none")]
+use crate::arch;
 use crate::memory::PAGE_SIZE;
+
+/// On the developer's machine.
+#[cfg(not(target_os = "none"))]
+mod arch {
+    /// As a guest's `arch::copy`.
+    pub(super) unsafe fn copy(destination: *mut u8, source: *const u8, bytes: usize) {
+        for position in 0..bytes {
+            // SAFETY: the caller promises that the memory may be accessed.
+            unsafe { destination.add(position).write(source.add(position).read_volatile()) };
+        }
+    }
+}
 
 /// A value that may be copied to and from shared memory as it is.
 ///
@@ -82,28 +96,9 @@ impl SharedPage<'_> {
 
     /// Copies bytes out, each read once.
     pub fn read_bytes(self, offset: usize, destination: &mut [u8]) {
-        const WORD: usize = size_of::<usize>();
         let source = self.at(offset, destination.len());
-        // The first bytes one by one, up to a word's boundary of the page; then words; then the rest.
-        let head = source.align_offset(WORD).min(destination.len());
-        let (first, rest) = destination.split_at_mut(head);
-        let mut position = 0;
-        for byte in first {
-            // SAFETY: the byte is one of those that `at` found inside the page.
-            *byte = unsafe { source.add(position).read_volatile() };
-            position += 1;
-        }
-        let (words, last) = rest.as_chunks_mut::<WORD>();
-        for word in words {
-            // SAFETY: as above, and the first part ended at a word's boundary.
-            *word = unsafe { source.add(position).cast::<usize>().read_volatile() }.to_ne_bytes();
-            position += WORD;
-        }
-        for byte in last {
-            // SAFETY: as above.
-            *byte = unsafe { source.add(position).read_volatile() };
-            position += 1;
-        }
+        // SAFETY: `at` found the bytes inside the page, which nothing refers to.
+        unsafe { arch::copy(destination.as_mut_ptr(), source, destination.len()) };
     }
 
     /// Copies bytes in.

@@ -4,7 +4,7 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
-const INVENTORY: [(&str, &str); 33] = [
+const INVENTORY: [(&str, &str); 35] = [
     // The library OS.
     ("kernel/host/src/log.rs", "the symbols that defmt calls, on the developer's machine"),
     ("kernel/src/executor.rs", "embassy's raw executor, and the symbol that it calls"),
@@ -15,9 +15,11 @@ const INVENTORY: [(&str, &str); 33] = [
     // The processor and the boot.
     ("xen-pv/src/arch/armv7.rs", "entry from the hypervisor, processor registers"),
     ("xen-pv/src/arch/armv7/clock.rs", "the timer's registers"),
+    ("xen-pv/src/arch/armv7/copy.rs", "copies memory"),
     ("xen-pv/src/arch/armv7/memory.rs", "page tables"),
     ("xen-pv/src/arch/armv7/traps.rs", "exception vectors"),
     ("xen-pv/src/arch/x86_64.rs", "entry from the hypervisor, the shared info page"),
+    ("xen-pv/src/arch/x86_64/copy.rs", "copies memory"),
     ("xen-pv/src/arch/x86_64/grant_frames.rs", "maps the grant table"),
     ("xen-pv/src/arch/x86_64/memory.rs", "page tables"),
     ("xen-pv/src/arch/x86_64/pvclock.rs", "time that the hypervisor writes meanwhile"),

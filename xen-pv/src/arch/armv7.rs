@@ -23,6 +23,7 @@ use crate::shared_page::SharedPage;
 use crate::single_cpu::SingleCpu;
 
 mod clock;
+mod copy;
 mod entry;
 #[cfg(feature = "netfront")]
 mod grant_frames;
@@ -30,6 +31,7 @@ pub(crate) mod memory;
 mod traps;
 
 pub(crate) use clock::{now_ns, system_time_ns};
+pub(crate) use copy::copy;
 #[cfg(feature = "netfront")]
 pub(crate) use grant_frames::map_grant_frames;
 

@@ -14,6 +14,7 @@ use crate::boot::{BootInfo, SharedRing};
 use crate::memory::PAGE_SIZE;
 use crate::shared_page::SharedPage;
 
+mod copy;
 #[cfg(feature = "netfront")]
 mod grant_frames;
 pub(crate) mod memory;
@@ -23,6 +24,7 @@ mod stack;
 mod suspend;
 mod traps;
 
+pub(crate) use copy::copy;
 #[cfg(feature = "netfront")]
 pub(crate) use grant_frames::map_grant_frames;
 pub(crate) use pvclock::{now_ns, system_time_ns};
