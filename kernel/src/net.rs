@@ -13,6 +13,7 @@
 //! | `address`, `dhcp` | how the interface gets its address; announcements |
 //! | `sockets` | the set of sockets and the memory of their buffers |
 //! | `tcp`, `listener`, `udp`, `names` | what a task calls |
+//! | `filter` | what is dropped before it is looked at |
 //! | `closing` | sockets whose users are gone |
 //!
 //! Invariant: all state is borrowed within one call and never across an `await`; wakers only mark tasks as ready, so
@@ -44,6 +45,7 @@ pub mod device;
 pub use device::NetworkDevice;
 pub use error::Error;
 pub use face::{Network, TcpAccept, TcpListen};
+pub use filter::Unwanted;
 pub use handle::Handle;
 pub use listener::TcpListener;
 pub use parameters::{Ip, Parameters};

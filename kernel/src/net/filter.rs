@@ -1,20 +1,39 @@
-//! What the stack does to frames before `smoltcp` sees them. Those for the DHCP client go there.
+//! What the stack does to frames before `smoltcp` sees them. Those for the DHCP client go there; those of which nothing can
+//! be made, which `smoltcp` would drop without a word, are counted by reason and dropped here.
 //!
 //! `smoltcp` has one socket for each connection that may come, and answers a SYN that finds none with a reset: for a
 //! client, "connection refused". A listener whose backlog is full must be silent instead, so that the client asks again
 //! a moment later. Hence such a SYN is dropped here.
 
-use smoltcp::phy::{Device, DeviceCapabilities, PacketMeta, RxToken};
+use smoltcp::phy::{ChecksumCapabilities, Device, DeviceCapabilities, PacketMeta, RxToken};
 use smoltcp::time::Instant;
-use smoltcp::wire::{EthernetFrame, EthernetProtocol, IpProtocol, Ipv4Packet, TcpPacket};
+use smoltcp::wire::{
+    self, ArpPacket, ArpRepr, EthernetFrame, EthernetProtocol, Icmpv4Packet, IpProtocol, Ipv4Packet, TcpPacket,
+    UdpPacket,
+};
 
 use super::dhcp::Client;
 
-/// A device that hides SYNs to ports whose listener has no room, and messages for the DHCP client.
+/// Frames that the stack has dropped, by reason. A count that is full begins anew.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Unwanted {
+    /// Shorter than they say, contradicting themselves, or with a wrong checksum of IPv4 or ICMP. Those of TCP and UDP are
+    /// left to who verifies them, which is the device or `smoltcp`.
+    pub malformed: u32,
+    /// Parts of a larger IPv4 packet.
+    pub fragments: u32,
+    /// Neither ARP nor IPv4; IPv6 too, which `smoltcp` may have compiled in (Cargo.toml, `segmentation-offload`).
+    pub foreign: u32,
+    /// Requests for a connection to a listener without room for one more.
+    pub backlog_full: u32,
+}
+
+/// A device that hides unwanted frames and messages for the DHCP client.
 pub(super) struct Filter<'f, D> {
     pub(super) device: &'f mut D,
     /// The ports without room.
     pub(super) full_ports: &'f [u16],
+    pub(super) unwanted: &'f mut Unwanted,
     pub(super) dhcp: Option<&'f mut Client>,
 }
 
@@ -29,10 +48,13 @@ impl<D: Device> Device for Filter<'_, D> {
         Self: 'a;
 
     fn receive(&mut self, timestamp: Instant) -> Option<(Self::RxToken<'_>, Self::TxToken<'_>)> {
-        let verify = self.device.capabilities().checksum.udp.rx();
+        let verify = self.device.capabilities().checksum;
         let (token, reply) = self.device.receive(timestamp)?;
         let dhcp = self.dhcp.as_deref_mut();
-        Some((Filtered { token, full_ports: self.full_ports, dhcp, verify, now: timestamp }, reply))
+        Some((
+            Filtered { token, full_ports: self.full_ports, unwanted: self.unwanted, dhcp, verify, now: timestamp },
+            reply,
+        ))
     }
 
     fn transmit(&mut self, timestamp: Instant) -> Option<Self::TxToken<'_>> {
@@ -48,19 +70,25 @@ impl<D: Device> Device for Filter<'_, D> {
 pub(super) struct Filtered<'a, T> {
     token: T,
     full_ports: &'a [u16],
+    unwanted: &'a mut Unwanted,
     dhcp: Option<&'a mut Client>,
-    /// Checksums of UDP are for the stack to verify.
-    verify: bool,
+    /// Checksums that are for the stack to verify.
+    verify: ChecksumCapabilities,
     now: Instant,
 }
 
 impl<T: RxToken> RxToken for Filtered<'_, T> {
     fn consume<R, F: FnOnce(&[u8]) -> R>(self, f: F) -> R {
-        let Self { token, full_ports, dhcp, verify, now } = self;
+        let Self { token, full_ports, unwanted, dhcp, verify, now } = self;
         token.consume(|frame| {
-            let hide = is_ipv6(frame)
-                || !full_ports.is_empty() && opens_connection_to(frame, full_ports) == Some(true)
-                || dhcp.is_some_and(|client| client.receive(frame, verify, now));
+            let hide = match judge(frame, full_ports, &verify) {
+                Ok(()) => dhcp.is_some_and(|client| client.receive(frame, verify.udp.rx(), now)),
+                Err(reason) => {
+                    let count = unwanted.count(reason);
+                    *count = count.wrapping_add(1);
+                    true
+                }
+            };
             // smoltcp ignores an empty frame.
             f(if hide { &[] } else { frame })
         })
@@ -71,21 +99,67 @@ impl<T: RxToken> RxToken for Filtered<'_, T> {
     }
 }
 
-/// Whether the frame is of IPv6, which `smoltcp` may have compiled in (Cargo.toml, `segmentation-offload`).
-fn is_ipv6(frame: &[u8]) -> bool {
-    cfg!(feature = "segmentation-offload") && frame.get(12..14) == Some(&[0x86, 0xdd])
+/// Why a frame is dropped; see [`Unwanted`].
+enum Reason {
+    Malformed,
+    Fragment,
+    Foreign,
+    BacklogFull,
 }
 
-/// Whether the frame is a SYN, and not the answer to one, for one of `ports`.
-fn opens_connection_to(frame: &[u8], ports: &[u16]) -> Option<bool> {
-    let ethernet = EthernetFrame::new_checked(frame).ok()?;
-    if ethernet.ethertype() != EthernetProtocol::Ipv4 {
-        return None;
+impl From<wire::Error> for Reason {
+    fn from(_: wire::Error) -> Self {
+        Self::Malformed
     }
-    let ip = Ipv4Packet::new_checked(ethernet.payload()).ok()?;
-    if ip.next_header() != IpProtocol::Tcp || ip.frag_offset() != 0 {
-        return None;
+}
+
+impl Unwanted {
+    fn count(&mut self, reason: Reason) -> &mut u32 {
+        match reason {
+            Reason::Malformed => &mut self.malformed,
+            Reason::Fragment => &mut self.fragments,
+            Reason::Foreign => &mut self.foreign,
+            Reason::BacklogFull => &mut self.backlog_full,
+        }
     }
-    let tcp = TcpPacket::new_checked(ip.payload()).ok()?;
-    Some(tcp.syn() && !tcp.ack() && ports.contains(&tcp.dst_port()))
+}
+
+/// Says why a frame is to be dropped, if it is. Apart from the backlog it is by `smoltcp`'s own rules.
+fn judge(frame: &[u8], full_ports: &[u16], verify: &ChecksumCapabilities) -> Result<(), Reason> {
+    let ethernet = EthernetFrame::new_checked(frame)?;
+    match ethernet.ethertype() {
+        EthernetProtocol::Ipv4 => {}
+        EthernetProtocol::Arp => {
+            ArpRepr::parse(&ArpPacket::new_checked(ethernet.payload())?)?;
+            return Ok(());
+        }
+        _ => return Err(Reason::Foreign),
+    }
+    let ip = Ipv4Packet::new_checked(ethernet.payload())?;
+    if ip.version() != 4 || verify.ipv4.rx() && !ip.verify_checksum() {
+        return Err(Reason::Malformed);
+    }
+    if ip.more_frags() || ip.frag_offset() != 0 {
+        return Err(Reason::Fragment);
+    }
+    match ip.next_header() {
+        IpProtocol::Icmp => {
+            let icmp = Icmpv4Packet::new_checked(ip.payload())?;
+            if verify.icmpv4.rx() && !icmp.verify_checksum() {
+                return Err(Reason::Malformed);
+            }
+        }
+        IpProtocol::Udp => {
+            UdpPacket::new_checked(ip.payload())?;
+        }
+        IpProtocol::Tcp => {
+            let tcp = TcpPacket::new_checked(ip.payload())?;
+            // Not the answer to a SYN of ours.
+            if tcp.syn() && !tcp.ack() && full_ports.contains(&tcp.dst_port()) {
+                return Err(Reason::BacklogFull);
+            }
+        }
+        _ => {}
+    }
+    Ok(())
 }

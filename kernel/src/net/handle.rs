@@ -5,8 +5,8 @@ use core::future::poll_fn;
 use core::net::Ipv4Addr;
 use core::task::Poll;
 
-use super::Network;
 use super::state::State;
+use super::{Network, Unwanted};
 
 /// A task's way to the stack. The stack's state lives for ever, as its guest does.
 #[derive(Clone, Copy)]
@@ -21,6 +21,11 @@ impl Handle {
     /// The interface's address, if it has one.
     pub fn address(&self) -> Option<Ipv4Addr> {
         self.with(|state| state.addressing.address()).map(|own| own.address())
+    }
+
+    /// The frames that were dropped up to now.
+    pub fn unwanted(&self) -> Unwanted {
+        self.with(|state| state.unwanted)
     }
 
     /// Resolves when every connection and socket that was dropped has delivered what was written to it.

@@ -177,8 +177,8 @@ fn receive<D: NetworkDevice>(device: &mut D, state: &mut State, now: WireInstant
     for count in 0..BATCH {
         // Between any two frames a listener whose socket was taken gets another.
         state.refresh_backlogs();
-        let State { interface, sockets, full_ports, addressing, .. } = state;
-        let mut device = Filter { device, full_ports, dhcp: addressing.dhcp.as_mut() };
+        let State { interface, sockets, full_ports, unwanted, addressing, .. } = state;
+        let mut device = Filter { device, full_ports, unwanted, dhcp: addressing.dhcp.as_mut() };
         if interface.poll_ingress_single(now, &mut device, &mut sockets.set) == PollIngressSingleResult::None {
             return (count > 0, false);
         }

@@ -9,6 +9,7 @@ use smoltcp::iface::Interface;
 use super::address::Addressing;
 use super::closing::Closing;
 use super::deadline::Deadlines;
+use super::filter::Unwanted;
 use super::listener::Backlog;
 use super::sockets::Sockets;
 use super::udp::Outbox;
@@ -27,6 +28,7 @@ pub(super) struct State {
     pub(super) backlogs: Vec<Backlog>,
     /// Ports whose listener has no socket free for another connection.
     pub(super) full_ports: Vec<u16>,
+    pub(super) unwanted: Unwanted,
     pub(super) closing: Closing,
     pub(super) deadlines: Deadlines,
     /// The UDP sockets in use.
@@ -46,6 +48,7 @@ impl State {
             addressing: Addressing::new(parameters),
             backlogs: Vec::new(),
             full_ports: Vec::new(),
+            unwanted: Unwanted::default(),
             closing: Closing::default(),
             deadlines: Deadlines::default(),
             outboxes: Vec::new(),

@@ -16,7 +16,7 @@ use smoltcp::wire::{
 
 use super::wire::hardware_address;
 use super::world::{A, B, World, at, dhcp, pattern, socket};
-use crate::net::{Error, Network};
+use crate::net::{Error, Network, Unwanted};
 
 const ANY: Ipv4Addr = Ipv4Addr::UNSPECIFIED;
 
@@ -196,4 +196,58 @@ fn every_ping_of_a_flood_is_answered() {
     let answers = answers.borrow();
     assert_eq!(answers.len(), 700);
     assert!(answers.iter().enumerate().all(|(i, (number, returned))| i == usize::from(*number) && *returned == data));
+}
+
+/// What is done to a packet.
+type Change = dyn Fn(&mut Ipv4Packet<&mut [u8]>);
+
+#[test]
+fn what_the_stack_drops_is_counted_by_reason() {
+    let world = World::with_peer(at(A), |wire, _| while wire.receive(1).is_some() {});
+    let a = world.a();
+    world.run(a.configured());
+    let send = |frame: Vec<u8>, change: &dyn Fn(&mut Ipv4Packet<&mut [u8]>)| {
+        let mut frame = EthernetFrame::new_unchecked(frame);
+        change(&mut Ipv4Packet::new_unchecked(frame.payload_mut()));
+        world.wire.send(1, frame.into_inner());
+    };
+    let good = ping(B, A, 1, b"data");
+    let rightly = |packet: &mut Ipv4Packet<&mut [u8]>| packet.fill_checksum();
+    send(good.clone(), &rightly);
+    send(who_is_a(), &|_| ());
+    world.run_for(Duration::from_millis(10));
+    assert_eq!(a.unwanted(), Unwanted::default(), "of good frames nothing is dropped");
+
+    let malformed: [&'static Change; 4] = [
+        &|packet| packet.set_checksum(!packet.checksum()),
+        &|packet| {
+            packet.set_total_len(packet.total_len() + 1);
+            packet.fill_checksum();
+        },
+        &|packet| {
+            packet.set_version(6);
+            packet.fill_checksum();
+        },
+        // The message's own checksum.
+        &|packet| packet.payload_mut()[2] ^= 1,
+    ];
+    for change in malformed {
+        send(good.clone(), change);
+    }
+    (0..good.len()).for_each(|length| world.wire.send(1, good[..length].to_vec()));
+    (14..who_is_a().len()).for_each(|length| world.wire.send(1, who_is_a()[..length].to_vec()));
+    for offset in [0, 8] {
+        send(good.clone(), &|packet| {
+            packet.set_more_frags(offset == 0);
+            packet.set_frag_offset(offset);
+            packet.fill_checksum();
+        });
+    }
+    let mut foreign = EthernetFrame::new_unchecked(good.clone());
+    foreign.set_ethertype(EthernetProtocol::Ipv6);
+    (0..3).for_each(|_| world.wire.send(1, foreign.clone().into_inner()));
+    world.run_for(Duration::from_millis(10));
+    let cut = good.len() + who_is_a().len() - 14;
+    let expected = Unwanted { malformed: 4 + cut as u32, fragments: 2, foreign: 3, backlog_full: 0 };
+    assert_eq!(a.unwanted(), expected);
 }

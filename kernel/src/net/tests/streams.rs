@@ -251,7 +251,10 @@ fn a_full_backlog_is_silent_until_there_is_room() {
         let (mut one, two) = (one.expect("room for it"), two.expect("room for it"));
         let start = world.now();
         // The third waits, and gets its turn when one was accepted.
-        let (third, mut server) = join(connect(&a), accept(&listener)).await;
+        let mut third = Box::pin(connect(&a));
+        assert!(matches!(select(&mut third, world.pause(Duration::from_millis(500))).await, Either::Second(())));
+        assert_eq!(b.unwanted().backlog_full, 1);
+        let (third, mut server) = join(third, accept(&listener)).await;
         third.expect("room by now");
         assert!(world.now() - start < Duration::from_secs(2));
         one.write_all(b"first come").await.expect("an open connection");
