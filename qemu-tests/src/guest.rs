@@ -12,6 +12,7 @@ use crate::verdict::Failure;
 use anyhow::{Context, Result};
 use bed_agent::protocol::LogSource;
 use end::{daemon_in, domain_in, ends_in};
+use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
 /// Longest wait for the toolstack to say what it did.
@@ -217,6 +218,26 @@ impl Guest {
     /// `xl` refuses.
     pub fn reboot(&self) -> Result<()> {
         self.xl("reboot", "")
+    }
+
+    /// What the guest has counted up to now, by name.
+    ///
+    /// # Errors
+    /// `xl` refuses, or the guest does not answer in time.
+    pub fn counters(&self, patience: Duration) -> Result<BTreeMap<String, u64>> {
+        self.xl("sysrq", "c")?;
+        // The guest takes the request back once the counters are there.
+        let request = self.dom0.xenstore_wait(&self.xenstore_path("control/sysrq")?, Some(b""), patience)?;
+        if request.is_none_or(|request| !request.is_empty()) {
+            return Err(self.complaint("it does not answer xl sysrq"));
+        }
+        let text = String::from_utf8(self.xenstore_read("data/counters")?.unwrap_or_default())?;
+        let counter = |word: &str| {
+            let (name, count) = word.split_once('=')?;
+            Some((name.to_owned(), count.parse().ok()?))
+        };
+        let counters: Option<BTreeMap<_, _>> = text.split(' ').map(counter).collect();
+        counters.ok_or_else(|| self.complaint(&format!("its counters are {text:?}")))
     }
 
     /// Takes the network interface with this number away.

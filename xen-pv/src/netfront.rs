@@ -25,7 +25,7 @@ mod rx;
 mod settings;
 mod tx;
 
-pub use counters::{Counters, Dropped};
+pub use counters::{CounterReader, Counters, Dropped};
 pub use handshake::Driver;
 pub use settings::Error;
 

@@ -5,7 +5,7 @@
 //! xenstore in place, up to a limit where one is due: code that does not wait in a future is smaller.
 
 use core::cell::{Cell, OnceCell};
-use core::fmt::Display;
+use core::fmt::{Display, Write};
 use core::future::Future;
 use core::time::Duration;
 
@@ -70,7 +70,7 @@ pub struct Platform {
     /// Made when it is first asked for, so that an image whose task never asks does without.
     random: OnceCell<Generator>,
     #[cfg(feature = "netfront")]
-    network: OnceCell<kernel::net::Handle>,
+    network: OnceCell<network::Interface>,
     #[cfg(feature = "netfront")]
     events: Events<Xen>,
 }
@@ -105,7 +105,7 @@ where
     }));
     kernel::executor::run(
         |spawner| {
-            platform.toolstack.start(spawner);
+            platform.toolstack.start(spawner, || platform.counters());
             match platform.prepare(spawner, boot.command_line) {
                 Ok(parameters) => spawn(spawner, async move {
                     let outcome = platform.limited(task(parameters, platform)).await;
@@ -193,6 +193,17 @@ impl Platform {
         Ok(())
     }
 
+    /// What was counted up to now, as `name=count ...`.
+    fn counters(&self) -> String {
+        let mut text = String::new();
+        #[cfg(feature = "netfront")]
+        network::count(self, &mut text);
+        let figures = memory::figures();
+        // A string takes what it is given.
+        let _ = write!(text, "heap_used={} heap_peak={}", figures.heap_used_bytes, figures.heap_peak_bytes);
+        text
+    }
+
     /// Ends the domain, after all that was written to the console has been taken.
     fn end(&self, mut outcome: Result<(), String>) -> ! {
         if let Err(message) = &mut outcome {
@@ -257,7 +268,7 @@ impl kernel::Networked for Platform {
 
     fn network(&self) -> &Self::Network {
         match self.network.get() {
-            Some(network) => network,
+            Some(network) => &network.handle,
             // `run_task` starts the network before the task.
             None => panic!("the network is up before the task"),
         }

@@ -24,6 +24,7 @@ pub const SCENARIOS: &[Scenario] = &[
     Scenario { name: "traffic: forged DHCP messages change nothing", run: dhcp_spoofing },
     Scenario { name: "traffic: a guest serves again after a flood of SYNs", run: syn_flood },
     Scenario { name: "traffic: a flood of small packets harms nothing", run: small_packets },
+    Scenario { name: "traffic: dom0 reads from a running guest what came, by reason", run: counted },
 ];
 
 const LONG: Duration = Duration::from_secs(300);
@@ -261,4 +262,61 @@ fn small_packets(context: &Context<'_>) -> Result<()> {
     let report = target.finish()?;
     check!(report.datagrams > 0, "the flood did not reach the guest: {report:?}");
     Ok(())
+}
+
+/// A frame for a station with something at one place changed.
+fn changed(frame: &[u8], at: usize, change: fn(u8) -> u8) -> Vec<u8> {
+    let mut changed = frame.to_vec();
+    changed[at] = change(changed[at]);
+    changed
+}
+
+/// The guest's answers to `xl sysrq`, before and after frames of each kind of wrongness.
+fn counted(context: &Context<'_>) -> Result<()> {
+    const REASONS: [&str; 5] = ["checksum", "malformed", "fragments", "foreign", "backlog_full"];
+    const COUNT: u64 = 40;
+    const IP: usize = ETHERNET_BYTES;
+    let target = Target::echo(context)?;
+    let path = target.from_nobody;
+    let [udp, tcp, ping] = [path.udp([4000, 7], b"."), path.tcp([4000, 7], tcp_flags::ACK, 1, b""), path.ping(b".")];
+    let transport = IP + frames::IPV4_BYTES;
+    let kinds = [
+        ("checksum", changed(&udp, transport + 6, |byte| !byte)),
+        ("checksum", changed(&tcp, transport + 16, |byte| !byte)),
+        ("malformed", changed(&ping, transport + 2, |byte| !byte)),
+        ("malformed", changed(&udp, IP + 10, |byte| !byte)),
+        ("malformed", udp[..udp.len() - 1].to_vec()),
+        ("fragments", frames::fragments(&path, 1).remove(0)),
+        // As IPv6.
+        ("foreign", [&udp[..12], &[0x86, 0xdd], &udp[IP..]].concat()),
+    ];
+    let counters = || target.guest.counters(PATIENCE);
+    let start = counters()?;
+    let quiet = ["checksum", "malformed", "fragments", "broken", "quarantined"].map(|name| start.get(name));
+    check!(quiet == [Some(&0); 5] && start.get("connections") == Some(&1), "{start:?}");
+    for (_, frame) in &kinds {
+        target.attack(vec![frame.clone(); COUNT as usize], 1, 100)?;
+    }
+    let expected = |reason| COUNT * kinds.iter().filter(|(kind, _)| *kind == reason).count() as u64;
+    let after = wait_until("every frame is counted", || {
+        let after = counters()?;
+        Ok(REASONS.iter().all(|reason| after[*reason] >= start[*reason] + expected(*reason)).then_some(after))
+    })?;
+    for reason in REASONS {
+        let (count, expected) = (after[reason] - start[reason], expected(reason));
+        // The bridge itself speaks IPv6.
+        check!(count == expected || reason == "foreign", "{count} frames count as {reason} instead of {expected}");
+    }
+    let received = after["received"] - start["received"];
+    let least = kinds.len() as u64 * COUNT - expected("checksum");
+    check!(received >= least, "{received} frames were received instead of {least}");
+    target.is_well()?;
+    let syn = |number| path.tcp([2000 + number, 7], tcp_flags::SYN, 1, b"");
+    target.attack((0..COUNT as u16).map(syn).collect(), 1, 100)?;
+    let end = wait_until("a SYN is refused", || Ok(Some(counters()?).filter(|end| end["backlog_full"] > 0)))?;
+    check!(end["heap_used"] <= end["heap_peak"] && end["sent"] > after["sent"] && end["broken"] == 0, "{end:?}");
+    let said = format!("backlog_full={}", end["backlog_full"]);
+    let text = target.guest.console_text();
+    check!(text.lines().any(|line| line.starts_with("counters: ") && line.contains(&said)), "not in {text}");
+    target.finish().map(drop)
 }

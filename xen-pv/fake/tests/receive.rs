@@ -374,3 +374,15 @@ fn no_buffer_is_on_the_ring_twice_whatever_was_answered() {
     }
     assert_eq!(bed.counters().broken, 0);
 }
+
+#[test]
+fn the_counters_are_told_without_the_device() {
+    let mut bed = Bed::connected();
+    let reader = bed.device.counter_reader();
+    bed.netback().to_deliver.push_back((udp_frame(b"wrong", false), 0));
+    bed.receive();
+    bed.assert_works();
+    let counters = reader.read();
+    assert_eq!((counters.received, counters.sent, counters.dropped(Dropped::Checksum)), (1, 1, 1));
+    assert_eq!(counters, bed.counters());
+}

@@ -1,5 +1,10 @@
 //! What a network card counts.
 
+use core::cell::RefCell;
+
+use super::{Card, Device};
+use crate::hypervisor::Hypervisor;
+
 /// Why a frame from the backend was dropped.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Dropped {
@@ -54,5 +59,25 @@ impl Counters {
     pub(super) fn drop_frame(&mut self, reason: Dropped) {
         let count = &mut self.dropped[reason as usize];
         *count = count.wrapping_add(1);
+    }
+}
+
+/// A way to a card's counters that does not take the card from the stack.
+#[derive(Debug)]
+pub struct CounterReader<H: Hypervisor>(&'static RefCell<Card<H>>);
+
+impl<H: Hypervisor> CounterReader<H> {
+    /// What the card has counted.
+    #[must_use]
+    pub fn read(&self) -> Counters {
+        self.0.borrow().counters
+    }
+}
+
+impl<H: Hypervisor> Device<H> {
+    /// A way to the counters for who does not have the device.
+    #[must_use]
+    pub fn counter_reader(&self) -> CounterReader<H> {
+        CounterReader(self.card)
     }
 }

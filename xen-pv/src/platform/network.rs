@@ -1,15 +1,17 @@
 //! Brings up the network: grant table, card, stack.
 
+use core::fmt::Write;
+
 use alloc::string::String;
 
 use embassy_executor::Spawner;
 use embassy_time::{Duration, with_timeout};
-use kernel::net::{Parameters, Stack};
+use kernel::net::{Handle, Parameters, Stack};
 use kernel::println;
 
 use super::{Platform, spawn};
 use crate::grant_table::GrantTable;
-use crate::netfront::{Buffers, netfront};
+use crate::netfront::{Buffers, CounterReader, Dropped, netfront};
 use crate::real::Xen;
 use crate::{arch, memory};
 
@@ -18,6 +20,13 @@ const SOCKET_SHARE: usize = 8;
 
 /// How long the end of a guest may be held up by peers that do not answer any more.
 const PATIENCE: Duration = Duration::from_secs(5);
+
+/// The network as the platform knows it.
+pub(super) struct Interface {
+    pub(super) handle: Handle,
+    card: CounterReader<Xen>,
+    grants: GrantTable<Xen>,
+}
 
 /// Starts the card's driver and the stack. The interface may get its address much later.
 pub(super) fn start(platform: &Platform, spawner: Spawner, parameters: Parameters) -> Result<(), String> {
@@ -30,7 +39,8 @@ pub(super) fn start(platform: &Platform, spawner: Spawner, parameters: Parameter
     let grants = unsafe { GrantTable::new(Xen, entries, count) };
     let total_bytes = memory::figures().total_bytes;
     let buffers = Buffers::for_memory(total_bytes);
-    let (device, driver) = netfront(platform.events, grants, *store, buffers);
+    let (device, driver) = netfront(platform.events, grants.clone(), *store, buffers);
+    let card = device.counter_reader();
     spawn(spawner, async move {
         let error = driver.run().await;
         println!("network: the driver ended: {error}");
@@ -38,7 +48,7 @@ pub(super) fn start(platform: &Platform, spawner: Spawner, parameters: Parameter
     let seed = platform.generator().next_u64();
     let stack = Stack::new(device, parameters, seed).with_buffer_budget(total_bytes / SOCKET_SHARE);
     // This runs once, so the cell is empty.
-    let _ = platform.network.set(stack.handle());
+    let _ = platform.network.set(Interface { handle: stack.handle(), card, grants });
     spawn(spawner, async move {
         stack.run().await;
     });
@@ -49,6 +59,37 @@ pub(super) fn start(platform: &Platform, spawner: Spawner, parameters: Parameter
 pub(super) async fn settle(platform: &Platform) {
     if let Some(network) = platform.network.get() {
         // The only outcome that differs is a peer that does not answer.
-        let _ = with_timeout(PATIENCE, network.settled()).await;
+        let _ = with_timeout(PATIENCE, network.handle.settled()).await;
     }
+}
+
+/// Adds what the card, the stack and the grant table have counted.
+pub(super) fn count(platform: &Platform, text: &mut String) {
+    let Some(Interface { handle, card, grants }) = platform.network.get() else { return };
+    let (card, stack) = (card.read(), handle.unwanted());
+    // A string takes what it is given.
+    let _ = write!(
+        text,
+        "received={} sent={} refused={} failed={} bounds={} too_long={} too_many_slots={} bad_extra={} truncated={} \
+         checksum={} malformed={} fragments={} foreign={} backlog_full={} spurious_events={} connections={} broken={} \
+         quarantined={} ",
+        card.received,
+        card.sent,
+        card.refused,
+        card.dropped(Dropped::Failed),
+        card.dropped(Dropped::Bounds),
+        card.dropped(Dropped::TooLong),
+        card.dropped(Dropped::TooManySlots),
+        card.dropped(Dropped::BadExtra),
+        card.dropped(Dropped::Truncated),
+        card.dropped(Dropped::Checksum),
+        stack.malformed,
+        stack.fragments,
+        stack.foreign,
+        stack.backlog_full,
+        card.spurious_events,
+        card.connections,
+        card.broken,
+        grants.quarantined(),
+    );
 }

@@ -22,7 +22,7 @@ impl Toolstack {
     }
 
     /// Starts nothing.
-    pub(crate) fn start(&self, _spawner: Spawner) {}
+    pub(crate) fn start(&self, _spawner: Spawner, _counters: impl Fn() -> String) {}
 
     /// None but those of the command line.
     pub(crate) fn parameters<P: DeserializeOwned>(&self) -> Result<Option<P>, String> {

@@ -3,6 +3,8 @@
 //! | node, below the domain's own directory | |
 //! |---|---|
 //! | `control/shutdown` | `xl shutdown`, `xl reboot`, `xl save` write `poweroff`, `reboot`, `suspend`; the guest takes it by writing nothing |
+//! | `control/sysrq` | `xl sysrq` writes a letter, whichever: the guest is to say what it has counted, then writes nothing |
+//! | `data/counters` | what it had counted then, as `name=count ...` |
 //! | `data/parameters` | the task's parameters as postcard, where a program set them |
 //! | `data/result` | the task's report as postcard |
 //! | `data/status` | `ok`, or `error: ` and why |
@@ -34,6 +36,9 @@ const PATIENCE_NS: u64 = 5_000_000_000;
 /// The largest value that fits a message of the store beside its path. Source: `XENSTORE_PAYLOAD_MAX`, 4096 bytes.
 const REPORT_MAX: usize = 4000;
 
+const SHUTDOWN: &str = "control/shutdown";
+const SYSRQ: &str = "control/sysrq";
+
 /// The other end of xenstore.
 pub(crate) struct Toolstack {
     /// The connection, which drivers use as well.
@@ -58,14 +63,14 @@ impl Toolstack {
     }
 
     /// Starts moving messages and listening to requests.
-    pub(crate) fn start(&'static self, spawner: Spawner) {
+    pub(crate) fn start(&'static self, spawner: Spawner, counters: impl Fn() -> String + 'static) {
         spawn(spawner, self.store.run());
-        let (watch, registered) = self.store.start_watch("control/shutdown");
+        let (watch, registered) = self.store.start_watch("control");
         let registered = self.wait(registered);
         self.answered_ns.set(arch::now_ns());
         match registered {
-            Ok(_) => spawn(spawner, self.listen(watch)),
-            Err(_) => println!("warning: xl shutdown and xl reboot will not be heard"),
+            Ok(_) => spawn(spawner, self.listen(watch, counters)),
+            Err(_) => println!("warning: xl shutdown, reboot and sysrq will not be heard"),
         }
     }
 
@@ -106,15 +111,34 @@ impl Toolstack {
         }
     }
 
-    /// Takes requests to end, for ever.
-    async fn listen(&self, watch: Watch<Xen>) {
+    /// Takes requests, for ever.
+    async fn listen(&self, watch: Watch<Xen>, counters: impl Fn() -> String) {
         loop {
             watch.changed().await;
-            // Without a request there is no node, which is an error that says nothing new.
-            if let Ok(request) = self.store.read("control/shutdown").await {
-                self.take_request(&request);
+            for node in [SHUTDOWN, SYSRQ] {
+                // Without a request there may be no node, which is an error that says nothing new.
+                match self.store.read(node).await {
+                    Ok(request) if request.is_empty() => {}
+                    Ok(request) if node == SHUTDOWN => self.take_request(&request),
+                    Ok(_) => self.show(&counters()),
+                    Err(_) => {}
+                }
             }
         }
+    }
+
+    /// Shows what was counted to a person and to a program, which knows that it is there when the request is gone.
+    fn show(&self, counters: &str) {
+        println!("counters: {counters}");
+        self.tell("data/counters", counters.as_bytes());
+        self.tell(SYSRQ, b"");
+    }
+
+    /// Writes a node and does not wait for the reply.
+    // Inlined, each use would cost a hundred bytes.
+    #[inline(never)]
+    fn tell(&self, path: &str, value: &[u8]) {
+        drop(self.store.write(path, value));
     }
 
     fn take_request(&self, request: &[u8]) {
@@ -122,19 +146,18 @@ impl Toolstack {
             b"poweroff" | b"halt" => Stop::PowerOff,
             b"reboot" => Stop::Reboot,
             b"suspend" if arch::SUSPENDS => return self.suspend(),
-            b"" => return,
             _ => return println!("warning: control/shutdown holds a request that Spore does not know"),
         };
         println!("asked to {}", if stop == Stop::Reboot { "reboot" } else { "power off" });
         self.stop.set(Some(stop));
         self.waiting.borrow_mut().drain(..).for_each(Waker::wake);
         // That it was taken; when that cannot be told, the guest obeys all the same.
-        drop(self.store.write("control/shutdown", b""));
+        self.tell(SHUTDOWN, b"");
     }
 
     /// Takes the request, and suspends once no message is under way: the store that goes on with the guest knows of none.
     fn suspend(&self) {
-        drop(self.store.write("control/shutdown", b""));
+        self.tell(SHUTDOWN, b"");
         match self.pump_until(arch::now_ns() + PATIENCE_NS, || self.store.is_idle().then_some(())) {
             Some(()) => resume::suspend(&self.events, &self.store),
             None => println!("not suspended: xenstore does not answer"),
