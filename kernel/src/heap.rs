@@ -20,6 +20,9 @@ use talc::source::Source;
 pub unsafe trait PageRuns: Sync {
     /// A run of at least `size_bytes`, or `None` when there is no such run.
     fn acquire(&self, size_bytes: usize) -> Option<NonNull<[u8]>>;
+
+    /// What the heap can have at most, with what it has already. It need not be in one run.
+    fn limit_bytes(&self) -> usize;
 }
 
 /// The heap grows by this much at a time, so that it asks for pages rarely; at the end of memory it takes less.
@@ -31,9 +34,19 @@ const OVERHEAD_BYTES: usize = 4096;
 /// talc's view of the platform's page runs.
 struct Growth<R: 'static> {
     runs: &'static R,
+    /// All runs together.
+    taken_bytes: usize,
+    /// Size of the object that is to grow, if one is: where it may stay, that much need not be found again.
+    growing_bytes: usize,
     /// Ends of the last run and of what talc made of it (it keeps a tag there): a run that begins at the former
     /// extends the latter, so that objects may span both.
     last: Option<(NonNull<u8>, NonNull<u8>)>,
+}
+
+impl<R> Clone for Growth<R> {
+    fn clone(&self) -> Self {
+        Self { ..*self }
+    }
 }
 
 impl<R> fmt::Debug for Growth<R> {
@@ -46,7 +59,17 @@ impl<R> fmt::Debug for Growth<R> {
 unsafe impl<R: PageRuns> Source for Growth<R> {
     fn acquire<B: Binning>(talc: &mut Talc<Self, B>, layout: Layout) -> Result<(), ()> {
         let least = layout.size().checked_add(layout.align() + OVERHEAD_BYTES).ok_or(())?;
-        let runs = talc.source.runs;
+        let Self { runs, last, taken_bytes, growing_bytes } = talc.source;
+        // Runs are never given back: before they are taken, it must be possible that they are enough.
+        let tail_bytes = last.map_or(0, |(_, heap_end)| {
+            // SAFETY: talc has returned this end, and nobody else moves it.
+            let reserved = unsafe { talc.reserved(heap_end) };
+            heap_end.addr().get() - reserved.up_to.addr().get()
+        });
+        let possible_bytes = runs.limit_bytes().saturating_sub(taken_bytes) + tail_bytes + growing_bytes;
+        if layout.size() > possible_bytes {
+            return Err(());
+        }
         // Where no run is long enough, shorter ones that follow the last may still join it: talc asks again until none
         // is left.
         let lengths = [least.max(GROWTH_BYTES), least, GROWTH_BYTES, OVERHEAD_BYTES];
@@ -54,7 +77,8 @@ unsafe impl<R: PageRuns> Source for Growth<R> {
         let base = run.cast::<u8>();
         // SAFETY: the run's end is one past its last byte, in the same allocation.
         let end = unsafe { base.add(run.len()) };
-        let heap_end = match talc.source.last {
+        talc.source.taken_bytes += run.len();
+        let heap_end = match last {
             // SAFETY: the run begins where the last one ends, and `PageRuns` gives it to us alone.
             Some((run_end, heap_end)) if run_end == base => Some(unsafe { talc.extend(heap_end, end.as_ptr()) }),
             // SAFETY: `PageRuns` gives the run to us alone, for ever.
@@ -81,7 +105,7 @@ impl<R: PageRuns> Heap<R> {
     /// An empty heap, which grows from `runs`.
     pub const fn new(runs: &'static R) -> Self {
         Self {
-            talc: TalcCell::new(Growth { runs, last: None }),
+            talc: TalcCell::new(Growth { runs, taken_bytes: 0, growing_bytes: 0, last: None }),
             used_bytes: Cell::new(0),
             peak_bytes: Cell::new(0),
             refused_bytes: Cell::new(0),
@@ -101,6 +125,11 @@ impl<R: PageRuns> Heap<R> {
     /// Size of the allocation that failed just now, 0 if the last one succeeded: what a guest that ends here lacked.
     pub fn refused_bytes(&self) -> usize {
         self.refused_bytes.get()
+    }
+
+    /// Notes how large the object is that is about to grow.
+    fn note_growing(&self, growing_bytes: usize) {
+        self.talc.replace_source(Growth { growing_bytes, ..self.talc.clone_source() });
     }
 
     fn account(&self, freed: usize, allocated: usize) {
@@ -131,6 +160,7 @@ unsafe impl<R: PageRuns> GlobalAlloc for Heap<R> {
     }
 
     unsafe fn realloc(&self, pointer: *mut u8, layout: Layout, new_size: usize) -> *mut u8 {
+        self.note_growing(layout.size());
         // SAFETY: as in `alloc`.
         let mut moved = unsafe { self.talc.realloc(pointer, layout, new_size) };
         if moved.is_null() {
@@ -139,6 +169,7 @@ unsafe impl<R: PageRuns> GlobalAlloc for Heap<R> {
             // SAFETY: as in `alloc`; the object is still where it was.
             moved = unsafe { self.talc.realloc(pointer, layout, new_size) };
         }
+        self.note_growing(0);
         if moved.is_null() {
             self.refused_bytes.set(new_size);
         } else {
@@ -179,12 +210,20 @@ mod tests {
             // SAFETY: `start` is within the block.
             Some(NonNull::slice_from_raw_parts(unsafe { self.base.add(start) }, size_bytes))
         }
+
+        fn limit_bytes(&self) -> usize {
+            self.size_bytes
+        }
+    }
+
+    fn block(size_bytes: usize) -> &'static Block {
+        let block = Box::leak(alloc::vec![0u128; size_bytes / 16].into_boxed_slice());
+        let base = NonNull::from(block).cast();
+        Box::leak(Box::new(Block { base, size_bytes, taken: AtomicUsize::new(0) }))
     }
 
     fn heap(size_bytes: usize) -> Heap<Block> {
-        let block = Box::leak(alloc::vec![0u128; size_bytes / 16].into_boxed_slice());
-        let base = NonNull::from(block).cast();
-        Heap::new(Box::leak(Box::new(Block { base, size_bytes, taken: AtomicUsize::new(0) })))
+        Heap::new(block(size_bytes))
     }
 
     fn layout(size_bytes: usize) -> Layout {
@@ -226,5 +265,21 @@ mod tests {
         // SAFETY: the layout is not empty.
         unsafe { heap.alloc(layout(100)) };
         assert_eq!(heap.refused_bytes(), 0, "a caller that did without it no longer lacks it");
+    }
+
+    #[test]
+    fn a_refused_allocation_takes_no_pages() {
+        let block = block(1 << 18);
+        let heap = Heap::new(block);
+        // SAFETY: the layouts are not empty and match.
+        unsafe {
+            let pointer = heap.alloc(layout(100));
+            let taken = block.taken.load(Ordering::Relaxed);
+            assert!(heap.alloc(layout(1 << 19)).is_null());
+            assert!(heap.realloc(pointer, layout(100), 1 << 19).is_null());
+            assert_eq!(block.taken.load(Ordering::Relaxed), taken);
+            // What is there can still be had in one piece.
+            assert!(!heap.realloc(pointer, layout(100), (1 << 18) - 4096).is_null());
+        }
     }
 }

@@ -126,4 +126,9 @@ unsafe impl PageRuns for HeapRuns {
         let run = find_run(size_bytes)?;
         Some(NonNull::slice_from_raw_parts(run, size_bytes.next_multiple_of(PAGE_SIZE)))
     }
+
+    fn limit_bytes(&self) -> usize {
+        let sizes = SIZES.get().get();
+        sizes.runs_bytes - sizes.pages_bytes
+    }
 }
