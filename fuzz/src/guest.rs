@@ -18,11 +18,16 @@ use kernel::{Memory, Networked, Stop, System};
 /// Polls without progress after which a task waits for something that does not come.
 const QUIET: u32 = 3;
 
+/// What a connection holds before the guest has to wait until the broker has seen it.
+const UNSEEN_MAX: usize = 2048;
+
 /// One broker's end of a connection.
 #[derive(Debug, Default)]
 pub(crate) struct Wire {
     pub(crate) to_guest: VecDeque<u8>,
     pub(crate) from_guest: Vec<u8>,
+    /// Bytes that the guest has written since the broker could last look at them.
+    unseen: usize,
     /// Closes the connection when all has been read.
     pub(crate) closes: bool,
 }
@@ -125,7 +130,18 @@ impl Read for Stream {
 
 impl Write for Stream {
     async fn write(&mut self, bytes: &[u8]) -> Result<usize, Infallible> {
-        self.wire.borrow_mut().from_guest.extend(bytes);
+        poll_fn(|_| {
+            let unseen = &mut self.wire.borrow_mut().unseen;
+            if *unseen < UNSEEN_MAX {
+                return Poll::Ready(());
+            }
+            *unseen = 0;
+            Poll::Pending
+        })
+        .await;
+        let mut wire = self.wire.borrow_mut();
+        wire.from_guest.extend(bytes);
+        wire.unseen += bytes.len();
         self.moved(bytes.len())
     }
 

@@ -1,5 +1,7 @@
 //! What sensors say to `collect`, through brokers that behave.
 
+use collect::{Parameters, Report};
+
 use crate::guest::Guest;
 use crate::mqtt::{SUBSCRIBED, WELCOME, parameters, publish};
 
@@ -28,6 +30,35 @@ pub fn run(bytes: &[u8]) {
     // The bad pack may have taken all places for sensors, or be the same as the good one.
     let taken = report.sensors.iter().any(|sensor| sensor.name == "good");
     assert!(taken || report.over_limit > 0 || report.malformed > 0, "{report:?}");
+}
+
+/// Has `collect` take these packs, one message each, and a cloud acknowledge what comes of them. `ready` is called when all
+/// is prepared, so that a test can tell what the task allocates from what is its input.
+///
+/// # Panics
+/// When the task does not come to its end.
+pub fn take(packs: &[Vec<u8>], sensors: u32, queue: u32, ready: impl FnOnce()) -> Report {
+    let guest = Guest::default();
+    {
+        let source = &mut guest.brokers[0].borrow_mut().to_guest;
+        source.extend(WELCOME);
+        source.extend(SUBSCRIBED);
+        for (number, pack) in (1..=u16::MAX).cycle().zip(packs) {
+            source.extend(publish("sensors/any", number, pack));
+        }
+        source.extend(publish("end", 1, b""));
+        guest.brokers[1].borrow_mut().to_guest.extend(WELCOME);
+    }
+    let parameters = Parameters { sensors: Some(sensors), queue: Some(queue), ..parameters() };
+    ready();
+    let report = guest.run(collect::run(parameters, &guest), |guest| {
+        let mut seen = 0;
+        acknowledge(guest, &mut seen);
+        guest.brokers[1].borrow_mut().from_guest.drain(..seen);
+        guest.brokers[0].borrow_mut().from_guest.clear();
+    });
+    let Some(Ok(report)) = report else { panic!("the task did not come to its end: {report:?}") };
+    report
 }
 
 /// Acknowledges what was published to the cloud.
