@@ -112,6 +112,22 @@ impl FakeXen {
         self.0.port_limit.set(limit);
     }
 
+    /// The guest goes on in another domain, after it was saved: of its ports only `kept` are open, with nothing pending, and its
+    /// grant table is empty.
+    ///
+    /// # Panics
+    /// When a page is still mapped: the backends of the domain before must be gone.
+    pub fn resume(&self, kept: Port) {
+        assert!(
+            self.0.mapped.borrow().values().all(|count| *count == 0),
+            "a backend of the domain before is still there"
+        );
+        for (number, port) in (1..).zip(self.0.ports.borrow_mut().iter_mut()) {
+            *port = FakePort { open: number == kept.0, pending: false, outgoing: 0, ..*port };
+        }
+        (0..self.0.entry_count).for_each(|number| self.0.flags(GrantRef(number)).store(0, Ordering::SeqCst));
+    }
+
     /// Number of ports that are open.
     #[must_use]
     pub fn open_ports(&self) -> usize {

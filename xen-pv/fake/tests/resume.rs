@@ -1,7 +1,9 @@
 //! What drivers do in a domain that was resumed, where everything outside the guest's memory is new.
 
-use xen_fake::Machine;
-use xen_sys::types::{Domid, Port};
+use xen_fake::bed::Bed;
+use xen_fake::{Machine, Netback};
+use xen_pv::hypervisor::Hypervisor;
+use xen_sys::types::{Domid, GrantRef, Port};
 
 /// The port of the store, which the machine opens first.
 const STORE: Port = Port(1);
@@ -51,4 +53,55 @@ fn ports_of_the_domain_before_are_neither_listened_to_nor_closed() {
     let open = machine.xen.open_ports();
     drop(channel);
     assert_eq!(machine.xen.open_ports(), open);
+}
+
+/// The numbers that the card has told its backend: rings, then event channels.
+fn offered(bed: &Bed) -> [u32; 4] {
+    ["rx-ring-ref", "tx-ring-ref", "event-channel-rx", "event-channel-tx"].map(|key| {
+        let value = bed.machine.store.read(&format!("{}/{key}", Netback::frontend()));
+        value.and_then(|value| value.parse().ok()).unwrap_or_else(|| panic!("no {key}"))
+    })
+}
+
+/// The card finds a backend in the new domain, whose paths and address may be those of the old one: what it then shares is
+/// new, and what it gave up belongs to nobody in between.
+#[test]
+fn a_card_connects_again_with_grants_and_ports_of_the_new_domain() {
+    for backend in [0, 5] {
+        let mut bed = Bed::connected();
+        bed.assert_works();
+        let granted = bed.machine.xen.granted();
+        let mut connections = 1;
+        for _ in 0..3 {
+            let old = bed.machine.netback.take().expect("a card");
+            old.remove_directories(&mut bed.machine.store);
+            drop(old);
+            bed.machine.xen.resume(STORE);
+            // Somebody else's, the console's perhaps, by a number that was the card's.
+            let other = bed.machine.xen.allocate_unbound(Domid(0)).expect("a port");
+            bed.machine.events.forget_all();
+            bed.machine.store.start_anew();
+            let netback = Netback::new(&bed.machine.xen, Domid(backend));
+            bed.machine.attach(netback);
+            bed.machine.client.resume(STORE);
+            // The stack goes on as if nothing had happened.
+            bed.turn(usize::MAX);
+            bed.machine.settle();
+
+            connections += 1;
+            assert_eq!(bed.counters().connections, connections);
+            let [rx_ring, tx_ring, rx_port, tx_port] = offered(&bed);
+            for ring in [rx_ring, tx_ring] {
+                assert!(bed.machine.xen.is_writable(Domid(backend), GrantRef(ring)), "ring {ring}");
+            }
+            for port in [rx_port, tx_port] {
+                assert_eq!(bed.machine.xen.remote(Port(port)), Some(Domid(backend)), "port {port}");
+            }
+            bed.assert_works();
+            // Nothing of the domains before is left, or was closed or ended in this one.
+            assert_eq!((bed.machine.xen.granted(), bed.machine.grants.quarantined()), (granted, 0));
+            assert_eq!((bed.machine.xen.open_ports(), bed.machine.xen.remote(other)), (4, Some(Domid(0))));
+        }
+        assert_eq!(bed.counters().broken, 0);
+    }
 }

@@ -241,6 +241,29 @@ fn a_dropped_attempt_to_connect_leaves_nothing() {
     assert_eq!(world.sockets(&a), 0);
 }
 
+/// The first packets of a guest are lost when its backend is not yet part of the bridge.
+#[test]
+fn a_lost_syn_is_repeated_after_a_second() {
+    let world = World::two();
+    let (a, b) = (world.a(), world.b());
+    let mut lost = false;
+    world.wire.set(|wire| {
+        wire.delivers = Box::new(move |side, frame| {
+            let frame = EthernetFrame::new_checked(frame).expect("a frame");
+            side != 0 || frame.ethertype() != EthernetProtocol::Ipv4 || core::mem::replace(&mut lost, true)
+        });
+    });
+    world.run(async {
+        let listener = listen(&b, 1).await;
+        a.configured().await;
+        let start = world.now();
+        let (client, _) = join(connect(&a), accept(&listener)).await;
+        client.expect("a connection");
+        let time = world.now() - start;
+        assert!((900..1500).contains(&time.as_millis()), "{time:?}");
+    });
+}
+
 #[test]
 fn a_full_backlog_is_silent_until_there_is_room() {
     let world = World::two();
