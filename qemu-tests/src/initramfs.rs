@@ -15,7 +15,7 @@ const XEN_TOOLS: [&str; 6] = ["xl", "xenstored", "xenconsoled", "xenconsole", "x
 /// The one program behind all `xenstore-*` commands, and the names that scripts and people use.
 const XENSTORE_NAMES: [&str; 8] = ["chmod", "exists", "list", "ls", "read", "rm", "watch", "write"];
 /// Modules that every machine's dom0 needs; those of its bus for virtio come from the machine.
-const MODULES: [&str; 12] = [
+const MODULES: [&str; 13] = [
     "virtio_console",
     "virtio_net",
     "xen-privcmd",
@@ -28,6 +28,7 @@ const MODULES: [&str; 12] = [
     "stp",
     "bridge",
     "failover",
+    "pktgen",
 ];
 
 /// Connects a guest's interface to the bridge. Xen's own script, `vif-bridge`, does the same and costs two seconds more of the emulated
