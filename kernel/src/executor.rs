@@ -8,6 +8,9 @@ use core::sync::atomic::{AtomicBool, Ordering};
 use embassy_executor::{Spawner, raw};
 use static_cell::StaticCell;
 
+/// So often tasks that are ready run before the clock is read again.
+const TURNS_WITHOUT_CLOCK: u32 = 4;
+
 /// Set when a task has become ready since the last look.
 static READY: AtomicBool = AtomicBool::new(false);
 
@@ -24,17 +27,24 @@ fn pender(_context: *mut ()) {
 /// an event. `sleep` is only called when no task is ready, after a `dispatch` that made none ready. It must not look at the
 /// timers itself: one that it found due would wake a task that then waits for the sleep's end.
 ///
+/// Where a hypervisor emulates the clock, reading it costs as much as handling a packet. So `dispatch` is told whether to read
+/// it: after each sleep, and now and then while tasks keep each other busy.
+///
 /// # Panics
 /// When called twice.
-pub fn run<T>(spawn: impl FnOnce(Spawner), mut dispatch: impl FnMut() -> T, mut sleep: impl FnMut(T)) -> ! {
+pub fn run<T>(spawn: impl FnOnce(Spawner), mut dispatch: impl FnMut(bool) -> T, mut sleep: impl FnMut(T)) -> ! {
     static EXECUTOR: StaticCell<raw::Executor> = StaticCell::new();
     let executor: &'static raw::Executor = EXECUTOR.init(raw::Executor::new(core::ptr::null_mut()));
     spawn(executor.spawner());
+    let mut turns = 0;
     loop {
-        // SAFETY: the executor lives for ever, and this loop, on the guest's only thread, is the only caller.
-        unsafe { executor.poll() };
-        let next = dispatch();
-        if !READY.swap(false, Ordering::Relaxed) {
+        let next = dispatch(turns % TURNS_WITHOUT_CLOCK == 0);
+        if READY.swap(false, Ordering::Relaxed) {
+            turns += 1;
+            // SAFETY: the executor lives for ever, and this loop, on the guest's only thread, is the only caller.
+            unsafe { executor.poll() };
+        } else {
+            turns = 0;
             sleep(next);
         }
     }

@@ -1,10 +1,12 @@
 //! Time as embassy-time sees it: a clock of the platform and a queue of timers.
 //!
-//! The platform declares one [`Driver`] with `embassy_time_driver::time_driver_impl!` and calls
-//! [`Driver::next_wake_ns`] before it sleeps. On the developer's machine embassy-time brings its own driver.
+//! The platform declares one [`Driver`] with `embassy_time_driver::time_driver_impl!`, has it [look](Driver::look) at the clock
+//! after each sleep and calls [`Driver::next_wake_ns`] before the next. On the developer's machine embassy-time brings its
+//! own driver.
 
 use core::cell::RefCell;
 use core::marker::PhantomData;
+use core::sync::atomic::{AtomicU64, Ordering};
 use core::task::Waker;
 
 use critical_section::Mutex;
@@ -12,6 +14,20 @@ use embassy_time_queue_utils::Queue;
 
 /// Nanoseconds in a tick of embassy-time.
 const TICK_NS: u64 = 1_000_000_000 / embassy_time_driver::TICK_HZ;
+
+/// The time at the last look at the clock, in ticks; zero before there was one.
+static RECENT: AtomicU64 = AtomicU64::new(0);
+
+/// The time at which the executor last looked at the clock: not before its last sleep. For those who ask at every turn and
+/// to whom it does not matter how long the other tasks' turns took.
+#[cfg(feature = "net")]
+pub(crate) fn recent() -> embassy_time::Instant {
+    match RECENT.load(Ordering::Relaxed) {
+        // Somebody else's executor.
+        0 => embassy_time::Instant::now(),
+        ticks => embassy_time::Instant::from_ticks(ticks),
+    }
+}
 
 /// A clock that counts nanoseconds from an arbitrary start and never goes backwards.
 pub trait Clock: 'static {
@@ -37,9 +53,15 @@ impl<C: Clock> Driver<C> {
         Self { queue: Mutex::new(RefCell::new(Queue::new())), clock: PhantomData }
     }
 
-    /// Wakes every timer that is due and says when the next one will be, in the clock's nanoseconds.
+    /// Reads the clock, for [`next_wake_ns`](Self::next_wake_ns) and [`recent`].
+    pub fn look(&self) {
+        RECENT.store(C::now_ns() / TICK_NS, Ordering::Relaxed);
+    }
+
+    /// Wakes every timer that was due at the last [`look`](Self::look) and says when the next one is, in the clock's
+    /// nanoseconds: maybe a time that has passed since.
     pub fn next_wake_ns(&self) -> Option<u64> {
-        let now = C::now_ns() / TICK_NS;
+        let now = RECENT.load(Ordering::Relaxed);
         let next = critical_section::with(|cs| self.queue.borrow(cs).borrow_mut().next_expiration(now));
         (next != u64::MAX).then(|| next.saturating_mul(TICK_NS))
     }
@@ -95,12 +117,16 @@ mod tests {
         for (number, counter) in counters.iter().enumerate() {
             driver.schedule_wake(1000 + number as u64, &Waker::from(Arc::clone(counter)));
         }
+        driver.look();
         assert_eq!(driver.next_wake_ns(), Some(1000 * TICK_NS));
         NOW_NS.store(3_600_000_000_000, Ordering::Relaxed);
+        assert_eq!(driver.next_wake_ns(), Some(1000 * TICK_NS), "nobody has looked at the clock");
+        driver.look();
         assert_eq!(driver.next_wake_ns(), None, "nothing is left, and nothing is due at once again");
         assert!(counters.iter().all(|counter| counter.0.load(Ordering::Relaxed) == 1));
         // The last moments that the clock can name.
         NOW_NS.store(u64::MAX - 1, Ordering::Relaxed);
+        driver.look();
         driver.schedule_wake(u64::MAX - 1, &Waker::from(Arc::clone(&counters[0])));
         assert_eq!(driver.next_wake_ns(), Some(u64::MAX), "later than any time, which is no overflow");
     }

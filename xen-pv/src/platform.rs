@@ -114,9 +114,12 @@ where
                 Err(message) => platform.end(Err(message)),
             }
         },
-        || {
+        |look| {
             events.dispatch();
             console::dispatch();
+            if look {
+                TIME.look();
+            }
             TIME.next_wake_ns()
         },
         |until_ns| sleep(&events, until_ns),

@@ -19,6 +19,7 @@ use super::deadline::sooner;
 use super::filter::Filter;
 use super::state::{Random, State};
 use super::{Handle, NetworkDevice, Parameters, dhcp};
+use crate::time::recent;
 
 /// The most frames that one turn takes from the device, and the most rounds in which each socket sends one: other tasks
 /// of the thread get their turn in between.
@@ -84,7 +85,7 @@ impl<D: NetworkDevice> Stack<D> {
     /// others run.
     pub async fn run(&self) -> ! {
         loop {
-            let next = poll_fn(|context| Poll::Ready(self.turn(Instant::now(), context.waker()))).await;
+            let next = poll_fn(|context| Poll::Ready(self.turn(recent(), context.waker()))).await;
             let mut timer = pin!(async {
                 match next {
                     Next::Again => {}
