@@ -1,20 +1,24 @@
 //! What a network backend does to netfront, and what the toolstack writes about the card.
 
-use xen_fake::bed::{BUFFERS, Bed};
-use xen_fake::frames::udp_frame;
+use smoltcp::phy::Device as _;
+use xen_fake::bed::{self, Bed};
+use xen_fake::frames::{tcp_frame, udp_frame};
 use xen_fake::netback::Rings;
 use xen_fake::{Machine, Netback};
+use xen_pv::netfront::Buffers;
 use xen_sys::io::netif::{ExtraInfo, RxRequest, RxResponse, TxRequest, TxResponse};
 use xen_sys::types::{Claimed, Domid, GrantRef};
 
 use crate::input::Input;
 
+/// Pages for one of the largest packets beside those for frames.
+const BUFFERS: Buffers = Buffers { segments: 16, ..bed::BUFFERS };
 /// Turns of the machine after one thing that the backend did; what one thing causes is bounded.
 const TURNS_MAX: usize = 300;
 /// Frames that one turn of the stack takes at most.
 const FRAMES_MAX: usize = 64;
 /// Entries of the grant table with one connection, and those that a backend may keep of others.
-const GRANTED_MAX: usize = 2 + 16 + 4;
+const GRANTED_MAX: usize = 2 + (BUFFERS.receive + BUFFERS.transmit.div_ceil(2) + BUFFERS.segments) as usize;
 const KEPT_MAX: usize = 64 + GRANTED_MAX;
 const GRANT_ENTRIES: u32 = 1024;
 
@@ -41,8 +45,17 @@ const VALUES: [&str; 20] = [
     "1400",
     "/local/domain/3/backend/vif/7/0",
 ];
-const BACKEND_NODES: [&str; 7] =
-    ["state", "state", "state", "online", "feature-rx-copy", "feature-split-event-channels", "feature-no-csum-offload"];
+const BACKEND_NODES: [&str; 9] = [
+    "state",
+    "state",
+    "state",
+    "online",
+    "feature-rx-copy",
+    "feature-split-event-channels",
+    "feature-no-csum-offload",
+    "feature-sg",
+    "feature-gso-tcpv4",
+];
 const FRONTEND_NODES: [&str; 5] = ["backend", "backend-id", "mac", "mtu", "state"];
 
 /// A backend that keeps to nothing, and the guest that it serves.
@@ -66,6 +79,9 @@ impl Hostile {
             }
             if features & 2 != 0 {
                 netback.features.push(("feature-no-csum-offload", "1"));
+            }
+            if features & 4 != 0 {
+                netback.features.retain(|(name, _)| *name != "feature-gso-tcpv4");
             }
         });
         let mut hostile = Self { bed, receive: Vec::new(), transmit: Vec::new(), kept: Vec::new() };
@@ -227,7 +243,7 @@ impl Hostile {
             9 => self.write(input),
             10 => self.replace(input),
             11 | 12 => self.follow(),
-            13 => drop(self.bed.try_send(&vec![0x5a; 14 + usize::from(input.byte()) * 5])),
+            13 => self.send(input),
             14 => {
                 let taken = self.bed.turn(FRAMES_MAX + 1).len();
                 assert!(taken <= FRAMES_MAX, "one turn took {taken} frames");
@@ -235,6 +251,16 @@ impl Hostile {
             _ => self.take(),
         }
         self.settle();
+    }
+
+    /// The stack sends a frame, or segments in one piece where the card takes them.
+    fn send(&mut self, input: &mut Input<'_>) {
+        let size = usize::from(input.byte());
+        let segments = size & 1 == 0 && self.bed.device.capabilities().segmentation.tcpv4.is_some();
+        let _ = match segments {
+            true => self.bed.try_send_segments(&tcp_frame(&vec![0x5a; 1461 + size * 250], true), 1460),
+            false => self.bed.try_send(&vec![0x5a; 14 + size * 5]),
+        };
     }
 
     /// Lets the guest do what there is to do: a bounded amount of it, with a bounded number of pages.

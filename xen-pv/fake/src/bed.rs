@@ -1,10 +1,11 @@
 //! A machine with a network card, and a stand-in for the stack that drives it.
 
+use core::num::NonZeroU16;
 use std::sync::Arc;
 use std::task::Waker;
 
 use kernel::net::device::NetworkDevice;
-use smoltcp::phy::{Device as _, RxToken, TxToken};
+use smoltcp::phy::{Device as _, PacketMeta, RxToken, TxToken};
 use smoltcp::time::Instant;
 use xen_pv::netfront::{Buffers, Counters, Device, checksum};
 use xen_sys::types::Domid;
@@ -107,6 +108,16 @@ impl Bed {
     pub fn try_send(&mut self, frame: &[u8]) -> bool {
         let Some(token) = self.device.transmit(Instant::ZERO) else { return false };
         token.consume(frame.len(), |place| place.copy_from_slice(frame));
+        true
+    }
+
+    /// Sends a packet to be cut into segments of this size, if there is room, without a flush.
+    pub fn try_send_segments(&mut self, packet: &[u8], segment_bytes: u16) -> bool {
+        let Some(mut token) = self.device.transmit(Instant::ZERO) else { return false };
+        let mut meta = PacketMeta::default();
+        meta.segmentation_offload_size = NonZeroU16::new(segment_bytes);
+        token.set_meta(meta);
+        token.consume(packet.len(), |place| place.copy_from_slice(packet));
         true
     }
 

@@ -1,8 +1,6 @@
 //! Segments of a TCP stream that go over the rings in one piece, in both directions.
 
-use core::num::NonZeroU16;
-
-use smoltcp::phy::{Device as _, PacketMeta, TxToken};
+use smoltcp::phy::{Device as _, TxToken};
 use smoltcp::time::Instant;
 use xen_fake::bed::{BUFFERS, Bed};
 use xen_fake::frames::{tcp_frame, udp_frame};
@@ -31,20 +29,10 @@ fn packet(length: usize) -> Vec<u8> {
     tcp_frame(&payload, true)
 }
 
-/// Sends a packet to be cut, if there is room, without a flush.
-fn try_send(bed: &mut Bed, packet: &[u8], segment_bytes: u16) -> bool {
-    let Some(mut token) = bed.device.transmit(Instant::ZERO) else { return false };
-    let mut meta = PacketMeta::default();
-    meta.segmentation_offload_size = NonZeroU16::new(segment_bytes);
-    token.set_meta(meta);
-    token.consume(packet.len(), |place| place.copy_from_slice(packet));
-    true
-}
-
 /// Sends a packet to be cut, and checks that it arrives.
 fn send(bed: &mut Bed, packet: &[u8], segment_bytes: u16) {
     bed.turn(0);
-    assert!(try_send(bed, packet, segment_bytes), "there is no room");
+    assert!(bed.try_send_segments(packet, segment_bytes), "there is no room");
     bed.turn(0);
     bed.machine.settle();
     let mut sent = bed.netback().sent.pop().expect("a packet");
@@ -99,8 +87,8 @@ fn without_room_for_the_largest_packet_frames_are_still_received_and_answered() 
     bed.netback().silent = true;
     bed.turn(0);
     let largest = packet(LARGEST);
-    assert!(try_send(&mut bed, &largest, 1460) && try_send(&mut bed, &largest, 1460));
-    assert!(!try_send(&mut bed, &largest, 1460), "32 pages hold two of them");
+    assert!(bed.try_send_segments(&largest, 1460) && bed.try_send_segments(&largest, 1460));
+    assert!(!bed.try_send_segments(&largest, 1460), "32 pages hold two of them");
     bed.turn(0);
     bed.machine.settle();
     bed.wakes.take();
@@ -121,18 +109,18 @@ fn the_stack_is_woken_when_pages_for_the_largest_packet_are_back() {
     bed.netback().silent = true;
     bed.turn(0);
     let largest = packet(LARGEST);
-    while try_send(&mut bed, &largest, 1460) {}
+    while bed.try_send_segments(&largest, 1460) {}
     bed.turn(0);
     bed.machine.settle();
     bed.wakes.take();
-    assert!(!try_send(&mut bed, &largest, 1460));
+    assert!(!bed.try_send_segments(&largest, 1460));
     bed.turn(0);
     bed.machine.settle();
     assert_eq!(bed.wakes.take(), 0, "there is nothing to wake for");
     bed.netback().silent = false;
     bed.machine.settle();
     assert!(bed.wakes.take() > 0, "room came back and nobody was told");
-    assert!(try_send(&mut bed, &largest, 1460));
+    assert!(bed.try_send_segments(&largest, 1460));
 }
 
 #[test]
@@ -141,7 +129,7 @@ fn one_null_response_too_many_breaks_the_connection() {
     send(&mut bed, &packet(2000), 1460);
     bed.netback().manual = true;
     bed.turn(0);
-    assert!(try_send(&mut bed, &packet(2000), 1460));
+    assert!(bed.try_send_segments(&packet(2000), 1460));
     bed.turn(0);
     let tx = &mut bed.netback().rings().tx;
     assert_eq!(tx.requests(), Ok(2));
