@@ -12,7 +12,7 @@ use std::time::Duration;
 
 use embedded_io_async::{ErrorType, Read, Write};
 use embedded_nal_async::{AddrType, ConnectedUdp, Dns, TcpConnect, UdpStack, UnconnectedUdp};
-use kernel::net::{Network, TcpAccept, TcpListen};
+use kernel::net::{Network, ReadInPlace, TcpAccept, TcpListen};
 use kernel::{Memory, Networked, Stop, System};
 
 /// Polls without progress after which a task waits for something that does not come.
@@ -104,6 +104,15 @@ pub(crate) struct Stream {
 }
 
 impl Stream {
+    /// Waits until there are bytes, or will not be any.
+    async fn readable(&self) {
+        poll_fn(|_| {
+            let wire = self.wire.borrow();
+            if wire.to_guest.is_empty() && !wire.closes { Poll::Pending } else { Poll::Ready(()) }
+        })
+        .await;
+    }
+
     fn moved(&self, count: usize) -> Result<usize, Infallible> {
         self.progress.set(self.progress.get() + count as u64);
         Ok(count)
@@ -116,15 +125,23 @@ impl ErrorType for Stream {
 
 impl Read for Stream {
     async fn read(&mut self, buffer: &mut [u8]) -> Result<usize, Infallible> {
-        poll_fn(|_| {
-            let wire = self.wire.borrow();
-            if wire.to_guest.is_empty() && !wire.closes { Poll::Pending } else { Poll::Ready(()) }
-        })
-        .await;
+        self.readable().await;
         let mut wire = self.wire.borrow_mut();
         let count = buffer.len().min(wire.to_guest.len());
         buffer.iter_mut().zip(wire.to_guest.drain(..count)).for_each(|(place, byte)| *place = byte);
         self.moved(count)
+    }
+}
+
+impl ReadInPlace for Stream {
+    async fn read_in_place<R>(&mut self, take: impl FnOnce(&[u8]) -> (usize, R)) -> Result<R, Infallible> {
+        self.readable().await;
+        let mut wire = self.wire.borrow_mut();
+        let (count, result) = take(wire.to_guest.make_contiguous());
+        let count = count.min(wire.to_guest.len());
+        wire.to_guest.drain(..count);
+        self.moved(count)?;
+        Ok(result)
     }
 }
 

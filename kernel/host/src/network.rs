@@ -4,10 +4,11 @@
 
 use std::io::{self, Read, Write};
 use std::net::{IpAddr, Ipv4Addr, SocketAddr, TcpListener, TcpStream, UdpSocket};
+use std::ops::Range;
 
 use async_io::Async;
 use embedded_nal_async::{AddrType, Dns, TcpConnect, UdpStack};
-use kernel::net::{Network, TcpAccept, TcpListen};
+use kernel::net::{Network, ReadInPlace, TcpAccept, TcpListen};
 use std_embedded_nal_async::Stack;
 
 /// An address outside, of those that are reserved for documentation: a socket connected to it, which sends nothing,
@@ -94,12 +95,20 @@ impl TcpAccept for Listener {
         let (stream, remote) = self.0.accept().await?;
         // As in a guest: what is written goes out at once.
         stream.get_ref().set_nodelay(true)?;
-        Ok((remote, Connection(stream)))
+        Ok((remote, Connection { stream, ahead: Vec::new(), unread: 0..0 }))
     }
 }
 
+/// How much is read ahead for [`ReadInPlace`].
+const AHEAD_BYTES: usize = 128 * 1024;
+
 /// A connection that was accepted.
-pub struct Connection(Async<TcpStream>);
+pub struct Connection {
+    stream: Async<TcpStream>,
+    /// For [`ReadInPlace`], of which this part has not been taken yet.
+    ahead: Vec<u8>,
+    unread: Range<usize>,
+}
 
 impl embedded_io_async::ErrorType for Connection {
     type Error = io::Error;
@@ -107,13 +116,31 @@ impl embedded_io_async::ErrorType for Connection {
 
 impl embedded_io_async::Read for Connection {
     async fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        self.0.read_with(|mut stream| stream.read(buffer)).await
+        if self.unread.is_empty() {
+            return self.stream.read_with(|mut stream| stream.read(buffer)).await;
+        }
+        let length = Read::read(&mut &self.ahead[self.unread.clone()], buffer)?;
+        self.unread.start += length;
+        Ok(length)
+    }
+}
+
+impl ReadInPlace for Connection {
+    async fn read_in_place<R>(&mut self, take: impl FnOnce(&[u8]) -> (usize, R)) -> io::Result<R> {
+        if self.unread.is_empty() {
+            let Self { stream, ahead, .. } = self;
+            ahead.resize(AHEAD_BYTES, 0);
+            self.unread = 0..stream.read_with(|mut stream| stream.read(ahead)).await?;
+        }
+        let (length, result) = take(&self.ahead[self.unread.clone()]);
+        self.unread.start += length.min(self.unread.len());
+        Ok(result)
     }
 }
 
 impl embedded_io_async::Write for Connection {
     async fn write(&mut self, data: &[u8]) -> io::Result<usize> {
-        self.0.write_with(|mut stream| stream.write(data)).await
+        self.stream.write_with(|mut stream| stream.write(data)).await
     }
 
     async fn flush(&mut self) -> io::Result<()> {

@@ -15,6 +15,26 @@ pub trait Network:
 {
     /// Resolves when the interface has an IPv4 address, and returns it.
     async fn configured(&self) -> Ipv4Addr;
+
+    /// Sets how large the two buffers of a TCP connection are, which bounds what can be under way in each direction; for
+    /// connections that begin from now on, and where there is memory for it. A platform whose operating system sizes them
+    /// does nothing.
+    fn set_buffer_bytes(&self, _bytes: usize) {}
+}
+
+/// A stream whose data can be taken where it lies, without a copy.
+pub trait ReadInPlace: embedded_io_async::Read {
+    /// Waits for data, then calls `take` once with what has arrived in one piece, or with nothing at the end of the
+    /// stream.
+    ///
+    /// `take` returns how many bytes it is done with, and what the call returns. The others are there at the next call; a
+    /// later call may hand out less in one piece than has arrived, so what is wanted whole must be put together by the
+    /// caller.
+    ///
+    /// # Errors
+    ///
+    /// Those of reading.
+    async fn read_in_place<R>(&mut self, take: impl FnOnce(&[u8]) -> (usize, R)) -> Result<R, Self::Error>;
 }
 
 /// A network on which a task can wait for TCP connections.
@@ -44,7 +64,7 @@ pub trait TcpAccept {
     type Error: embedded_io_async::Error;
 
     /// An established connection. Dropping it sends what was written, then closes.
-    type Connection<'a>: embedded_io_async::Read<Error = Self::Error> + embedded_io_async::Write<Error = Self::Error>
+    type Connection<'a>: ReadInPlace<Error = Self::Error> + embedded_io_async::Write<Error = Self::Error>
     where
         Self: 'a;
 

@@ -58,4 +58,8 @@ impl Network for Handle {
         })
         .await
     }
+
+    fn set_buffer_bytes(&self, bytes: usize) {
+        self.with(|state| state.sockets.set_largest_buffer(bytes));
+    }
 }

@@ -11,7 +11,7 @@ use smoltcp::time::Duration;
 
 use super::Error;
 
-/// Buffers of this size let one connection fill a fast link: more in flight needs window scaling beyond what pays off.
+/// How large a connection's buffers are at most, unless the task says otherwise: enough to fill a fast link.
 const LARGEST_BUFFER_BYTES: usize = 64 * 1024;
 
 /// Below this size a connection would send less than three full segments before it waits.
@@ -50,6 +50,7 @@ pub(super) struct Sockets {
     capacity: usize,
     budget_bytes: usize,
     buffer_bytes: usize,
+    largest_buffer_bytes: usize,
 }
 
 impl Sockets {
@@ -61,11 +62,17 @@ impl Sockets {
             capacity: FIRST_SLOTS,
             budget_bytes: DEFAULT_BUDGET_BYTES,
             buffer_bytes: 0,
+            largest_buffer_bytes: LARGEST_BUFFER_BYTES,
         }
     }
 
     pub(super) fn set_budget(&mut self, bytes: usize) {
         self.budget_bytes = bytes;
+    }
+
+    /// Sets how large the buffers of later connections are at most.
+    pub(super) fn set_largest_buffer(&mut self, bytes: usize) {
+        self.largest_buffer_bytes = bytes.max(SMALLEST_BUFFER_BYTES);
     }
 
     /// Adds a socket.
@@ -123,7 +130,7 @@ impl Sockets {
 
     /// Adds a TCP socket without a connection.
     pub(super) fn add_tcp(&mut self) -> Result<SocketHandle, Error> {
-        let [receive, transmit] = self.buffers(LARGEST_BUFFER_BYTES)?;
+        let [receive, transmit] = self.buffers(self.largest_buffer_bytes)?;
         let bytes = receive.len() + transmit.len();
         let mut socket = tcp::Socket::new(tcp::SocketBuffer::new(receive), tcp::SocketBuffer::new(transmit));
         socket.set_congestion_control(tcp::CongestionControl::Reno);
@@ -194,6 +201,16 @@ mod tests {
         assert_eq!(sizes[0], LARGEST_BUFFER_BYTES);
         assert!(sizes.is_sorted_by(|a, b| a >= b));
         assert_eq!(sizes[63], SMALLEST_BUFFER_BYTES);
+    }
+
+    #[test]
+    fn a_task_may_ask_for_larger_or_smaller_buffers() {
+        let mut sockets = Sockets::new();
+        sockets.set_budget(16 << 20);
+        sockets.set_largest_buffer(256 * 1024);
+        assert_eq!(size(&mut sockets), 256 * 1024);
+        sockets.set_largest_buffer(0);
+        assert_eq!(size(&mut sockets), SMALLEST_BUFFER_BYTES);
     }
 
     #[test]

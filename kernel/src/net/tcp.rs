@@ -13,7 +13,7 @@ use smoltcp::time::Duration;
 use super::deadline::Timeout;
 use super::sockets::{Sockets, keep_alive};
 use super::state::State;
-use super::{Error, Handle};
+use super::{Error, Handle, ReadInPlace};
 
 /// How long a client waits for the answer to its SYN, which is repeated after 1, 3 and 7 seconds.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(15);
@@ -158,6 +158,39 @@ impl embedded_io_async::Read for TcpConnection {
             })
         })
         .await
+    }
+}
+
+impl ReadInPlace for TcpConnection {
+    async fn read_in_place<R>(&mut self, take: impl FnOnce(&[u8]) -> (usize, R)) -> Result<R, Error> {
+        let ended = poll_fn(|context| {
+            self.handle.with(|state| {
+                let socket = state.sockets.tcp(self.socket);
+                Poll::Ready(match socket.peek(1) {
+                    Ok([]) => {
+                        socket.register_recv_waker(context.waker());
+                        return Poll::Pending;
+                    }
+                    Ok(_) => Ok(false),
+                    Err(tcp::RecvError::Finished) => Ok(true),
+                    Err(tcp::RecvError::InvalidState) => Err(Error::Reset),
+                })
+            })
+        })
+        .await?;
+        if ended {
+            return Ok(take(&[]).1);
+        }
+        self.handle.with(|state| {
+            let taken = state.sockets.tcp(self.socket).recv(|data| {
+                let (length, result) = take(data);
+                (length.min(data.len()), result)
+            });
+            // The peer may have to be told that there is room again.
+            state.wake_poll_loop();
+            // What was there a moment ago is still there.
+            taken.map_err(|_| Error::Reset)
+        })
     }
 }
 

@@ -12,7 +12,7 @@ use embedded_nal_async::TcpConnect;
 use smoltcp::wire::{EthernetFrame, EthernetProtocol, Ipv4Packet, TcpPacket};
 
 use super::world::{A, B, World, at, dhcp, pattern, socket};
-use crate::net::{Error, Handle, Network, TcpAccept, TcpConnection, TcpListen, TcpListener};
+use crate::net::{Error, Handle, Network, ReadInPlace, TcpAccept, TcpConnection, TcpListen, TcpListener};
 
 const PORT: u16 = 7;
 
@@ -84,6 +84,49 @@ fn a_stream_arrives_unchanged_in_both_directions() {
         let (up, down) = (pattern(300_000, 1), pattern(200_000, 2));
         carry(&mut client, &mut server, &up).await;
         carry(&mut server, &mut client, &down).await;
+    });
+}
+
+#[test]
+fn a_stream_can_be_taken_in_place_in_parts_to_its_end() {
+    let world = World::two();
+    world.run(async {
+        let (mut client, mut server) = pair(&world).await;
+        let data = pattern(300_000, 1);
+        let send = async {
+            client.write_all(&data).await.expect("an open connection");
+            drop(client);
+        };
+        let mut received = Vec::new();
+        let receive = async {
+            loop {
+                // An odd part of what is there, so that every place of the ring is a beginning once.
+                let part = |there: &[u8]| {
+                    let part = there.len().min(4999);
+                    received.extend_from_slice(&there[..part]);
+                    (part, part)
+                };
+                if server.read_in_place(part).await.expect("an open connection") == 0 {
+                    break;
+                }
+            }
+        };
+        join(send, receive).await;
+        assert!(received == data);
+        assert_eq!(server.read_in_place(|there| (9, there.len())).await, Ok(0), "the end stays the end");
+    });
+}
+
+#[test]
+fn what_is_not_taken_in_place_is_there_for_the_next_call() {
+    let world = World::two();
+    world.run(async {
+        let (mut client, mut server) = pair(&world).await;
+        client.write_all(b"reading").await.expect("an open connection");
+        assert_eq!(server.read_in_place(|there| (4, there.len())).await, Ok(7));
+        let mut rest = [0; 3];
+        server.read_exact(&mut rest).await.expect("the rest");
+        assert_eq!(&rest, b"ing");
     });
 }
 
