@@ -1,6 +1,6 @@
 //! The Debian packages that the bed is made of: found, downloaded and unpacked below `target/bed`.
 //!
-//! Two sets: what runs in dom0 (one for each CPU), and what runs on the host (the MQTT broker and its clients, Xen's C headers).
+//! Two sets: what runs in dom0 (one for each CPU), and what runs on the host (the MQTT broker and its clients, iperf3, Xen's C headers).
 //! A set that is complete is never looked at again, unless what is wanted changed: a list beside it says what is there.
 
 use crate::apt::{self, Apt, Package};
@@ -28,7 +28,7 @@ pub struct Set {
 pub const HOST: Set = Set {
     name: "host",
     architecture: if cfg!(target_arch = "aarch64") { "arm64" } else { "amd64" },
-    wanted: &["libc6", "libxen-dev", "mosquitto", "mosquitto-clients"],
+    wanted: &["iperf3", "libc6", "libxen-dev", "mosquitto", "mosquitto-clients"],
     newest: &[],
 };
 
