@@ -1,7 +1,7 @@
 //! Aggregates sensor readings: from the MQTT broker next to the sensors, in windows of time, to a broker in the cloud.
 //!
 //! The data's way: [`source`] receives SenML packs, [`senml`] reads them, [`window`] assigns each reading to its
-//! sensor's window, [`statistics`] keeps count, extremes, mean and variance, a closed window waits in [`outbox`], and
+//! sensor's window, [`readings::statistics`] keeps count, extremes, mean and variance, a closed window waits in [`outbox`], and
 //! [`cloud`] publishes it as [`summary`] writes it. Memory grows with the number of sensors and of summaries not yet
 //! delivered, both bounded by parameters, never with the number of readings.
 //!
@@ -15,11 +15,9 @@ extern crate alloc;
 mod collector;
 mod link;
 mod mqtt;
-mod number;
 mod outbox;
 mod repeats;
 mod senml;
-mod statistics;
 mod summary;
 mod window;
 

@@ -11,11 +11,8 @@
 use alloc::string::String;
 
 use nanojson::{Deserialize, ParseError, ParseErrorKind, Parser};
-
-use crate::number;
-
-/// Longest resolved name of a sensor in bytes.
-pub const NAME_BYTES: usize = 128;
+use readings::name::{NAME_BYTES, is_name};
+use readings::number;
 
 /// Longest unit in bytes; the longest registered one has 8.
 pub const UNIT_BYTES: usize = 16;
@@ -120,7 +117,7 @@ impl Record {
         }
         let mut name = base.name.clone();
         name.push_str(&self.name);
-        if !is_name(&name) || self.malformed || self.values > 1 {
+        if !is_name(name.as_bytes()) || self.malformed || self.values > 1 {
             return take(Item::Malformed);
         }
         let Some(value) = self.value else { return take(Item::Other) };
@@ -134,14 +131,6 @@ impl Record {
             value: base.value + value,
         }));
     }
-}
-
-/// Whether a resolved name is not too long and keeps to the characters of section 4.5.1, which also makes it a valid
-/// MQTT topic.
-fn is_name(name: &str) -> bool {
-    let allowed = |byte: &u8| byte.is_ascii_alphanumeric() || b"-:./_".contains(byte);
-    let bytes = name.as_bytes();
-    bytes.len() <= NAME_BYTES && bytes.first().is_some_and(u8::is_ascii_alphanumeric) && bytes.iter().all(allowed)
 }
 
 /// The fields of section 4.

@@ -14,7 +14,8 @@
 use alloc::string::String;
 use core::fmt::Write;
 
-use crate::number;
+use readings::number;
+
 use crate::outbox::Summary;
 use crate::window::Sensor;
 

@@ -12,8 +12,9 @@
 use alloc::boxed::Box;
 use alloc::vec::Vec;
 
+use readings::Statistics;
+
 use crate::senml::Reading;
-use crate::statistics::Statistics;
 
 /// Number of a sensor, in the order in which they were first seen.
 pub type SensorId = u16;

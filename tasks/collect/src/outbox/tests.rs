@@ -3,9 +3,9 @@
 use alloc::vec::Vec;
 
 use proptest::prelude::*;
+use readings::Statistics;
 
 use super::{Outbox, Summary};
-use crate::statistics::Statistics;
 use crate::window::Window;
 
 fn window(start_s: i64) -> Window {

@@ -5,11 +5,11 @@ use alloc::string::{String, ToString};
 use alloc::vec::Vec;
 
 use proptest::prelude::*;
+use readings::Statistics;
 
 use super::{Run, write};
 use crate::outbox::Summary;
 use crate::senml::{self, Item, Reading};
-use crate::statistics::Statistics;
 use crate::window::{Sensors, Window};
 
 /// The summary of a window with these values.

@@ -5,10 +5,10 @@ use alloc::string::{String, ToString};
 use alloc::vec::Vec;
 
 use proptest::prelude::*;
+use readings::Statistics;
 
 use super::{Sensors, Taken, Window};
 use crate::senml::Reading;
-use crate::statistics::Statistics;
 
 fn reading(name: &str, time: f64, value: f64) -> Reading<'_> {
     Reading { name, unit: "Cel", time, dated: true, value }

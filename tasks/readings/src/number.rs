@@ -1,4 +1,4 @@
-//! Numbers to and from JSON text.
+//! Numbers to and from text, as JSON has them.
 //!
 //! Reading is done here because it can be small: no sensor gives a number that needs more than the 128-bit arithmetic
 //! below. Measured in an image it is 1.5 KB, where minimal-lexical has 7.8 KB (and no release since 2021),
