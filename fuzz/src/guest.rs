@@ -1,4 +1,4 @@
-//! A platform for tasks whose only network are two brokers' streams of bytes.
+//! A platform for tasks whose only network are two servers' streams of bytes.
 
 use std::cell::{Cell, RefCell};
 use std::collections::VecDeque;

@@ -13,9 +13,11 @@
 //! | [`frames`] | the network | the stack: Ethernet, ARP, IPv4, DHCP, ICMP, UDP, TCP, DNS |
 //! | [`mqtt`] | both brokers | `collect` |
 //! | [`senml`] | sensors | `collect` |
+//! | [`filter`] | an HTTP server | `filter` |
 
 pub mod backend;
 pub mod device_tree;
+pub mod filter;
 pub mod frames;
 mod guest;
 pub mod input;
@@ -28,9 +30,10 @@ pub mod xenstore;
 pub type Target = fn(&[u8]);
 
 /// All targets by their names, which are those of their corpora and programs.
-pub const TARGETS: [(&str, Target); 7] = [
+pub const TARGETS: [(&str, Target); 8] = [
     ("backend", backend::run),
     ("device_tree", device_tree::run),
+    ("filter", filter::run),
     ("frames", frames::run),
     ("mqtt", mqtt::run),
     ("parameters", parameters::run),

@@ -19,6 +19,7 @@ pub mod frames;
 pub mod guest;
 pub mod harness;
 pub mod host_tool;
+pub mod http;
 pub mod initramfs;
 pub mod kernel_image;
 pub mod link;

@@ -127,6 +127,13 @@ impl Data {
         })
     }
 
+    /// All readings as lines of a sensor's name, a comma and the value, in the order of time.
+    pub fn lines(&self) -> String {
+        // Display writes the shortest text that reads back as the same number.
+        let lines = self.readings().map(|reading| format!("{},{}\n", reading.sensor, reading.millionths as f64 / 1e6));
+        lines.collect()
+    }
+
     /// The figures that a task must find in windows of `window_s` seconds.
     pub fn expected(&self, window_s: i64) -> Expected {
         Expected::of(self.readings(), window_s)

@@ -1,6 +1,6 @@
 //! The machine's own sockets behind the traits that a task sees.
 //!
-//! The client side and UDP are those of `std-embedded-nal-async`; the TCP server is ours.
+//! UDP and names are those of `std-embedded-nal-async`; TCP is ours.
 
 use std::io::{self, Read, Write};
 use std::net::{IpAddr, Ipv4Addr, SocketAddr, TcpListener, TcpStream, UdpSocket};
@@ -35,10 +35,10 @@ impl Network for HostNetwork {
 
 impl TcpConnect for HostNetwork {
     type Error = io::Error;
-    type Connection<'a> = <Stack as TcpConnect>::Connection<'a>;
+    type Connection<'a> = Connection;
 
-    async fn connect<'a>(&'a self, remote: SocketAddr) -> io::Result<Self::Connection<'a>> {
-        TcpConnect::connect(&self.stack, remote).await
+    async fn connect(&self, remote: SocketAddr) -> io::Result<Connection> {
+        Connection::new(Async::<TcpStream>::connect(remote).await?)
     }
 }
 
@@ -93,21 +93,27 @@ impl TcpAccept for Listener {
 
     async fn accept(&self) -> io::Result<(SocketAddr, Connection)> {
         let (stream, remote) = self.0.accept().await?;
-        // As in a guest: what is written goes out at once.
-        stream.get_ref().set_nodelay(true)?;
-        Ok((remote, Connection { stream, ahead: Vec::new(), unread: 0..0 }))
+        Ok((remote, Connection::new(stream)?))
     }
 }
 
 /// How much is read ahead for [`ReadInPlace`].
 const AHEAD_BYTES: usize = 128 * 1024;
 
-/// A connection that was accepted.
+/// A connection.
 pub struct Connection {
     stream: Async<TcpStream>,
     /// For [`ReadInPlace`], of which this part has not been taken yet.
     ahead: Vec<u8>,
     unread: Range<usize>,
+}
+
+impl Connection {
+    fn new(stream: Async<TcpStream>) -> io::Result<Self> {
+        // As in a guest: what is written goes out at once.
+        stream.get_ref().set_nodelay(true)?;
+        Ok(Self { stream, ahead: Vec::new(), unread: 0..0 })
+    }
 }
 
 impl embedded_io_async::ErrorType for Connection {

@@ -11,7 +11,10 @@ use core::net::{Ipv4Addr, SocketAddr};
 
 /// A network with TCP both ways, UDP and name resolution.
 pub trait Network:
-    embedded_nal_async::TcpConnect + embedded_nal_async::UdpStack + embedded_nal_async::Dns + TcpListen
+    for<'a> embedded_nal_async::TcpConnect<Connection<'a>: ReadInPlace>
+    + embedded_nal_async::UdpStack
+    + embedded_nal_async::Dns
+    + TcpListen
 {
     /// Resolves when the interface has an IPv4 address, and returns it.
     async fn configured(&self) -> Ipv4Addr;

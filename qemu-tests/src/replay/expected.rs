@@ -94,6 +94,15 @@ impl Expected {
         }
     }
 
+    /// The figures of each sensor when it gives the same readings again and again, so many times in all: none but the
+    /// counts change.
+    #[must_use]
+    pub fn repeated(mut self, times: u64) -> Self {
+        self.readings *= times;
+        self.sensors.values_mut().for_each(|figures| figures.count *= times);
+        self
+    }
+
     /// Compares received summaries with the expected windows. A repeat, under the same sequence number, is no
     /// difference.
     pub fn compare(&self, summaries: &[Summary]) -> Vec<Difference> {

@@ -7,6 +7,7 @@ mod collect;
 mod console;
 mod crash;
 mod echo;
+mod filter;
 mod hello;
 mod leftovers;
 mod lifecycle;
@@ -31,6 +32,7 @@ fn main() -> ExitCode {
         crash::SCENARIOS,
         echo::SCENARIOS,
         collect::SCENARIOS,
+        filter::SCENARIOS,
         lifecycle::SCENARIOS,
         reconnect::SCENARIOS,
         suspend::SCENARIOS,
