@@ -63,7 +63,8 @@ fn head(fields: &str) -> Vec<u8> {
 
 /// Lines, how many there are, and the sum of their values.
 fn readings(count: u32) -> (Vec<u8>, u32) {
-    let line = |number: u32| format!("{},{}\n", if number.is_multiple_of(3) { "wind" } else { "temperature" }, number % 1000);
+    let line =
+        |number: u32| format!("{},{}\n", if number.is_multiple_of(3) { "wind" } else { "temperature" }, number % 1000);
     ((0..count).map(line).collect::<String>().into_bytes(), (0..count).map(|number| number % 1000).sum())
 }
 
