@@ -1,7 +1,7 @@
 //! Computes statistics of readings in the body of an HTTP answer, of any length, while it arrives.
 //!
 //! The data's way: [`head`] reads the head of the answer, [`body`] finds the body in what follows, [`lines`] reads the
-//! lines in it, each a sensor's name, a comma and a number, and [`sensors`] keeps count, extremes, mean and variance. All of
+//! lines in it, each a sensor's name, a comma and a number, and keeps count, extremes, mean and variance. All of
 //! it happens where the data lies in the connection's buffer. Memory does not grow with the body.
 //!
 //! Read [`lines`] first.
@@ -15,8 +15,6 @@ mod body;
 mod error;
 mod fetch;
 mod head;
-mod lines;
-mod sensors;
 mod url;
 
 pub use error::Error;
@@ -28,10 +26,10 @@ use embassy_futures::select::{Either, select};
 use embassy_time::Instant;
 use kernel::Networked;
 use postcard_schema::Schema;
+use readings::Statistics;
 use serde::{Deserialize, Serialize};
 
 use lines::Lines;
-use sensors::Sensor;
 use url::Url;
 
 /// How many sensors are kept if the parameters do not say, and the most that they may say.
@@ -83,9 +81,8 @@ pub struct SensorReport {
     pub variance: f64,
 }
 
-impl From<Sensor> for SensorReport {
-    fn from(sensor: Sensor) -> Self {
-        let Sensor { name, statistics, .. } = sensor;
+impl SensorReport {
+    fn new((name, statistics): (String, Statistics)) -> Self {
         Self {
             name,
             count: statistics.count(),
@@ -124,6 +121,6 @@ pub async fn run(parameters: Parameters, system: &impl Networked) -> Result<Repo
     };
     lines.finish();
     let Lines { sensors, readings, over_limit, malformed, .. } = lines;
-    let sensors = sensors.into_sensors().into_iter().map(SensorReport::from).collect();
+    let sensors = sensors.into_statistics().map(SensorReport::new).collect();
     Ok(Report { complete, bytes, readings, over_limit, malformed, elapsed_ms: start.elapsed().as_millis(), sensors })
 }

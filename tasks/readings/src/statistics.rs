@@ -31,6 +31,23 @@ impl Statistics {
         self.squares += distance * (value - self.mean);
     }
 
+    /// Statistics whose parts are known: `squares` is the sum of the squared distances from the mean.
+    pub fn new(count: u64, [minimum, maximum]: [f64; 2], mean: f64, squares: f64) -> Self {
+        Self { count, minimum, maximum, mean, squares }
+    }
+
+    /// Takes all the numbers that others are the statistics of (Chan, Golub and LeVeque's way).
+    pub fn merge(&mut self, other: &Self) {
+        let count = self.count + other.count;
+        let distance = other.mean - self.mean;
+        let share = other.count as f64 / count as f64;
+        self.squares += other.squares + distance * distance * (self.count as f64 * share);
+        self.mean += distance * share;
+        self.minimum = self.minimum.min(other.minimum);
+        self.maximum = self.maximum.max(other.maximum);
+        self.count = count;
+    }
+
     /// How many numbers there were.
     pub fn count(&self) -> u64 {
         self.count

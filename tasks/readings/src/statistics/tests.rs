@@ -53,6 +53,22 @@ fn the_largest_readings_do_not_overflow() {
 
 proptest! {
     #[test]
+    fn two_halves_together_are_the_whole(
+        values in prop::collection::vec(-1e6..1e6f64, 2..100),
+        part in 0.0..1.0f64,
+    ) {
+        let part = 1 + (part * (values.len() - 1) as f64) as usize;
+        let whole = statistics(&values);
+        let (one, other) = values.split_at(part.min(values.len() - 1));
+        let mut both = statistics(one);
+        both.merge(&statistics(other));
+        prop_assert_eq!(both.count(), whole.count());
+        prop_assert_eq!((both.minimum(), both.maximum()), (whole.minimum(), whole.maximum()));
+        prop_assert!((both.mean() - whole.mean()).abs() <= 1e-8);
+        prop_assert!((both.variance() - whole.variance()).abs() <= 1e-12 * 1e12);
+    }
+
+    #[test]
     fn agrees_with_whole_number_arithmetic(
         units in prop::collection::vec(-1_000_000_000_000i64..1_000_000_000_000, 1..200),
         offset in -1_000_000_000_000i64..1_000_000_000_000,

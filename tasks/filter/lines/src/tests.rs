@@ -18,10 +18,9 @@ fn read_in_parts(text: &[u8], part: usize) -> Found {
     text.chunks(part).for_each(|piece| lines.push(piece));
     lines.finish();
     let Lines { sensors, readings, over_limit, malformed, .. } = lines;
-    let figures = sensors.into_sensors().into_iter().map(|sensor| {
-        let found = sensor.statistics;
-        (sensor.name, found.count(), [found.minimum(), found.maximum(), found.mean(), found.variance()])
-    });
+    let figures = sensors
+        .into_statistics()
+        .map(|(name, found)| (name, found.count(), [found.minimum(), found.maximum(), found.mean(), found.variance()]));
     (readings, over_limit, malformed, figures.collect())
 }
 
