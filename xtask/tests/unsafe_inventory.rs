@@ -4,7 +4,7 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
-const INVENTORY: [(&str, &str); 35] = [
+const INVENTORY: [(&str, &str); 36] = [
     // The library OS.
     ("kernel/host/src/log.rs", "the symbols that defmt calls, on the developer's machine"),
     ("kernel/src/executor.rs", "embassy's raw executor, and the symbol that it calls"),
@@ -38,6 +38,7 @@ const INVENTORY: [(&str, &str); 35] = [
     ("xen-pv/src/memory/runs.rs", "runs of pages"),
     ("xen-pv/src/shared_page.rs", "volatile access to what others write"),
     // Tests only.
+    ("qemu-tests/agent/src/cpu_time.rs", "a hypercall of dom0's, and the page for its arguments"),
     ("qemu-tests/subjects/trouble/src/faults.rs", "the faults that a guest must report"),
     ("xen-pv/fake/src/hypervisor.rs", "the other end of grants"),
     ("xen-pv/fake/src/machine.rs", "the other end of xenstore's page"),

@@ -1,4 +1,5 @@
-//! dom0's first process: sets the system up, then starts itself again as the agent and reaps what others leave behind.
+//! dom0's first process: sets the system up, then starts itself again as the agent and reaps what others leave behind. In a Linux guest
+//! it is the echo server.
 
 #![forbid(unsafe_code)]
 
@@ -7,6 +8,7 @@ use std::process::ExitCode;
 fn main() -> ExitCode {
     let outcome = match std::env::args().nth(1).as_deref() {
         Some("serve") => bed_agent::serve::serve(),
+        Some("echo") => bed_agent::echo::serve(),
         _ => bed_agent::init::run(),
     };
     match outcome {

@@ -79,6 +79,15 @@ pub enum Request {
     UdpEcho(UdpEcho),
     /// Sends Ethernet frames as they are.
     Frames(Frames),
+    /// Sends messages to a TCP echo server, each when the one before has come back.
+    TcpRoundTrips(TcpRoundTrips),
+    /// Starts a guest and takes the time until it can be heard.
+    Launch(Launch),
+    /// How long domains have used the CPU.
+    CpuTimes {
+        /// Their numbers.
+        domains: Vec<u16>,
+    },
 }
 
 /// One operation on xenstore. Values are bytes: tasks keep postcard there.
@@ -233,6 +242,54 @@ pub struct FramesResult {
     pub refused: u32,
 }
 
+/// Messages to a TCP echo server over one connection, one after the other.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct TcpRoundTrips {
+    /// The server.
+    pub address: SocketAddrV4,
+    /// How many messages.
+    pub count: u32,
+    /// Bytes in each.
+    pub size_bytes: u32,
+    /// Longest time for any one step.
+    pub patience_ms: u32,
+}
+
+/// The start of a guest.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct Launch {
+    /// What starts it, for `/bin/sh -c`.
+    pub script: String,
+    /// The guest's name, which is also that of its console's log.
+    pub guest: String,
+    /// The address at which it answers echo requests.
+    pub address: Ipv4Addr,
+    /// How long to wait for the answer.
+    pub patience_ms: u32,
+}
+
+/// What became of a [`Launch`]; times from its beginning on, in microseconds.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LaunchResult {
+    /// How the script ended, and what it printed.
+    pub script: Option<Output>,
+    /// When the script had ended.
+    pub script_us: Option<u64>,
+    /// When the console had its first line.
+    pub console_us: Option<u64>,
+    /// When the first answer came.
+    pub answer_us: Option<u64>,
+}
+
+/// CPU times of domains.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct CpuTimes {
+    /// dom0's clock, from some moment on.
+    pub clock_ns: u64,
+    /// For each domain, in the order of the question.
+    pub used_ns: Vec<u64>,
+}
+
 /// What the agent says.
 #[derive(Debug, Serialize, Deserialize)]
 pub enum Message {
@@ -289,6 +346,12 @@ pub enum Answer {
     UdpEcho(UdpEchoResult),
     /// See [`Frames`].
     Frames(FramesResult),
+    /// See [`TcpRoundTrips`]: the time of each, in microseconds.
+    RoundTrips(Vec<u32>),
+    /// See [`Launch`].
+    Launch(LaunchResult),
+    /// See [`Request::CpuTimes`].
+    CpuTimes(CpuTimes),
 }
 
 /// How a script ended and what it printed.

@@ -1,6 +1,7 @@
 //! The agent: takes the host's calls from the virtio-serial port and answers them, each in a thread of its own.
 
-use crate::client::{frames, ping, tcp, udp};
+use crate::client::{frames, launch, ping, tcp, udp};
+use crate::cpu_time;
 use crate::follow;
 use crate::init::uptime_ms;
 use crate::protocol::{Answer, Call, Message, PORT_NAME, Request, read_frame, write_frame};
@@ -97,6 +98,13 @@ fn answer(id: u32, request: Request, scripts: &Scripts) -> Result<Answer, String
             frames::send_all(&wanted).map(Answer::Frames).map_err(|error| format!("frames: {error}"))
         }
         Request::UdpEcho(wanted) => udp::echo(&wanted).map(Answer::UdpEcho).map_err(|error| format!("udp: {error}")),
+        Request::TcpRoundTrips(wanted) => {
+            tcp::round_trips(&wanted).map(Answer::RoundTrips).map_err(|error| format!("round trips: {error}"))
+        }
+        Request::Launch(wanted) => launch::launch(id, &wanted, scripts).map(Answer::Launch),
+        Request::CpuTimes { domains } => {
+            cpu_time::of(&domains).map(Answer::CpuTimes).map_err(|error| format!("CPU times: {error}"))
+        }
     }
 }
 

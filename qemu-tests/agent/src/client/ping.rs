@@ -24,13 +24,7 @@ struct Tally {
 /// # Errors
 /// There is no ICMP socket. A request that the network refuses counts as sent and lost.
 pub fn ping(ping: &Ping) -> io::Result<PingResult> {
-    // A datagram socket of std has the same calls; only its making differs.
-    let socket = UdpSocket::from(socket_with(
-        AddressFamily::INET,
-        SocketType::DGRAM,
-        SocketFlags::CLOEXEC,
-        Some(ipproto::ICMP),
-    )?);
+    let socket = socket()?;
     let mut tally = Tally {
         result: PingResult::default(),
         sent_at: Vec::new(),
@@ -41,7 +35,7 @@ pub fn ping(ping: &Ping) -> io::Result<PingResult> {
     let interval = Duration::from_micros(ping.interval_us.into());
     let mut next = Instant::now();
     for sequence in 0..ping.count {
-        let request = packet(ECHO_REQUEST, sequence, ping.size_bytes);
+        let request = request(sequence, ping.size_bytes);
         tally.sent_at.push(Instant::now());
         // A refused request is a lost one: the interface may be away on purpose.
         let _ = socket.send_to(&request, (ping.address, 0));
@@ -57,6 +51,27 @@ pub fn ping(ping: &Ping) -> io::Result<PingResult> {
         received => result.round_trip_us[2] = u32::try_from(tally.total_us / u64::from(received)).unwrap_or(u32::MAX),
     }
     Ok(result)
+}
+
+/// A socket for echo requests. A datagram socket of std has the same calls; only its making differs.
+///
+/// # Errors
+/// Linux has none for this user.
+pub fn socket() -> io::Result<UdpSocket> {
+    let icmp = socket_with(AddressFamily::INET, SocketType::DGRAM, SocketFlags::CLOEXEC, Some(ipproto::ICMP))?;
+    Ok(UdpSocket::from(icmp))
+}
+
+/// An echo request.
+#[must_use]
+pub fn request(sequence: u16, size_bytes: u16) -> Vec<u8> {
+    packet(ECHO_REQUEST, sequence, size_bytes)
+}
+
+/// Whether a message is the answer to an echo request.
+#[must_use]
+pub fn is_reply(message: &[u8]) -> bool {
+    message.len() >= HEADER_BYTES && message[0] == ECHO_REPLY
 }
 
 /// Takes answers until the deadline, or until all requests of the whole run are answered.
@@ -79,7 +94,7 @@ fn receive_until(socket: &UdpSocket, deadline: Instant, ping: &Ping, tally: &mut
 
 impl Tally {
     fn take(&mut self, reply: &[u8], size_bytes: u16) {
-        if reply.len() < HEADER_BYTES || reply[0] != ECHO_REPLY {
+        if !is_reply(reply) {
             return;
         }
         let sequence = u16::from_be_bytes([reply[6], reply[7]]);

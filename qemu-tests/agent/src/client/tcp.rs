@@ -1,7 +1,7 @@
 //! TCP against an echo server: many connections, or one long stream both ways at once.
 
 use super::pattern::Pattern;
-use crate::protocol::{TcpConnections, TcpConnectionsResult, TcpStream as Stream, TcpStreamResult};
+use crate::protocol::{TcpConnections, TcpConnectionsResult, TcpRoundTrips, TcpStream as Stream, TcpStreamResult};
 use std::io::{self, Read, Write};
 use std::net::{Shutdown, SocketAddrV4, TcpStream};
 use std::sync::Mutex;
@@ -67,6 +67,29 @@ fn one_connection(wanted: &TcpConnections, number: u32) -> io::Result<()> {
         0 => Ok(()),
         _ => Err(io::Error::other("more came back than was sent")),
     }
+}
+
+/// Sends messages one after the other and returns the time that each needed to come back, in microseconds.
+///
+/// # Errors
+/// The connection breaks, or a message comes back changed.
+pub fn round_trips(wanted: &TcpRoundTrips) -> io::Result<Vec<u32>> {
+    let mut connection = connect(wanted.address, wanted.patience_ms)?;
+    connection.set_nodelay(true)?;
+    let mut sent = vec![0; wanted.size_bytes as usize];
+    let mut received = sent.clone();
+    let mut times = Vec::new();
+    for number in 0..wanted.count {
+        Pattern::new(number.into()).fill(&mut sent);
+        let start = Instant::now();
+        connection.write_all(&sent).map_err(named("send"))?;
+        connection.read_exact(&mut received).map_err(named("read back"))?;
+        times.push(u32::try_from(start.elapsed().as_micros()).unwrap_or(u32::MAX));
+        if received != sent {
+            return Err(io::Error::other("what came back differs from what was sent"));
+        }
+    }
+    Ok(times)
 }
 
 /// Sends the pattern and checks what comes back, at the same time.
@@ -204,6 +227,14 @@ mod tests {
             TcpConnections { address: server(None), count: 20, parallel: 4, size_bytes: 3000, patience_ms: 10_000 };
         let result = connections(&wanted);
         assert_eq!((result.succeeded, result.failed, result.first_error), (20, 0, None));
+    }
+
+    #[test]
+    fn each_message_has_a_time_and_a_changed_one_is_an_error() {
+        let wanted =
+            |wrong_byte| TcpRoundTrips { address: server(wrong_byte), count: 5, size_bytes: 64, patience_ms: 10_000 };
+        assert_eq!(round_trips(&wanted(None)).unwrap().len(), 5);
+        assert!(round_trips(&wanted(Some(100))).unwrap_err().to_string().contains("differs"));
     }
 
     #[test]
