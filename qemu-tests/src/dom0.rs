@@ -4,9 +4,10 @@ use crate::guest::{Guest, GuestSpec};
 use crate::link::Link;
 use anyhow::{Result, bail};
 use bed_agent::protocol::{
-    Answer, Frames, FramesResult, LogSource, Output, Ping, PingResult, Request, TcpConnections, TcpConnectionsResult,
-    TcpStream, TcpStreamResult, UdpEcho, UdpEchoResult, Xenstore,
+    Answer, CpuTimes, Frames, FramesResult, Launch, LaunchResult, LogSource, Output, Ping, PingResult, Request,
+    TcpConnections, TcpConnectionsResult, TcpRoundTrips, TcpStream, TcpStreamResult, UdpEcho, UdpEchoResult, Xenstore,
 };
+use std::net::Ipv4Addr;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -138,6 +139,35 @@ impl Dom0 {
         }
     }
 
+    /// Sends messages from dom0 to a TCP echo server, one after the other; returns the time of each in microseconds.
+    ///
+    /// # Errors
+    /// One did not come back or came back changed, they did not end in time, or dom0 is gone.
+    pub fn tcp_round_trips(&self, wanted: &TcpRoundTrips, patience: Duration) -> Result<Vec<u32>> {
+        match self.call(Request::TcpRoundTrips(wanted.clone()), patience)? {
+            Answer::RoundTrips(times) => Ok(times),
+            other => unexpected(&other),
+        }
+    }
+
+    /// How long domains have used the CPU since each was made.
+    ///
+    /// # Errors
+    /// There is no such domain, or dom0 is gone.
+    pub fn cpu_times(&self, domains: &[u16]) -> Result<CpuTimes> {
+        match self.call(Request::CpuTimes { domains: domains.to_vec() }, CALL_PATIENCE)? {
+            Answer::CpuTimes(times) => Ok(times),
+            other => unexpected(&other),
+        }
+    }
+
+    pub(crate) fn launch(&self, wanted: Launch, patience: Duration) -> Result<LaunchResult> {
+        match self.call(Request::Launch(wanted), patience + CALL_PATIENCE)? {
+            Answer::Launch(result) => Ok(result),
+            other => unexpected(&other),
+        }
+    }
+
     /// Sends a long stream from dom0 to a TCP echo server and checks what comes back.
     ///
     /// # Errors
@@ -185,6 +215,19 @@ impl Dom0 {
     /// `xl` refuses it: its words are in the message.
     pub fn create(&self, spec: &GuestSpec) -> Result<Guest> {
         Guest::create(self.clone(), spec)
+    }
+
+    /// Starts a guest with `xl` and takes the time until it is heard, see [`Guest::launch`].
+    ///
+    /// # Errors
+    /// As [`Guest::launch`].
+    pub fn create_timed(
+        &self,
+        spec: &GuestSpec,
+        address: Ipv4Addr,
+        patience: Duration,
+    ) -> Result<(Guest, LaunchResult)> {
+        Guest::launch(self.clone(), spec, address, patience)
     }
 
     /// All logs of guests since they were last forgotten, in the order of the guests' names.

@@ -1,6 +1,7 @@
 //! A guest: started by `xl` from a configuration as a user writes it, watched through its console and the toolstack's log.
 
 mod end;
+mod launch;
 mod spec;
 
 pub use end::ShutdownReason;
@@ -42,7 +43,19 @@ impl Guest {
 
     /// Makes the domain and follows its console, but does not let it run yet.
     pub(crate) fn create_paused(dom0: Dom0, spec: &GuestSpec) -> Result<Self> {
-        let mut guest = Self { dom0, spec: spec.clone(), seen_text: 0, seen_ends: 0, destroyed: true };
+        let mut guest = Self::prepare(dom0, spec)?;
+        guest.dom0.must(&format!("xl create -p '{}'", guest.configuration()))?;
+        guest.destroyed = false;
+        for (key, value) in &spec.data {
+            let path = guest.xenstore_path(&format!("data/{key}"))?;
+            guest.dom0.xenstore_write(&path, value)?;
+        }
+        Ok(guest)
+    }
+
+    /// Puts what `xl` reads into dom0 and forgets earlier guests of the name.
+    fn prepare(dom0: Dom0, spec: &GuestSpec) -> Result<Self> {
+        let guest = Self { dom0, spec: spec.clone(), seen_text: 0, seen_ends: 0, destroyed: true };
         let (dom0, name) = (&guest.dom0, &spec.name);
         dom0.forget_logs(name)?;
         dom0.link().forget(&guest.console());
@@ -51,15 +64,12 @@ impl Guest {
         if let Some(ramdisk) = &spec.ramdisk {
             dom0.put(&spec.ramdisk_path(), ramdisk)?;
         }
-        let configuration = format!("/var/lib/spore/{name}.cfg");
-        dom0.put(&configuration, spec.xl_configuration()?.as_bytes())?;
-        dom0.must(&format!("xl create -p '{configuration}'"))?;
-        guest.destroyed = false;
-        for (key, value) in &spec.data {
-            let path = guest.xenstore_path(&format!("data/{key}"))?;
-            guest.dom0.xenstore_write(&path, value)?;
-        }
+        dom0.put(&guest.configuration(), spec.xl_configuration()?.as_bytes())?;
         Ok(guest)
+    }
+
+    fn configuration(&self) -> String {
+        format!("/var/lib/spore/{}.cfg", self.spec.name)
     }
 
     /// What it was made from.

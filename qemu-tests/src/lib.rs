@@ -23,6 +23,7 @@ pub mod http;
 pub mod initramfs;
 pub mod kernel_image;
 pub mod link;
+pub mod linux_guest;
 pub mod log_stream;
 pub mod machine;
 pub mod packages;

@@ -75,6 +75,8 @@ impl std::str::FromStr for Arch {
 pub trait Machine: Sync {
     /// dom0's packages.
     fn packages(&self) -> Set;
+    /// What a Linux guest for comparison is made of.
+    fn linux_guest(&self) -> Set;
     /// QEMU's program and the Debian package that has it.
     fn qemu(&self) -> (&'static str, &'static str);
     /// Rust's name of the target that dom0's agent is built for.

@@ -1,6 +1,7 @@
 //! The Debian packages that the bed is made of: found, downloaded and unpacked below `target/bed`.
 //!
-//! Two sets: what runs in dom0 (one for each CPU), and what runs on the host (the MQTT broker and its clients, iperf3, Xen's C headers).
+//! Three sets: what runs in dom0 (one for each CPU), what runs on the host (the MQTT broker and its clients, iperf3, Xen's C headers), and what the
+//! Linux guest of the benchmark is made of (one for each CPU).
 //! A set that is complete is never looked at again, unless what is wanted changed: a list beside it says what is there.
 
 use crate::apt::{self, Apt, Package};
@@ -43,6 +44,9 @@ pub const DOM0: &[&str] = &[
     "xen-utils-common",
     "xenstore-utils",
 ];
+
+/// What a Linux guest is made of, beside its kernel.
+pub const LINUX_GUEST: &[&str] = &["busybox-static", "iperf3"];
 
 impl Set {
     fn folder(&self) -> PathBuf {

@@ -5,7 +5,7 @@ mod device_tree;
 
 use super::{Machine, VIRTIO_DEVICES, comma, write_whole};
 use crate::kernel_image::armv7;
-use crate::packages::{DOM0, Set};
+use crate::packages::{DOM0, LINUX_GUEST, Set};
 use crate::place;
 use crate::progress::Progress;
 use crate::root::Root;
@@ -44,9 +44,18 @@ pub struct Virt {
     agent_target: &'static str,
     triplet: &'static str,
     packages: Set,
+    linux_guest: Set,
     /// For a kernel that unpacks itself.
     unpack: Option<Unpack>,
 }
+
+/// The Linux guest: the kernel that dom0 of the 32-bit board has too.
+const ARMV7_LINUX: Set = Set {
+    name: "armv7-linux",
+    architecture: "armhf",
+    wanted: LINUX_GUEST,
+    newest: &[("linux-image-armmp-lpae", "linux-image-")],
+};
 
 /// A 32-bit CPU with the virtualisation extension, without which there is no Xen.
 pub const ARMV7: Virt = Virt {
@@ -65,6 +74,7 @@ pub const ARMV7: Virt = Virt {
             ("xen-system-armhf", "xen-utils-"),
         ],
     },
+    linux_guest: ARMV7_LINUX,
     unpack: Some(|image| armv7::unpacked(image, DOM0_RAM, TEXT_OFFSET)),
 };
 
@@ -85,6 +95,8 @@ pub const AARCH64: Virt = Virt {
             ("xen-system-arm64", "xen-utils-"),
         ],
     },
+    // The guests are the 32-bit ones.
+    linux_guest: ARMV7_LINUX,
     unpack: None,
 };
 
@@ -132,6 +144,10 @@ impl Virt {
 impl Machine for Virt {
     fn packages(&self) -> Set {
         self.packages.clone()
+    }
+
+    fn linux_guest(&self) -> Set {
+        self.linux_guest.clone()
     }
 
     fn qemu(&self) -> (&'static str, &'static str) {

@@ -4,7 +4,7 @@
 
 use super::{Machine, comma, write_whole};
 use crate::kernel_image::x86_64 as kernel_image;
-use crate::packages::{DOM0, Set};
+use crate::packages::{DOM0, LINUX_GUEST, Set};
 use crate::place;
 use crate::progress::Progress;
 use crate::root::Root;
@@ -44,6 +44,15 @@ impl Machine for X86_64 {
                 ("xen-system-amd64", "xen-hypervisor-"),
                 ("xen-system-amd64", "xen-utils-"),
             ],
+        }
+    }
+
+    fn linux_guest(&self) -> Set {
+        Set {
+            name: "x86_64-linux",
+            architecture: "amd64",
+            wanted: LINUX_GUEST,
+            newest: &[("linux-image-cloud-amd64", "linux-image-")],
         }
     }
 

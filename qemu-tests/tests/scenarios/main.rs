@@ -11,6 +11,7 @@ mod filter;
 mod hello;
 mod leftovers;
 mod lifecycle;
+mod linux;
 mod load;
 mod parameters;
 mod reconnect;
@@ -38,6 +39,7 @@ fn main() -> ExitCode {
         suspend::SCENARIOS,
         survive::SCENARIOS,
         leftovers::SCENARIOS,
+        linux::SCENARIOS,
         time::SCENARIOS,
         traffic::SCENARIOS,
     ]

@@ -1,0 +1,139 @@
+//! A Linux guest to compare with: Debian's kernel for guests, busybox, iperf3 and an echo server, from one initramfs.
+//!
+//! Linux is left as Debian has it: the packaged kernel with its own command line's defaults, all offloads of its network driver on.
+
+use crate::agent;
+use crate::cpio::Archive;
+use crate::guest::GuestSpec;
+use crate::initramfs::{busybox, modules, programs::Programs};
+use crate::machine::{Arch, Machine};
+use crate::place;
+use crate::progress::Progress;
+use crate::root::Root;
+use anyhow::{Context, Result};
+use flate2::Compression;
+use flate2::write::GzEncoder;
+use std::fs;
+use std::io::Write;
+use std::net::Ipv4Addr;
+
+/// What it prints when all of it serves.
+pub const READY: &str = "linux: ready";
+/// What it prints first, before the kernel's own age in seconds.
+pub const STARTED: &str = "linux: started at ";
+/// Its memory when nothing else is asked for.
+pub const MEMORY_MIB: u32 = 128;
+
+const IPERF: &str = "/usr/bin/iperf3";
+const AGENT: &str = "/bin/bed-agent";
+
+/// The kernel's command line; `panic` ends the domain, so that one without enough memory is not waited for.
+const COMMAND_LINE: &str = "console=hvc0 quiet panic=-1 rdinit=/init";
+/// The parameter with its address.
+const ADDRESS: &str = "bed.address=";
+
+/// Its first process.
+const INIT: &str = r#"#!/bin/sh
+export PATH=/bin:/usr/bin
+mount -t devtmpfs dev /dev
+exec </dev/hvc0 >/dev/hvc0 2>&1
+mount -t proc proc /proc
+mount -t sysfs sys /sys
+read age idle </proc/uptime
+echo "$STARTED$age"
+for module in $(cat /etc/bed-modules); do insmod $module; done
+for word in $(cat /proc/cmdline); do
+    case $word in $ADDRESS*) address=${word#*=} ;; esac
+done
+while [ ! -e /sys/class/net/eth0 ]; do usleep 10000; done
+ip link set lo up
+ip addr add $address/24 dev eth0
+ip link set eth0 up
+bed-agent echo >/dev/null &
+iperf3 -s -D
+for port in 7 5201; do
+    until netstat -ltn | grep -q ":$port "; do usleep 10000; done
+done
+echo "$READY"
+while :; do sleep 1000; done
+"#;
+
+/// What `xl` boots.
+#[derive(Debug, Clone)]
+pub struct LinuxGuest {
+    /// The kernel, as packaged.
+    pub kernel: Vec<u8>,
+    /// Its version, as in `/lib/modules/<version>`.
+    pub version: String,
+    /// The first and only file system, packed with gzip.
+    pub ramdisk: Vec<u8>,
+}
+
+impl LinuxGuest {
+    /// Brings the packages that are missing and makes the guest of them.
+    ///
+    /// # Errors
+    /// A package cannot be had or holds something else.
+    pub fn provide(arch: Arch, progress: &mut dyn Progress) -> Result<Self> {
+        let _lock = place::lock()?;
+        let machine = arch.machine();
+        let packages = machine.linux_guest();
+        packages.provide(progress)?;
+        let (root, version) = (Root(packages.root()), packages.version_in_name("linux-image-")?);
+        let kernel = root.read(&format!("/boot/vmlinuz-{version}"))?;
+        let program = agent::build(machine, progress)?;
+        let program = fs::read(&program).with_context(|| format!("read {}", program.display()))?;
+        let archive = file_system(&root, machine.triplet(), &version, &program)?;
+        let mut packer = GzEncoder::new(Vec::new(), Compression::best());
+        packer.write_all(&archive)?;
+        Ok(Self { kernel, version, ramdisk: packer.finish()? })
+    }
+
+    /// Bytes that `xl` reads to boot it.
+    #[must_use]
+    pub fn image_bytes(&self) -> usize {
+        self.kernel.len() + self.ramdisk.len()
+    }
+
+    /// A guest with this name and address.
+    #[must_use]
+    pub fn spec(&self, name: &str, address: Ipv4Addr) -> GuestSpec {
+        let mut spec = GuestSpec::new(name, self.kernel.clone());
+        spec.ramdisk = Some(self.ramdisk.clone());
+        spec.memory_mib = MEMORY_MIB;
+        spec.vif = true;
+        spec.extra = format!("{COMMAND_LINE} {ADDRESS}{address}");
+        spec
+    }
+}
+
+fn file_system(root: &Root, triplet: &str, version: &str, agent: &[u8]) -> Result<Vec<u8>> {
+    let mut archive = Archive::default();
+    archive.character_device("/dev/console", 5, 1);
+    // iperf3 keeps its streams' buffers in files below /tmp.
+    for directory in ["/proc", "/sys", "/tmp"] {
+        archive.directory(directory);
+    }
+    let init = INIT.replace("$STARTED", STARTED).replace("$READY", READY).replace("$ADDRESS", ADDRESS);
+    archive.file("/init", 0o755, init.as_bytes());
+    let mut programs = Programs::new(root, triplet);
+    programs.add(&mut archive, IPERF)?;
+    programs.add_as(&mut archive, AGENT, agent)?;
+    programs.finish(&mut archive, None)?;
+    busybox(&mut archive, root)?;
+    modules::add(&mut archive, root, version, ["xen-netfront"])?;
+    Ok(archive.finish())
+}
+
+/// iperf3 and its libraries, for dom0: an archive that its `cpio -i` unpacks.
+///
+/// # Errors
+/// [`LinuxGuest::provide`] was not called.
+pub fn iperf_for_dom0(machine: &dyn Machine) -> Result<Vec<u8>> {
+    let root = Root(machine.linux_guest().root());
+    let mut archive = Archive::default();
+    let mut programs = Programs::new(&root, machine.triplet());
+    programs.add(&mut archive, IPERF)?;
+    programs.finish(&mut archive, None)?;
+    Ok(archive.finish())
+}
