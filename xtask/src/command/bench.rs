@@ -1,124 +1,199 @@
-//! `bench`: figures of a guest's start, for sizes of memory.
+//! `bench`: Spore beside a Linux guest, in one boot of the bed.
+//!
+//! `case` has what is measured, one module each; `contestant` the two sides; `figures` what was measured; `table`, `chart` and `json` show
+//! it. What a Linux guest is made of is in `qemu_tests::linux_guest`, and what is timed in dom0 in the crate `bed-agent`.
 
-use std::fmt::Write;
+mod case;
+mod chart;
+mod contestant;
+mod figures;
+mod iperf;
+mod json;
+mod table;
+mod window;
+
 use std::process::ExitCode;
+use std::time::{Duration, Instant};
 
-use anyhow::{Context, Result};
-use qemu_tests::log_stream::{Line, LogStream};
+use anyhow::{Context, Result, bail};
+use qemu_tests::linux_guest::{self, LinuxGuest};
+use qemu_tests::progress::Lines;
+use qemu_tests::{Bed, Guest};
 
 use crate::arch::Arch;
-use crate::guest::{self, Shown};
-use crate::image;
+use crate::guest;
+use crate::image::{self, Image};
 use crate::interrupt::Interrupt;
 use crate::setup;
-use crate::terminal;
-use crate::workspace::Workspace;
+use crate::terminal::{self, Style};
+use crate::workspace::{Task, Workspace};
+use case::Case;
+use contestant::{Pair, Side};
+use figures::{Figures, Measure};
 
-/// The task that is booted: it does nothing but start and end.
-const TASK: &str = "hello";
-
-/// Sizes of memory in MiB.
-const MEMORY_MIB: [u32; 6] = [4, 8, 32, 64, 128, 512];
-
-/// Measure a guest's start: the heap's share of the memory, and the time from the first instruction to the task.
+/// Measure Spore beside a Linux guest: size, memory, start, throughput, latency, CPU time.
 ///
-/// Boots the task hello in the bed with 4 to 512 MiB, in turn, so that a slow moment of this machine slows all sizes.
-/// Times are the guest's own, in QEMU's emulation: compare them with each other, not with those of a board.
+/// Boots Xen, dom0 and xl in QEMU once. There, in turn, so that a slow moment of this machine slows both: Spore, and a Linux guest of
+/// Debian's kernel for guests with busybox and iperf3, on the same bridge. dom0 is the other end, with iperf3's client. Ratios are Spore
+/// divided by Linux, of medians. Compare figures with each other, not with those of a board: the CPU is emulated, and dom0 and the guests
+/// share it.
+///
+/// The table goes to standard output; target/bench has it as <ARCH>.json, with all rounds, and as <ARCH>.svg. With names of cases, only
+/// those run and the files' names say which.
 #[derive(Debug, clap::Args)]
 pub struct Arguments {
+    /// What to measure; everything if nothing is named.
+    #[arg(value_enum)]
+    cases: Vec<Case>,
     /// The processor to boot on.
     #[arg(long, value_enum, default_value_t = Arch::X86_64)]
     arch: Arch,
-    /// How often each size is booted.
+    /// How often each figure is taken.
     #[arg(long, value_name = "COUNT", default_value_t = 5, value_parser = clap::value_parser!(u32).range(1..=100))]
     rounds: u32,
+    /// How long data flows for one figure of throughput.
+    #[arg(long, value_name = "SECONDS", default_value_t = 3, value_parser = clap::value_parser!(u32).range(1..=600))]
+    seconds: u32,
 }
 
-/// What one boot said.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-struct Start {
-    total_kib: u64,
-    heap_kib: u64,
-    task_us: u64,
+/// What the cases work with.
+struct Bench<'a> {
+    bed: &'a Bed,
+    interrupt: &'a Interrupt,
+    rounds: u32,
+    flow: Duration,
+    /// Tasks and their images: that which speaks iperf3, and the echo server.
+    iperf: (Task, Image),
+    echo: (Task, Image),
+    /// The one that only starts and ends.
+    hello: (Task, Image),
+    linux: LinuxGuest,
+    figures: Figures,
+    /// Tables of what has no counterpart on Linux.
+    more: Vec<String>,
+    /// What could not be measured.
+    failures: u32,
 }
 
 /// Runs it.
 pub fn run(arguments: &Arguments) -> Result<ExitCode> {
     let workspace = Workspace::load()?;
-    let task = workspace.task(TASK)?;
     setup::for_bed(arguments.arch)?;
-    let image = image::build_and_say(&workspace, &task, arguments.arch)?;
+    let linux = LinuxGuest::provide(guest::machine(arguments.arch), &mut Lines)?;
+    let built = |name: &str| -> Result<(Task, Image)> {
+        let task = workspace.task(name)?;
+        let image = image::build_and_say(&workspace, &task, arguments.arch)?;
+        Ok((task, image))
+    };
+    let (iperf, echo, hello) = (built("iperf")?, built("echo")?, built("hello")?);
     let interrupt = Interrupt::listen()?;
     let bed = guest::boot_bed(arguments.arch, Vec::new(), &interrupt)?;
-    let mut starts = MEMORY_MIB.map(|_| Vec::new());
-    for round in 1..=arguments.rounds {
-        terminal::say(format_args!("round {round} of {}", arguments.rounds));
-        for (memory_mib, starts) in MEMORY_MIB.iter().zip(&mut starts) {
-            let spec = guest::spec(&task, &image, Some(*memory_mib))?;
-            let mut lines = Vec::new();
-            guest::run(&bed, &spec, LogStream::without_elf(), None, &interrupt, |shown| {
-                if let Shown::Line(Line::Text(line)) = shown {
-                    lines.push(line.clone());
-                }
-            })?;
-            let start = start(&lines);
-            starts.push(start.with_context(|| format!("with {memory_mib} MiB the guest said only {lines:?}"))?);
+    install_iperf(&bed, arguments.arch)?;
+    let mut bench = Bench {
+        bed: &bed,
+        interrupt: &interrupt,
+        rounds: arguments.rounds,
+        flow: Duration::from_secs(arguments.seconds.into()),
+        iperf,
+        echo,
+        hello,
+        linux,
+        figures: Figures::default(),
+        more: Vec::new(),
+        failures: 0,
+    };
+    let since = Instant::now();
+    let cases = if arguments.cases.is_empty() { Case::ALL.to_vec() } else { arguments.cases.clone() };
+    for case in &cases {
+        terminal::say(terminal::on_stderr(format_args!("\n== {case}"), Style::Bold));
+        case.run(&mut bench)?;
+    }
+    terminal::say(format_args!("\nmeasured in {} s", since.elapsed().as_secs()));
+    let name = file_name(arguments.arch, &arguments.cases);
+    show(&workspace, arguments, &name, &bench)?;
+    Ok(if bench.failures == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
+
+/// The table on standard output, the rest in files.
+fn show(workspace: &Workspace, arguments: &Arguments, name: &str, bench: &Bench<'_>) -> Result<()> {
+    print!("{}", table::of(&bench.figures));
+    bench.more.iter().for_each(|more| print!("\n{more}"));
+    let folder = workspace.target.join("bench");
+    std::fs::create_dir_all(&folder).with_context(|| format!("making {}", folder.display()))?;
+    let facts = json::Facts { arch: arguments.arch, rounds: arguments.rounds, linux: &bench.linux.version };
+    let (json, chart) = (folder.join(format!("{name}.json")), folder.join(format!("{name}.svg")));
+    let text = serde_json::to_string_pretty(&json::of(&facts, &bench.figures))? + "\n";
+    std::fs::write(&json, text).with_context(|| format!("writing {}", json.display()))?;
+    chart::write(&chart, &bench.figures, arguments.arch)?;
+    terminal::say(format_args!("\n{}\n{}", json.display(), chart.display()));
+    Ok(())
+}
+
+/// The stem of the files: a part must not take the place of the whole.
+fn file_name(arch: Arch, cases: &[Case]) -> String {
+    let words = std::iter::once(arch.to_string()).chain(cases.iter().map(Case::to_string));
+    words.collect::<Vec<_>>().join("-")
+}
+
+/// Brings iperf3 to dom0, whose own file system does not have it.
+fn install_iperf(bed: &Bed, arch: Arch) -> Result<()> {
+    const ARCHIVE: &str = "/tmp/iperf3.cpio";
+    bed.put(ARCHIVE, &linux_guest::iperf_for_dom0(guest::machine(arch).machine())?)?;
+    // What dom0 has already, such as the C library, stays.
+    bed.must(&format!("cd / && cpio -id <{ARCHIVE} 2>/dev/null; rm {ARCHIVE}; iperf3 --version"))?;
+    Ok(())
+}
+
+impl Bench<'_> {
+    /// Takes a figure and says it. A failure is said and counted, and leaves a hole in the figures.
+    fn take(&mut self, side: Side, what: &str, take: impl FnOnce(&Self) -> Result<Vec<(Measure, f64)>>) -> Result<()> {
+        if self.interrupt.pressed() {
+            bail!("interrupted");
         }
+        match take(self) {
+            Ok(values) => {
+                let shown: Vec<_> = values.iter().map(|(measure, value)| measure.shown(*value)).collect();
+                terminal::say(format_args!("{what}: {side}: {}", shown.join(", ")));
+                values.into_iter().for_each(|(measure, value)| self.figures.add(measure, side, value));
+            }
+            Err(error) => {
+                self.failures += 1;
+                let words = format!("{what}: {side}: {error:#}");
+                terminal::say(terminal::on_stderr(words, Style::Yellow));
+            }
+        }
+        Ok(())
     }
-    print!("{}", table(&starts));
-    Ok(ExitCode::SUCCESS)
-}
 
-/// Reads what the platform prints at its start (xen-pv/src/platform.rs).
-fn start(lines: &[String]) -> Option<Start> {
-    let number = |text: &str| text.trim().parse().ok();
-    let (_, sizes) = lines.iter().find_map(|line| line.strip_prefix("spore: "))?.split_once(", ")?;
-    let (total, heap) = sizes.strip_suffix(" KiB for the heap")?.split_once(" KiB, ")?;
-    let task =
-        lines.iter().find_map(|line| line.strip_prefix("task: started ")?.strip_suffix(" us after the guest"))?;
-    Some(Start { total_kib: number(total)?, heap_kib: number(heap)?, task_us: number(task)? })
-}
-
-/// One line for each size of memory.
-fn table(sizes: &[Vec<Start>]) -> String {
-    let mut table = String::from("   memory       heap   share   first instruction to task: median (least to most)\n");
-    for starts in sizes {
-        let mut times: Vec<u64> = starts.iter().map(|start| start.task_us).collect();
-        times.sort_unstable();
-        let (Some(any), Some(least), Some(most)) = (starts.first(), times.first(), times.last()) else { continue };
-        let share = any.heap_kib as f64 / any.total_kib as f64 * 100.0;
-        let median = times[times.len() / 2];
-        // Writing to a string cannot fail.
-        let _ = writeln!(
-            table,
-            "{:>6} KiB {:>6} KiB {share:>5.1} %   {median} us ({least} to {most})",
-            any.total_kib, any.heap_kib
-        );
+    /// Takes figures of both sides in each round, the first one changing from round to round.
+    fn in_turn(&mut self, what: &str, mut take: impl FnMut(&Self, Side) -> Result<Vec<(Measure, f64)>>) -> Result<()> {
+        for round in 0..self.rounds {
+            let what = format!("{}/{} {what}", round + 1, self.rounds);
+            for side in Side::in_round(round) {
+                self.take(side, &what, |bench| take(bench, side))?;
+            }
+        }
+        Ok(())
     }
-    table
+
+    /// Starts both sides and leaves them running.
+    fn pair(&self) -> Result<Pair> {
+        Pair::start(self)
+    }
+
+    /// The number of a guest's domain.
+    fn domain(guest: &Guest) -> Result<u16> {
+        guest.domain()?.try_into().context("a number that no domain has")
+    }
 }
 
 #[cfg(test)]
 mod tests {
-    use super::{Start, start, table};
-
-    fn lines(text: &[&str]) -> Vec<String> {
-        text.iter().map(|line| (*line).to_owned()).collect()
-    }
+    use super::*;
 
     #[test]
-    fn the_platform_s_lines_are_read() {
-        let said =
-            lines(&["spore: hello 0.1.0, 4096 KiB, 3940 KiB for the heap", "task: started 812 us after the guest"]);
-        assert_eq!(start(&said), Some(Start { total_kib: 4096, heap_kib: 3940, task_us: 812 }));
-        assert_eq!(start(&said[..1]), None);
-        assert_eq!(start(&lines(&["crash: panic at 0x1000"])), None);
-    }
-
-    #[test]
-    fn a_row_has_share_and_median() {
-        let starts = [3, 1, 2].map(|task_us| Start { total_kib: 4096, heap_kib: 3072, task_us });
-        let table = table(&[starts.to_vec()]);
-        assert!(table.ends_with("  4096 KiB   3072 KiB  75.0 %   2 us (1 to 3)\n"), "{table}");
+    fn a_part_has_files_of_its_own() {
+        assert_eq!(file_name(Arch::Armv7, &[]), "armv7");
+        assert_eq!(file_name(Arch::X86_64, &[Case::Tcp, Case::Udp]), "x86_64-tcp-udp");
     }
 }

@@ -1,0 +1,72 @@
+//! What is measured, one module each.
+
+mod heap;
+mod idle;
+mod latency;
+mod scale;
+mod size;
+mod start;
+mod tcp;
+mod udp;
+
+use std::fmt;
+
+use anyhow::Result;
+
+use super::Bench;
+
+/// A part of the benchmark.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+pub enum Case {
+    /// Bytes that xl boots, and the least memory that a guest works in.
+    Size,
+    /// Spore's own start: heap and time to the task, for sizes of memory.
+    Heap,
+    /// xl create to the first line and to the first answered ping.
+    Start,
+    /// TCP throughput both ways, CPU time and events per MB.
+    Tcp,
+    /// UDP packets a second both ways.
+    Udp,
+    /// Ping, round trips of small messages, connections a second.
+    Latency,
+    /// CPU time of guests that have nothing to do.
+    Idle,
+    /// Throughput, latency and dom0's load with 1 to 8 guests.
+    Scale,
+}
+
+impl Case {
+    /// All of them, in the order in which they run.
+    pub const ALL: [Self; 8] =
+        [Self::Size, Self::Heap, Self::Start, Self::Tcp, Self::Udp, Self::Latency, Self::Idle, Self::Scale];
+
+    /// Measures.
+    pub fn run(self, bench: &mut Bench<'_>) -> Result<()> {
+        match self {
+            Self::Size => size::run(bench),
+            Self::Heap => heap::run(bench),
+            Self::Start => start::run(bench),
+            Self::Tcp => tcp::run(bench),
+            Self::Udp => udp::run(bench),
+            Self::Latency => latency::run(bench),
+            Self::Idle => idle::run(bench),
+            Self::Scale => scale::run(bench),
+        }
+    }
+}
+
+impl fmt::Display for Case {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Size => "size",
+            Self::Heap => "heap",
+            Self::Start => "start",
+            Self::Tcp => "tcp",
+            Self::Udp => "udp",
+            Self::Latency => "latency",
+            Self::Idle => "idle",
+            Self::Scale => "scale",
+        })
+    }
+}

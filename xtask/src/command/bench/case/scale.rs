@@ -1,0 +1,82 @@
+//! Several guests of one side at the same time: all of them move data to themselves at once, then each is pinged.
+
+use std::thread;
+
+use anyhow::{Context, Result, anyhow, ensure};
+use qemu_tests::Guest;
+use qemu_tests::protocol::Ping;
+
+use super::super::Bench;
+use super::super::contestant::{self, Side, iperf_address, iperf_spec};
+use super::super::figures::Measure;
+use super::super::iperf::{Arrived, Direction, Run};
+use super::super::window;
+use crate::terminal;
+
+/// How many guests.
+const COUNTS: [u8; 4] = [1, 2, 4, 8];
+/// Memory of each: eight of the machine's MiB must do for all Linux guests.
+const LINUX_MEMORY_MIB: u32 = 72;
+const PINGS: u16 = 50;
+
+/// Once, and not in rounds: starting the guests takes most of the time.
+pub fn run(bench: &mut Bench<'_>) -> Result<()> {
+    for side in [Side::Spore, Side::Linux] {
+        let mut guests: Vec<Guest> = Vec::new();
+        for count in COUNTS {
+            while guests.len() < usize::from(count) {
+                terminal::say(format_args!("{side}: guest {}", guests.len() + 1));
+                let mut spec = iperf_spec(bench, side, guests.len() as u8)?;
+                if side == Side::Linux {
+                    spec.memory_mib = LINUX_MEMORY_MIB;
+                }
+                guests.push(contestant::start(bench.bed, side, &spec)?);
+            }
+            bench.take(side, &format!("{count} guests"), |bench| one(bench, side, &guests))?;
+        }
+    }
+    Ok(())
+}
+
+fn one(bench: &Bench<'_>, side: Side, guests: &[Guest]) -> Result<Vec<(Measure, f64)>> {
+    let domains = guests.iter().map(Bench::domain).collect::<Result<Vec<_>>>()?;
+    let count = guests.len() as u8;
+    let run = || at_once(bench, side, count);
+    let (all, window) = window::during(bench.bed, &domains, Direction::Rx, bench.flow, run)?;
+    let throughput = all.iter().map(Arrived::mbit_per_second).sum();
+    let mut pings = Vec::new();
+    for number in 0..count {
+        let address = iperf_address(side, number);
+        let wanted = Ping { address, count: PINGS, interval_us: 20_000, size_bytes: 56, patience_ms: 20_000 };
+        let result = bench.bed.ping(&wanted)?;
+        ensure!(result.received == u32::from(PINGS), "{address}: {result:?}");
+        pings.push(f64::from(result.round_trip_us[2]) / 1000.0);
+    }
+    let ping = pings.iter().sum::<f64>() / f64::from(count);
+    let name = if count == 1 { "1 guest".to_owned() } else { format!("{count} guests") };
+    let key = |what: &str| format!("scale_{what}_{count}");
+    Ok(vec![
+        (Measure::more(&key("tcp_rx"), "several guests, TCP to all", name.clone(), "Mbit/s"), throughput),
+        (
+            Measure::less(&key("dom0_cpu_per_mb"), "several guests, CPU time of dom0", name.clone(), "ms per MB"),
+            window.dom0_ms / window.megabytes,
+        ),
+        (Measure::less(&key("ping"), "several guests, ping", name, "ms"), ping),
+    ])
+}
+
+/// A client of iperf3 for each guest, all at the same time.
+fn at_once(bench: &Bench<'_>, side: Side, count: u8) -> Result<Vec<Arrived>> {
+    thread::scope(|scope| {
+        let clients: Vec<_> = (0..count)
+            .map(|number| {
+                let address = iperf_address(side, number);
+                let direction = Direction::Rx;
+                let run = Run { address, direction, udp: false, streams: 1, write_bytes: 65536, time: bench.flow };
+                scope.spawn(move || run.run(bench.bed))
+            })
+            .collect();
+        let outcomes = clients.into_iter().map(|client| client.join().map_err(|_| anyhow!("a client panicked"))?);
+        outcomes.collect::<Result<Vec<_>>>().context("one of several clients")
+    })
+}
