@@ -4,8 +4,9 @@ use crate::guest::{Guest, GuestSpec};
 use crate::link::Link;
 use anyhow::{Result, bail};
 use bed_agent::protocol::{
-    Answer, CpuTimes, Frames, FramesResult, Launch, LaunchResult, LogSource, Output, Ping, PingResult, Request,
-    TcpConnections, TcpConnectionsResult, TcpRoundTrips, TcpStream, TcpStreamResult, UdpEcho, UdpEchoResult, Xenstore,
+    Answer, CpuTimes, Flow, FlowResult, Frames, FramesResult, Launch, LaunchResult, LogSource, Output, Ping,
+    PingResult, Request, TcpConnections, TcpConnectionsResult, TcpRoundTrips, TcpStream, TcpStreamResult, UdpEcho,
+    UdpEchoResult, Xenstore,
 };
 use std::net::Ipv4Addr;
 use std::sync::Arc;
@@ -157,6 +158,18 @@ impl Dom0 {
     pub fn cpu_times(&self, domains: &[u16]) -> Result<CpuTimes> {
         match self.call(Request::CpuTimes { domains: domains.to_vec() }, CALL_PATIENCE)? {
             Answer::CpuTimes(times) => Ok(times),
+            other => unexpected(&other),
+        }
+    }
+
+    /// Counts what guests cost while data flows, which something else has moved at the same time.
+    ///
+    /// # Errors
+    /// No data flows, there is no such domain or it has no interface, or dom0 is gone.
+    pub fn flow(&self, wanted: &Flow) -> Result<FlowResult> {
+        let lasting = u64::from(wanted.patience_ms) + u64::from(wanted.settle_ms) + u64::from(wanted.length_ms);
+        match self.call(Request::Flow(wanted.clone()), Duration::from_millis(lasting) + CALL_PATIENCE)? {
+            Answer::Flow(result) => Ok(result),
             other => unexpected(&other),
         }
     }

@@ -9,6 +9,7 @@ pub mod client;
 #[allow(unsafe_code, reason = "a hypercall, and the page for its arguments")]
 pub mod cpu_time;
 pub mod echo;
+pub mod flow;
 pub mod follow;
 pub mod init;
 pub mod protocol;

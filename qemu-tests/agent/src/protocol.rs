@@ -88,6 +88,8 @@ pub enum Request {
         /// Their numbers.
         domains: Vec<u16>,
     },
+    /// Counts what guests cost while data flows.
+    Flow(Flow),
 }
 
 /// One operation on xenstore. Values are bytes: tasks keep postcard there.
@@ -290,6 +292,38 @@ pub struct CpuTimes {
     pub used_ns: Vec<u64>,
 }
 
+/// A look at counters, twice, while data flows to or from guests.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct Flow {
+    /// The guests' domains.
+    pub domains: Vec<u16>,
+    /// Whether to count what goes to the guests, instead of what comes from them.
+    pub to_guests: bool,
+    /// Data flows when so many bytes have moved.
+    pub begun_bytes: u64,
+    /// From then to the first look.
+    pub settle_ms: u32,
+    /// From the first look to the second.
+    pub length_ms: u32,
+    /// Longest wait for data to flow.
+    pub patience_ms: u32,
+}
+
+/// What has changed from one look to the next.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct FlowResult {
+    /// CPU time of all the guests.
+    pub guests_ns: u64,
+    /// CPU time of dom0.
+    pub dom0_ns: u64,
+    /// Bytes through the guests' interfaces, without what Ethernet adds.
+    pub bytes: u64,
+    /// Packets; a segment that a card would divide is one.
+    pub packets: u64,
+    /// Events of the interfaces that reached dom0.
+    pub events: u64,
+}
+
 /// What the agent says.
 #[derive(Debug, Serialize, Deserialize)]
 pub enum Message {
@@ -352,6 +386,8 @@ pub enum Answer {
     Launch(LaunchResult),
     /// See [`Request::CpuTimes`].
     CpuTimes(CpuTimes),
+    /// See [`Flow`].
+    Flow(FlowResult),
 }
 
 /// How a script ended and what it printed.

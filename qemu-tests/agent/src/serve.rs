@@ -2,6 +2,7 @@
 
 use crate::client::{frames, launch, ping, tcp, udp};
 use crate::cpu_time;
+use crate::flow;
 use crate::follow;
 use crate::init::uptime_ms;
 use crate::protocol::{Answer, Call, Message, PORT_NAME, Request, read_frame, write_frame};
@@ -105,6 +106,7 @@ fn answer(id: u32, request: Request, scripts: &Scripts) -> Result<Answer, String
         Request::CpuTimes { domains } => {
             cpu_time::of(&domains).map(Answer::CpuTimes).map_err(|error| format!("CPU times: {error}"))
         }
+        Request::Flow(wanted) => flow::watch(&wanted).map(Answer::Flow).map_err(|error| format!("flow: {error}")),
     }
 }
 

@@ -42,7 +42,7 @@ fn one(bench: &Bench<'_>, side: Side, guests: &[Guest]) -> Result<Vec<(Measure, 
     let domains = guests.iter().map(Bench::domain).collect::<Result<Vec<_>>>()?;
     let count = guests.len() as u8;
     let run = || at_once(bench, side, count);
-    let (all, window) = window::during(bench.bed, &domains, Direction::Rx, bench.flow, run)?;
+    let (all, window) = window::during(bench.bed, domains, Direction::Rx, bench.flow, run)?;
     let throughput = all.iter().map(Arrived::mbit_per_second).sum();
     let mut pings = Vec::new();
     for number in 0..count {
@@ -59,7 +59,7 @@ fn one(bench: &Bench<'_>, side: Side, guests: &[Guest]) -> Result<Vec<(Measure, 
         (Measure::more(&key("tcp_rx"), "several guests, TCP to all", name.clone(), "Mbit/s"), throughput),
         (
             Measure::less(&key("dom0_cpu_per_mb"), "several guests, CPU time of dom0", name.clone(), "ms per MB"),
-            window.dom0_ms / window.megabytes,
+            window.0.dom0_ns as f64 / 1e6 / window.megabytes(),
         ),
         (Measure::less(&key("ping"), "several guests, ping", name, "ms"), ping),
     ])

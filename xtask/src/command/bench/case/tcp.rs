@@ -39,8 +39,8 @@ fn one(
     if !suffix.is_empty() {
         return Ok(vec![(throughput, run.run(bench.bed)?.mbit_per_second())]);
     }
-    let domains = [Bench::domain(pair.iperf(side))?];
-    let (arrived, window) = window::during(bench.bed, &domains, direction, bench.flow, || run.run(bench.bed))?;
+    let domains = vec![Bench::domain(pair.iperf(side))?];
+    let (arrived, window) = window::during(bench.bed, domains, direction, bench.flow, || run.run(bench.bed))?;
     let mut figures = vec![(throughput, arrived.mbit_per_second())];
     figures.extend(costs(direction, &window));
     Ok(figures)
@@ -49,12 +49,13 @@ fn one(
 fn costs(direction: Direction, window: &Window) -> Vec<(Measure, f64)> {
     let row = |key: &str, what: &str, unit, value: f64| {
         let (key, name) = (format!("{key}_per_mb_{}", direction.key()), format!("{}: {what}", direction.words()));
-        (Measure::less(&key, COST_GROUP, name, unit), value / window.megabytes)
+        (Measure::less(&key, COST_GROUP, name, unit), value / window.megabytes())
     };
+    let counted = &window.0;
     vec![
-        row("cpu", "CPU time of the guest", "ms", window.guests_ms),
-        row("dom0_cpu", "CPU time of dom0", "ms", window.dom0_ms),
-        row("events", "notifications of netback", "events", window.events),
-        row("packets", "packets through netback", "packets", window.packets),
+        row("cpu", "CPU time of the guest", "ms", counted.guests_ns as f64 / 1e6),
+        row("dom0_cpu", "CPU time of dom0", "ms", counted.dom0_ns as f64 / 1e6),
+        row("events", "notifications of netback", "events", counted.events as f64),
+        row("packets", "packets through netback", "packets", counted.packets as f64),
     ]
 }
