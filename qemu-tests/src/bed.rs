@@ -2,7 +2,7 @@
 
 use crate::dom0::Dom0;
 use crate::link::Link;
-use crate::machine::{Arch, Forward, Qemu};
+use crate::machine::{Arch, Clock, Forward, Qemu};
 use crate::place;
 use crate::setup::initramfs;
 use anyhow::{Context, Result, bail};
@@ -22,6 +22,8 @@ pub struct BedOptions {
     pub arch: Arch,
     /// Ports of the host's loopback interface that lead to guests.
     pub forwards: Vec<Forward>,
+    /// Which clock the machine has.
+    pub clock: Clock,
     /// Names the serial log, `target/bed/logs/<name>.serial.log`.
     pub name: String,
 }
@@ -30,7 +32,7 @@ impl BedOptions {
     /// A bed without forwarded ports.
     #[must_use]
     pub fn new(arch: Arch) -> Self {
-        Self { arch, forwards: Vec::new(), name: "bed".into() }
+        Self { arch, forwards: Vec::new(), clock: Clock::Host, name: "bed".into() }
     }
 }
 
@@ -54,7 +56,7 @@ impl Bed {
         }
         fs::create_dir_all(place::logs()).context("make the folder for logs")?;
         let serial = place::logs().join(format!("{}.serial.log", options.name));
-        let (qemu, stream) = Qemu::start(options.arch, &initramfs, &options.forwards, &serial)?;
+        let (qemu, stream) = Qemu::start(options, &initramfs, &serial)?;
         let bed = Self { dom0: Dom0::new(Link::new(stream)?), qemu: Mutex::new(qemu), serial };
         bed.dom0.link().wait_ready(BOOT_PATIENCE).with_context(|| bed.symptoms())?;
         Ok(bed)

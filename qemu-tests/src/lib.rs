@@ -39,4 +39,4 @@ pub use bed::{Bed, BedOptions};
 pub use bed_agent::protocol;
 pub use dom0::Dom0;
 pub use guest::{Guest, GuestSpec, ShutdownReason};
-pub use machine::{Arch, Forward};
+pub use machine::{Arch, Clock, Forward};

@@ -3,6 +3,7 @@
 mod virt;
 mod x86_64;
 
+use crate::bed::BedOptions;
 use crate::packages::Set;
 use crate::progress::Progress;
 use anyhow::{Context, Result, bail};
@@ -113,29 +114,51 @@ pub struct Forward {
     pub udp: bool,
 }
 
+/// What makes a machine's time pass.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Clock {
+    /// The host's clock: what the host does beside it slows the machine.
+    Host,
+    /// The machine's own instructions, eight nanoseconds each, and nothing while it waits: what is timed in it does not depend on the
+    /// host, and the whole takes two to three times as long.
+    Instructions,
+}
+
+impl Clock {
+    const fn arguments(self) -> &'static [&'static str] {
+        match self {
+            Clock::Host => &["-accel", "tcg,thread=multi"],
+            Clock::Instructions => {
+                &["-accel", "tcg,thread=single", "-icount", "shift=3,sleep=off", "-rtc", "base=2026-01-01,clock=vm"]
+            }
+        }
+    }
+}
+
 /// A running QEMU, killed on drop.
 #[derive(Debug)]
 pub struct Qemu(Child);
 
 impl Qemu {
-    /// Starts the machine; its serial console goes to the file `serial`. The stream leads to the agent's port.
+    /// Starts a machine; its serial console goes to the file `serial`. The stream leads to the agent's port.
     ///
     /// # Errors
     /// QEMU cannot be started.
-    pub fn start(arch: Arch, initramfs: &Path, forwards: &[Forward], serial: &Path) -> Result<(Qemu, UnixStream)> {
-        let machine = arch.machine();
+    pub fn start(options: &BedOptions, initramfs: &Path, serial: &Path) -> Result<(Qemu, UnixStream)> {
+        let machine = options.arch.machine();
         let (program, package) = machine.qemu();
         let (agent, theirs) = UnixStream::pair().context("make a pair of sockets")?;
         // Another bed may still write to a file of this name: it keeps its own.
         let _ = fs::remove_file(serial);
         let mut command = Command::new(program);
         command.args(["-nodefaults", "-no-user-config", "-display", "none", "-no-reboot"]);
+        command.args(options.clock.arguments());
         command.args(machine.arguments(initramfs)?).arg("-serial").arg(format!("file:{}", comma(serial)?));
         let bus = machine.virtio_bus();
         // QEMU's standard input is the socket, so nothing needs a name in a file system.
         command.args(["-chardev", "socket,id=agent,fd=0", "-device", &format!("virtio-serial-{bus}")]);
         command.args(["-device", &format!("virtserialport,chardev=agent,name={}", bed_agent::protocol::PORT_NAME)]);
-        command.args(["-netdev", &network(forwards), "-device", &format!("virtio-net-{bus},netdev=net")]);
+        command.args(["-netdev", &network(&options.forwards), "-device", &format!("virtio-net-{bus},netdev=net")]);
         let errors = serial.with_extension("qemu");
         let error_file = fs::File::create(&errors).with_context(|| format!("create {}", errors.display()))?;
         // Ctrl-C in the terminal is for whoever owns the bed, to end guests in order.

@@ -56,9 +56,12 @@ pub enum Shown<'s> {
 
 /// Boots the bed for `arch`.
 pub fn boot_bed(arch: Arch, forwards: Vec<Forward>, interrupt: &Interrupt) -> Result<Bed> {
+    boot_bed_with(BedOptions { forwards, ..BedOptions::new(machine(arch)) }, interrupt)
+}
+
+/// Boots a bed.
+pub fn boot_bed_with(mut options: BedOptions, interrupt: &Interrupt) -> Result<Bed> {
     let progress = Progress::start("booting Xen, dom0 and xl in QEMU");
-    let mut options = BedOptions::new(machine(arch));
-    options.forwards = forwards;
     options.name = "xtask".to_owned();
     let bed = Bed::boot(&options)?;
     progress.done();

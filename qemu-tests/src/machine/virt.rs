@@ -193,7 +193,7 @@ impl Machine for Virt {
         let files = [("-kernel", self.xen()?), ("-dtb", tree)]
             .map(|(option, path)| [option.to_owned(), path.to_string_lossy().into_owned()]);
         let modules = [load(&self.kernel()?, KERNEL_AT)?, load(initramfs, INITRAMFS_AT)?];
-        let board = ["-M", BOARD, "-accel", "tcg"].map(str::to_owned);
+        let board = ["-M", BOARD].map(str::to_owned);
         Ok([board.to_vec(), self.processor(), [files, modules].concat().concat()].concat())
     }
 

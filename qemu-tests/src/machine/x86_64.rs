@@ -102,8 +102,7 @@ impl Machine for X86_64 {
         );
         let modules = format!("{} {},{}", comma(&kernel)?, DOM0_ARGUMENTS.replace(',', ",,"), comma(initramfs)?);
         let xen = xen.to_str().context("a path that is not UTF-8")?.to_owned();
-        let arguments =
-            ["-M", "q35", "-cpu", "qemu64,+svm,+npt", "-accel", "tcg,thread=multi", "-smp", "1"].map(str::to_owned);
+        let arguments = ["-M", "q35", "-cpu", "qemu64,+svm,+npt", "-smp", "1"].map(str::to_owned);
         let boot = [
             "-m".to_owned(),
             MEMORY_MIB.to_string(),

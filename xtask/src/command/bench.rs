@@ -18,7 +18,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, Result, bail};
 use qemu_tests::linux_guest::{self, LinuxGuest};
 use qemu_tests::progress::Lines;
-use qemu_tests::{Bed, Guest};
+use qemu_tests::{Bed, BedOptions, Clock, Guest};
 
 use crate::arch::Arch;
 use crate::guest;
@@ -54,6 +54,10 @@ pub struct Arguments {
     /// How long data flows for one figure of throughput.
     #[arg(long, value_name = "SECONDS", default_value_t = 3, value_parser = clap::value_parser!(u32).range(1..=600))]
     seconds: u32,
+    /// Let the machine's time pass with its instructions: figures no longer depend on what else this computer does, and changes of one
+    /// percent can be seen. Takes two to three times as long.
+    #[arg(long)]
+    icount: bool,
 }
 
 /// What the cases work with.
@@ -87,7 +91,9 @@ pub fn run(arguments: &Arguments) -> Result<ExitCode> {
     };
     let (iperf, echo, hello) = (built("iperf")?, built("echo")?, built("hello")?);
     let interrupt = Interrupt::listen()?;
-    let bed = guest::boot_bed(arguments.arch, Vec::new(), &interrupt)?;
+    let clock = if arguments.icount { Clock::Instructions } else { Clock::Host };
+    let bed =
+        guest::boot_bed_with(BedOptions { clock, ..BedOptions::new(guest::machine(arguments.arch)) }, &interrupt)?;
     install_iperf(&bed, arguments.arch)?;
     let mut bench = Bench {
         bed: &bed,
@@ -109,7 +115,7 @@ pub fn run(arguments: &Arguments) -> Result<ExitCode> {
         case.run(&mut bench)?;
     }
     terminal::say(format_args!("\nmeasured in {} s", since.elapsed().as_secs()));
-    let name = file_name(arguments.arch, &arguments.cases);
+    let name = file_name(arguments);
     show(&workspace, arguments, &name, &bench)?;
     Ok(if bench.failures == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
@@ -130,9 +136,11 @@ fn show(workspace: &Workspace, arguments: &Arguments, name: &str, bench: &Bench<
 }
 
 /// The stem of the files: a part must not take the place of the whole.
-fn file_name(arch: Arch, cases: &[Case]) -> String {
-    let words = std::iter::once(arch.to_string()).chain(cases.iter().map(Case::to_string));
-    words.collect::<Vec<_>>().join("-")
+fn file_name(arguments: &Arguments) -> String {
+    let mut words = vec![arguments.arch.to_string()];
+    words.extend(arguments.icount.then(|| "icount".to_owned()));
+    words.extend(arguments.cases.iter().map(Case::to_string));
+    words.join("-")
 }
 
 /// Brings iperf3 to dom0, whose own file system does not have it.
@@ -193,7 +201,9 @@ mod tests {
 
     #[test]
     fn a_part_has_files_of_its_own() {
-        assert_eq!(file_name(Arch::Armv7, &[]), "armv7");
-        assert_eq!(file_name(Arch::X86_64, &[Case::Tcp, Case::Udp]), "x86_64-tcp-udp");
+        let mut arguments = Arguments { cases: Vec::new(), arch: Arch::Armv7, rounds: 5, seconds: 3, icount: false };
+        assert_eq!(file_name(&arguments), "armv7");
+        (arguments.icount, arguments.cases) = (true, vec![Case::Tcp, Case::Udp]);
+        assert_eq!(file_name(&arguments), "armv7-icount-tcp-udp");
     }
 }
