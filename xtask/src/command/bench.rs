@@ -28,6 +28,7 @@ use crate::setup;
 use crate::terminal::{self, Style};
 use crate::workspace::{Task, Workspace};
 use case::Case;
+use case::heap::{self, Start};
 use contestant::{Pair, Side};
 use figures::{Figures, Measure};
 
@@ -73,8 +74,8 @@ struct Bench<'a> {
     hello: (Task, Image),
     linux: LinuxGuest,
     figures: Figures,
-    /// Tables of what has no counterpart on Linux.
-    more: Vec<String>,
+    /// Spore's own starts, for each size of memory.
+    starts: Vec<Vec<Start>>,
     /// What could not be measured.
     failures: u32,
 }
@@ -105,7 +106,7 @@ pub fn run(arguments: &Arguments) -> Result<ExitCode> {
         hello,
         linux,
         figures: Figures::default(),
-        more: Vec::new(),
+        starts: Vec::new(),
         failures: 0,
     };
     let since = Instant::now();
@@ -123,12 +124,14 @@ pub fn run(arguments: &Arguments) -> Result<ExitCode> {
 /// The table on standard output, the rest in files.
 fn show(workspace: &Workspace, arguments: &Arguments, name: &str, bench: &Bench<'_>) -> Result<()> {
     print!("{}", table::of(&bench.figures));
-    bench.more.iter().for_each(|more| print!("\n{more}"));
+    if !bench.starts.is_empty() {
+        print!("\n{}", heap::table(&bench.starts));
+    }
     let folder = workspace.target.join("bench");
     std::fs::create_dir_all(&folder).with_context(|| format!("making {}", folder.display()))?;
     let facts = json::Facts { arch: arguments.arch, rounds: arguments.rounds, linux: &bench.linux.version };
     let (json, chart) = (folder.join(format!("{name}.json")), folder.join(format!("{name}.svg")));
-    let text = serde_json::to_string_pretty(&json::of(&facts, &bench.figures))? + "\n";
+    let text = serde_json::to_string_pretty(&json::of(&facts, &bench.figures, &bench.starts))? + "\n";
     std::fs::write(&json, text).with_context(|| format!("writing {}", json.display()))?;
     chart::write(&chart, &bench.figures, arguments.arch)?;
     terminal::say(format_args!("\n{}\n{}", json.display(), chart.display()));

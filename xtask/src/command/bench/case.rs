@@ -1,6 +1,6 @@
 //! What is measured, one module each.
 
-mod heap;
+pub mod heap;
 mod idle;
 mod latency;
 mod scale;

@@ -2,6 +2,7 @@
 
 use serde_json::{Map, Value, json};
 
+use super::case::heap::Start;
 use super::figures::{Better, Figures, median};
 use crate::arch::Arch;
 
@@ -30,7 +31,7 @@ pub struct Facts<'a> {
 }
 
 /// An object with the ratios of the most important rows (Spore divided by Linux, of medians), and all rows with all rounds.
-pub fn of(facts: &Facts<'_>, figures: &Figures) -> Value {
+pub fn of(facts: &Facts<'_>, figures: &Figures, starts: &[Vec<Start>]) -> Value {
     let ratio = |key: &str| Some((key.to_owned(), Value::from(figures.row(key)?.ratio()?)));
     let ratios: Map<String, Value> = RATIOS.iter().filter_map(|key| ratio(key)).collect();
     let rows: Vec<Value> = figures
@@ -49,7 +50,14 @@ pub fn of(facts: &Facts<'_>, figures: &Figures) -> Value {
             })
         })
         .collect();
-    json!({ "arch": facts.arch.name(), "rounds": facts.rounds, "linux": facts.linux, "ratios": ratios, "rows": rows })
+    json!({
+        "arch": facts.arch.name(),
+        "rounds": facts.rounds,
+        "linux": facts.linux,
+        "ratios": ratios,
+        "rows": rows,
+        "starts": starts,
+    })
 }
 
 #[cfg(test)]
@@ -66,7 +74,7 @@ mod tests {
         {
             sides.iter().for_each(|side| figures.add(Measure::less(key, "g", "n", "u"), *side, 3.0));
         }
-        let json = of(&Facts { arch: Arch::X86_64, rounds: 5, linux: "6.1" }, &figures);
+        let json = of(&Facts { arch: Arch::X86_64, rounds: 5, linux: "6.1" }, &figures, &[]);
         assert_eq!(json["ratios"], json!({ "tcp_rx": 1.0 }));
         assert_eq!(json["rows"][1]["rounds"], json!({ "spore": [3.0], "linux": [] }));
         assert_eq!(json["rows"].as_array().map(Vec::len), Some(3));

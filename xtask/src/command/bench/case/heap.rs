@@ -7,13 +7,14 @@ use qemu_tests::log_stream::{Line, LogStream};
 
 use super::super::Bench;
 use crate::guest::{self, Shown};
+use crate::terminal;
 
 /// Sizes of memory in MiB.
 const MEMORY_MIB: [u32; 6] = [4, 8, 32, 64, 128, 512];
 
 /// What one boot said.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-struct Start {
+#[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize)]
+pub struct Start {
     total_kib: u64,
     heap_kib: u64,
     task_us: u64,
@@ -22,7 +23,7 @@ struct Start {
 /// Boots a task that only starts and ends, with each size of memory in turn.
 pub fn run(bench: &mut Bench<'_>) -> Result<()> {
     let (task, image) = &bench.hello;
-    let mut starts = MEMORY_MIB.map(|_| Vec::new());
+    let mut starts = vec![Vec::new(); MEMORY_MIB.len()];
     for _ in 0..bench.rounds {
         for (memory_mib, starts) in MEMORY_MIB.iter().zip(&mut starts) {
             let spec = guest::spec(task, image, Some(*memory_mib))?;
@@ -33,10 +34,12 @@ pub fn run(bench: &mut Bench<'_>) -> Result<()> {
                 }
             })?;
             let start = start(&lines);
-            starts.push(start.with_context(|| format!("with {memory_mib} MiB the guest said only {lines:?}"))?);
+            let start = start.with_context(|| format!("with {memory_mib} MiB the guest said only {lines:?}"))?;
+            terminal::say(format_args!("heap: {memory_mib} MiB: to the task in {} us", start.task_us));
+            starts.push(start);
         }
     }
-    bench.more.push(table(&starts));
+    bench.starts = starts;
     Ok(())
 }
 
@@ -51,7 +54,7 @@ fn start(lines: &[String]) -> Option<Start> {
 }
 
 /// One line for each size of memory.
-fn table(sizes: &[Vec<Start>]) -> String {
+pub fn table(sizes: &[Vec<Start>]) -> String {
     let mut table = String::from("   memory       heap   share   first instruction to task: median (least to most)\n");
     for starts in sizes {
         let mut times: Vec<u64> = starts.iter().map(|start| start.task_us).collect();

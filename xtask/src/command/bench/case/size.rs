@@ -57,7 +57,7 @@ fn works(bench: &Bench<'_>, side: Side, memory_mib: u32) -> bool {
     let outcome = try_with(bench, side, memory_mib);
     let words = outcome.as_ref().err().map_or("works".to_owned(), |error| {
         let error = format!("{error:#}");
-        error.lines().next().unwrap_or_default().to_owned()
+        error.trim().replace('\n', " | ")
     });
     terminal::say(format_args!("memory: {side}: {memory_mib} MiB: {words}"));
     outcome.is_ok()
