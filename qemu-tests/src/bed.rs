@@ -22,6 +22,8 @@ pub struct BedOptions {
     pub arch: Arch,
     /// Ports of the host's loopback interface that lead to guests.
     pub forwards: Vec<Forward>,
+    /// The machine's memory, where it is not the usual one.
+    pub memory_mib: Option<u32>,
     /// Which clock the machine has.
     pub clock: Clock,
     /// Names the serial log, `target/bed/logs/<name>.serial.log`.
@@ -32,7 +34,7 @@ impl BedOptions {
     /// A bed without forwarded ports.
     #[must_use]
     pub fn new(arch: Arch) -> Self {
-        Self { arch, forwards: Vec::new(), clock: Clock::Host, name: "bed".into() }
+        Self { arch, forwards: Vec::new(), memory_mib: None, clock: Clock::Host, name: "bed".into() }
     }
 }
 

@@ -198,6 +198,15 @@ impl Guest {
         self.dom0.xenstore_read(&self.xenstore_path(node)?)
     }
 
+    /// Removes the files that it was made from, for one that is not started again: dom0's file system is dom0's memory.
+    ///
+    /// # Errors
+    /// dom0 is gone.
+    pub fn forget_image(&self) -> Result<()> {
+        let (image, ramdisk) = (self.spec.image_path(), self.spec.ramdisk_path());
+        self.dom0.must(&format!("rm -f '{image}' '{ramdisk}'")).map(drop)
+    }
+
     /// Lets a paused domain run.
     ///
     /// # Errors

@@ -6,7 +6,7 @@ mod x86_64;
 use crate::bed::BedOptions;
 use crate::packages::Set;
 use crate::progress::Progress;
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result, bail, ensure};
 use std::fs;
 use std::net::{Ipv4Addr, SocketAddrV4};
 use std::os::fd::OwnedFd;
@@ -153,7 +153,13 @@ impl Qemu {
         let mut command = Command::new(program);
         command.args(["-nodefaults", "-no-user-config", "-display", "none", "-no-reboot"]);
         command.args(options.clock.arguments());
-        command.args(machine.arguments(initramfs)?).arg("-serial").arg(format!("file:{}", comma(serial)?));
+        command.args(machine.arguments(initramfs)?);
+        if let Some(memory_mib) = options.memory_mib {
+            ensure!(options.arch == Arch::X86_64, "a device tree says how much memory the board has, and where");
+            // The last one counts.
+            command.args(["-m", &memory_mib.to_string()]);
+        }
+        command.arg("-serial").arg(format!("file:{}", comma(serial)?));
         let bus = machine.virtio_bus();
         // QEMU's standard input is the socket, so nothing needs a name in a file system.
         command.args(["-chardev", "socket,id=agent,fd=0", "-device", &format!("virtio-serial-{bus}")]);

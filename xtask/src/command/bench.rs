@@ -12,10 +12,12 @@ mod json;
 mod table;
 mod window;
 
+use std::error::Error;
+use std::fmt;
 use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result};
 use qemu_tests::linux_guest::{self, LinuxGuest};
 use qemu_tests::progress::Lines;
 use qemu_tests::{Bed, BedOptions, Clock, Guest};
@@ -61,6 +63,18 @@ pub struct Arguments {
     icount: bool,
 }
 
+/// Ctrl-C: the end of all cases, unlike what a case could not measure.
+#[derive(Debug)]
+struct Interrupted;
+
+impl fmt::Display for Interrupted {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("interrupted")
+    }
+}
+
+impl Error for Interrupted {}
+
 /// What the cases work with.
 struct Bench<'a> {
     bed: &'a Bed,
@@ -93,8 +107,10 @@ pub fn run(arguments: &Arguments) -> Result<ExitCode> {
     let (iperf, echo, hello) = (built("iperf")?, built("echo")?, built("hello")?);
     let interrupt = Interrupt::listen()?;
     let clock = if arguments.icount { Clock::Instructions } else { Clock::Host };
-    let bed =
-        guest::boot_bed_with(BedOptions { clock, ..BedOptions::new(guest::machine(arguments.arch)) }, &interrupt)?;
+    // Room for several Linux guests. What memory the board has is fixed on ARM.
+    let memory_mib = (arguments.arch == Arch::X86_64).then_some(2048);
+    let options = BedOptions { clock, memory_mib, ..BedOptions::new(guest::machine(arguments.arch)) };
+    let bed = guest::boot_bed_with(options, &interrupt)?;
     install_iperf(&bed, arguments.arch)?;
     let mut bench = Bench {
         bed: &bed,
@@ -113,7 +129,11 @@ pub fn run(arguments: &Arguments) -> Result<ExitCode> {
     let cases = if arguments.cases.is_empty() { Case::ALL.to_vec() } else { arguments.cases.clone() };
     for case in &cases {
         terminal::say(terminal::on_stderr(format_args!("\n== {case}"), Style::Bold));
-        case.run(&mut bench)?;
+        match case.run(&mut bench) {
+            Err(error) if error.is::<Interrupted>() => return Err(error),
+            Err(error) => bench.failed(format_args!("{case}: {error:#}")),
+            Ok(()) => {}
+        }
     }
     terminal::say(format_args!("\nmeasured in {} s", since.elapsed().as_secs()));
     let name = file_name(arguments);
@@ -158,22 +178,27 @@ fn install_iperf(bed: &Bed, arch: Arch) -> Result<()> {
 impl Bench<'_> {
     /// Takes a figure and says it. A failure is said and counted, and leaves a hole in the figures.
     fn take(&mut self, side: Side, what: &str, take: impl FnOnce(&Self) -> Result<Vec<(Measure, f64)>>) -> Result<()> {
-        if self.interrupt.pressed() {
-            bail!("interrupted");
-        }
+        self.go_on()?;
         match take(self) {
             Ok(values) => {
                 let shown: Vec<_> = values.iter().map(|(measure, value)| measure.shown(*value)).collect();
                 terminal::say(format_args!("{what}: {side}: {}", shown.join(", ")));
                 values.into_iter().for_each(|(measure, value)| self.figures.add(measure, side, value));
             }
-            Err(error) => {
-                self.failures += 1;
-                let words = format!("{what}: {side}: {error:#}");
-                terminal::say(terminal::on_stderr(words, Style::Yellow));
-            }
+            Err(error) => self.failed(format_args!("{what}: {side}: {error:#}")),
         }
         Ok(())
+    }
+
+    /// Says and counts what could not be measured.
+    fn failed(&mut self, words: fmt::Arguments<'_>) {
+        self.failures += 1;
+        terminal::say(terminal::on_stderr(words, Style::Yellow));
+    }
+
+    /// Whether nobody pressed Ctrl-C.
+    fn go_on(&self) -> Result<()> {
+        if self.interrupt.pressed() { Err(Interrupted.into()) } else { Ok(()) }
     }
 
     /// Takes figures of both sides in each round, the first one changing from round to round.

@@ -32,7 +32,7 @@ pub enum Case {
     Latency,
     /// CPU time of guests that have nothing to do.
     Idle,
-    /// Throughput, latency and dom0's load with 1 to 8 guests.
+    /// Throughput, latency and dom0's load with 1 to 16 guests.
     Scale,
 }
 

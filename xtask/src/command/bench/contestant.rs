@@ -90,6 +90,7 @@ pub const fn ready(side: Side) -> &'static str {
 pub fn start(bed: &Bed, side: Side, spec: &GuestSpec) -> Result<Guest> {
     let mut guest = bed.create(spec)?;
     guest.wait_for(ready(side), PATIENCE)?;
+    guest.forget_image()?;
     Ok(guest)
 }
 

@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use anyhow::{Result, bail};
+use anyhow::Result;
 
 use super::super::Bench;
 use super::super::contestant::Side;
@@ -32,9 +32,7 @@ pub fn run(bench: &mut Bench<'_>) -> Result<()> {
 fn wait(bench: &Bench<'_>, time: Duration) -> Result<()> {
     let end = Instant::now() + time;
     while let Some(left) = end.checked_duration_since(Instant::now()) {
-        if bench.interrupt.pressed() {
-            bail!("interrupted");
-        }
+        bench.go_on()?;
         std::thread::sleep(left.min(Duration::from_millis(200)));
     }
     Ok(())
