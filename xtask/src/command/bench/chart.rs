@@ -34,7 +34,7 @@ type Drawn = Result<(), Box<dyn std::error::Error>>;
 fn draw(root: &DrawingArea<SVGBackend<'_>, plotters::coord::Shift>, rows: &[(&Row, f64)], arch: Arch) -> Drawn {
     root.fill(&WHITE)?;
     let title = format!("Spore : Linux on {arch} (green: Spore is ahead)");
-    root.draw(&Text::new(title, (16, 14), ("sans-serif", 20)))?;
+    root.draw(&Text::new(title, (16, 14), ("sans-serif", 24)))?;
     let powers = rows.iter().map(|(_, ratio)| ratio.log10());
     let (least, most) = powers.fold((-0.5_f64, 0.5_f64), |(least, most), power| (least.min(power), most.max(power)));
     let scale = Scale { least: least - 0.3, most: most + 0.3 };
@@ -43,7 +43,7 @@ fn draw(root: &DrawingArea<SVGBackend<'_>, plotters::coord::Shift>, rows: &[(&Ro
         let x = scale.x(f64::from(power));
         let style = if power == 0 { BLACK.stroke_width(2) } else { RGBColor(210, 210, 210).stroke_width(1) };
         root.draw(&PathElement::new([(x, MARGIN as i32 - 6), (x, bottom)], style))?;
-        let label = TextStyle::from(("sans-serif", 13)).pos(Pos::new(HPos::Center, VPos::Bottom));
+        let label = TextStyle::from(("sans-serif", 15)).pos(Pos::new(HPos::Center, VPos::Bottom));
         root.draw(&Text::new(10_f64.powi(power).to_string(), (x, MARGIN as i32 - 8), label))?;
     }
     for (at, (row, ratio)) in rows.iter().enumerate() {
@@ -60,7 +60,7 @@ fn bar(
     row: &Row,
     ratio: f64,
 ) -> Drawn {
-    let name = TextStyle::from(("sans-serif", 13)).pos(Pos::new(HPos::Right, VPos::Center));
+    let name = TextStyle::from(("sans-serif", 15)).pos(Pos::new(HPos::Right, VPos::Center));
     let middle = top + ROW_HEIGHT as i32 / 2;
     let words = format!("{}: {}", row.measure.group, row.measure.name);
     root.draw(&Text::new(words, (NAMES_WIDTH as i32 - 8, middle), name))?;
@@ -69,7 +69,7 @@ fn bar(
     let corners = [(one.min(end), top + 3), (one.max(end), top + ROW_HEIGHT as i32 - 3)];
     root.draw(&Rectangle::new(corners, colour.filled()))?;
     let outside = if end >= one { (HPos::Left, end + 4) } else { (HPos::Right, end - 4) };
-    let value = TextStyle::from(("sans-serif", 12)).pos(Pos::new(outside.0, VPos::Center));
+    let value = TextStyle::from(("sans-serif", 14)).pos(Pos::new(outside.0, VPos::Center));
     root.draw(&Text::new(number(ratio), (outside.1, middle), value))?;
     Ok(())
 }
