@@ -149,11 +149,12 @@ fn show(workspace: &Workspace, arguments: &Arguments, name: &str, bench: &Bench<
     }
     let folder = workspace.target.join("bench");
     std::fs::create_dir_all(&folder).with_context(|| format!("making {}", folder.display()))?;
-    let facts = json::Facts { arch: arguments.arch, rounds: arguments.rounds, linux: &bench.linux.version };
+    let Arguments { arch, rounds, seconds, icount, .. } = *arguments;
+    let facts = json::Facts { arch, rounds, seconds, icount, linux: &bench.linux.version };
     let (json, chart) = (folder.join(format!("{name}.json")), folder.join(format!("{name}.svg")));
     let text = serde_json::to_string_pretty(&json::of(&facts, &bench.figures, &bench.starts))? + "\n";
     std::fs::write(&json, text).with_context(|| format!("writing {}", json.display()))?;
-    chart::write(&chart, &bench.figures, arguments.arch)?;
+    chart::write(&chart, &bench.figures, arch)?;
     terminal::say(format_args!("\n{}\n{}", json.display(), chart.display()));
     Ok(())
 }

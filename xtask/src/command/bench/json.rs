@@ -26,6 +26,10 @@ pub struct Facts<'a> {
     pub arch: Arch,
     /// How often.
     pub rounds: u32,
+    /// For how long data flowed each time.
+    pub seconds: u32,
+    /// Whether the machine's time passed with its instructions.
+    pub icount: bool,
     /// The version of the kernel.
     pub linux: &'a str,
 }
@@ -53,6 +57,8 @@ pub fn of(facts: &Facts<'_>, figures: &Figures, starts: &[Vec<Start>]) -> Value 
     json!({
         "arch": facts.arch.name(),
         "rounds": facts.rounds,
+        "seconds": facts.seconds,
+        "icount": facts.icount,
         "linux": facts.linux,
         "ratios": ratios,
         "rows": rows,
@@ -74,7 +80,8 @@ mod tests {
         {
             sides.iter().for_each(|side| figures.add(Measure::less(key, "g", "n", "u"), *side, 3.0));
         }
-        let json = of(&Facts { arch: Arch::X86_64, rounds: 5, linux: "6.1" }, &figures, &[]);
+        let facts = Facts { arch: Arch::X86_64, rounds: 5, seconds: 3, icount: false, linux: "6.1" };
+        let json = of(&facts, &figures, &[]);
         assert_eq!(json["ratios"], json!({ "tcp_rx": 1.0 }));
         assert_eq!(json["rows"][1]["rounds"], json!({ "spore": [3.0], "linux": [] }));
         assert_eq!(json["rows"].as_array().map(Vec::len), Some(3));
