@@ -120,7 +120,8 @@ pub fn number(value: f64) -> String {
         size if size >= 100.0 => format!("{value:.0}"),
         size if size >= 10.0 => format!("{value:.1}"),
         size if size >= 1.0 => format!("{value:.2}"),
-        _ => format!("{value:.3}"),
+        size if size >= 0.001 => format!("{value:.3}"),
+        _ => format!("{value:.1e}"),
     }
 }
 
@@ -152,7 +153,7 @@ mod tests {
 
     #[test]
     fn figures_have_three_digits_or_all_of_them() {
-        let shown = [0.0, 0.0123, 1.234, 12.34, 123.4, 1_234_567.8].map(number);
-        assert_eq!(shown, ["0", "0.012", "1.23", "12.3", "123", "1,234,568"]);
+        let shown = [0.0, 0.000_012, 0.0123, 1.234, 12.34, 123.4, 1_234_567.8].map(number);
+        assert_eq!(shown, ["0", "1.2e-5", "0.012", "1.23", "12.3", "123", "1,234,568"]);
     }
 }
