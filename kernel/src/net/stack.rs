@@ -82,10 +82,15 @@ impl<D: NetworkDevice> Stack<D> {
     /// The poll loop: moves packets for ever.
     ///
     /// It waits for the device, for a timer, or for a task that called a socket, does a bounded amount of work, and lets
-    /// others run.
+    /// others run. They run as well between what was received and what is sent: so an answer goes out together with the
+    /// acknowledgement of what it answers, and the window that is announced has what they took.
     pub async fn run(&self) -> ! {
         loop {
-            let next = poll_fn(|context| Poll::Ready(self.turn(recent(), context.waker()))).await;
+            let received = poll_fn(|context| Poll::Ready(self.take(recent(), context.waker()))).await;
+            if received.any {
+                let_others_run().await;
+            }
+            let next = poll_fn(|_| Poll::Ready(self.give(recent(), received))).await;
             let mut timer = pin!(async {
                 match next {
                     Next::Again => {}
@@ -110,9 +115,15 @@ impl<D: NetworkDevice> Stack<D> {
 
     /// One turn of the poll loop, at the time `now`; `waker` is woken when another is due before what is returned.
     ///
-    /// [`Stack::run`] calls this. A test that moves the clock itself calls it too.
+    /// [`Stack::run`] does the same in two steps. A test that moves the clock itself calls this.
     pub fn turn(&self, now: Instant, waker: &Waker) -> Next {
-        let now = WireInstant::from_micros(now.as_micros() as i64);
+        let received = self.take(now, waker);
+        self.give(now, received)
+    }
+
+    /// The first half of a turn: brings what came to the sockets.
+    fn take(&self, now: Instant, waker: &Waker) -> Moved {
+        let now = wire_time(now);
         let device = &mut *self.device.borrow_mut();
         let state = &mut *self.state.borrow_mut();
         state.register_poll_loop(waker);
@@ -120,16 +131,23 @@ impl<D: NetworkDevice> Stack<D> {
 
         self.follow_link(device, state, now);
         state.deadlines.turn(now);
-        let (received, more_received) = receive(device, state, now);
-        let mut progress = received | state.addressing.turn(&mut state.interface, now);
+        receive(device, state, now)
+    }
+
+    /// The second half: sends what there is to send.
+    fn give(&self, now: Instant, received: Moved) -> Next {
+        let now = wire_time(now);
+        let device = &mut *self.device.borrow_mut();
+        let state = &mut *self.state.borrow_mut();
+        let mut progress = received.any | state.addressing.turn(&mut state.interface, now);
         progress |= ask(device, state, now) | announce(device, state, now);
-        let (sent, more_sent) = send(device, state, now);
-        progress |= sent;
+        let sent = send(device, state, now);
+        progress |= sent.any;
         progress |= state.drop_undeliverable(now);
         progress |= state.closing.turn(&mut state.sockets, now);
         device.flush();
 
-        if more_received || more_sent {
+        if received.more || sent.more {
             return Next::Again;
         }
         self.next(state, now, progress)
@@ -173,28 +191,50 @@ fn interface<D: NetworkDevice>(device: &mut D, random: &mut Random, now: WireIns
     Interface::new(config, device, now)
 }
 
-/// Takes a batch of frames from the device. Returns whether there was one, and whether there may be more.
-fn receive<D: NetworkDevice>(device: &mut D, state: &mut State, now: WireInstant) -> (bool, bool) {
+/// Whether there was anything, and whether there may be more.
+#[derive(Debug, Clone, Copy)]
+struct Moved {
+    any: bool,
+    more: bool,
+}
+
+/// Takes a batch of frames from the device.
+fn receive<D: NetworkDevice>(device: &mut D, state: &mut State, now: WireInstant) -> Moved {
     for count in 0..BATCH {
         // Between any two frames a listener whose socket was taken gets another.
         state.refresh_backlogs();
         let State { interface, sockets, full_ports, unwanted, addressing, .. } = state;
         let mut device = Filter { device, full_ports, unwanted, dhcp: addressing.dhcp.as_mut() };
         if interface.poll_ingress_single(now, &mut device, &mut sockets.set) == PollIngressSingleResult::None {
-            return (count > 0, false);
+            return Moved { any: count > 0, more: false };
         }
     }
-    (true, true)
+    Moved { any: true, more: true }
 }
 
-/// Sends what the sockets have to send. Returns whether there was anything, and whether there may be more.
-fn send<D: NetworkDevice>(device: &mut D, state: &mut State, now: WireInstant) -> (bool, bool) {
+/// Sends what the sockets have to send.
+fn send<D: NetworkDevice>(device: &mut D, state: &mut State, now: WireInstant) -> Moved {
     for count in 0..BATCH {
         if state.interface.poll_egress(now, device, &mut state.sockets.set) == PollResult::None {
-            return (count > 0, false);
+            return Moved { any: count > 0, more: false };
         }
     }
-    (true, true)
+    Moved { any: true, more: true }
+}
+
+/// Waits until every task that is ready now has had its turn: two rounds of the executor, because in the first one it may
+/// come after us.
+async fn let_others_run() {
+    let mut rounds = 2;
+    poll_fn(|context| {
+        if rounds == 0 {
+            return Poll::Ready(());
+        }
+        rounds -= 1;
+        context.waker().wake_by_ref();
+        Poll::Pending
+    })
+    .await;
 }
 
 /// Sends the message of the DHCP client that is due, if any.
@@ -235,6 +275,10 @@ fn arp_request(hardware_address: EthernetAddress, own: Ipv4Addr, asked: Ipv4Addr
         target_hardware_addr: EthernetAddress::BROADCAST,
         target_protocol_addr: asked,
     }
+}
+
+fn wire_time(time: Instant) -> WireInstant {
+    WireInstant::from_micros(time.as_micros() as i64)
 }
 
 fn time_of(time: WireInstant) -> Instant {
