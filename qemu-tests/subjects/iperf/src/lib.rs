@@ -37,21 +37,25 @@ use session::Session;
 /// iperf3's own.
 const DEFAULT_PORT: u16 = 5201;
 
-/// The largest piece that is written at once, and the buffers of a connection if there is enough memory.
+/// The largest piece that is written at once.
 const LARGEST_BLOCK_BYTES: usize = 128 * 1024;
+
+/// The buffers of a connection if there is enough memory: eight of the largest packets under way, so that the other end
+/// works on some while we make others.
+const LARGEST_BUFFER_BYTES: usize = 512 * 1024;
 
 /// The least size of a connection's buffers.
 const SMALLEST_BUFFER_BYTES: usize = 16 * 1024;
 
 /// A buffer is this part of the heap at most, one in so many, if the parameters do not say.
-const BUFFER_SHARE: usize = 64;
+const BUFFER_SHARE: usize = 32;
 
 /// What the task is told.
 #[derive(Debug, Clone, Default, Serialize, Deserialize, Schema)]
 pub struct Parameters {
     /// The port, for TCP and UDP alike; 5201 if not given.
     pub port: Option<u16>,
-    /// The size of a TCP connection's buffers, each way, in KiB; if not given, 128 or less when memory is short.
+    /// The size of a TCP connection's buffers, each way, in KiB; if not given, 512 or less when memory is short.
     pub buffer_kib: Option<u32>,
     /// How many tests to serve before the task ends by itself; if not given, it serves until it is asked to end.
     pub tests: Option<u32>,
@@ -103,7 +107,7 @@ fn unusable(protocol: &str, port: u16, why: &dyn Display) -> String {
 fn buffer_bytes(kib: Option<u32>, heap_bytes: usize) -> usize {
     match kib {
         Some(kib) => usize::try_from(kib).unwrap_or(usize::MAX).saturating_mul(1024),
-        None => (heap_bytes / BUFFER_SHARE / 1024 * 1024).clamp(SMALLEST_BUFFER_BYTES, LARGEST_BLOCK_BYTES),
+        None => (heap_bytes / BUFFER_SHARE / 1024 * 1024).clamp(SMALLEST_BUFFER_BYTES, LARGEST_BUFFER_BYTES),
     }
 }
 
