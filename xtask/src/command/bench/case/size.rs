@@ -49,8 +49,17 @@ pub fn run(bench: &mut Bench<'_>) -> Result<()> {
 
 /// The smallest size that works, when each works that is larger than one that does. The last one is taken for granted.
 fn least(sizes: &[u32], works: impl Fn(u32) -> bool) -> u32 {
-    let at = sizes[..sizes.len() - 1].partition_point(|size| !works(*size));
-    sizes[at]
+    // Not the slice's own search, which may ask for a size twice.
+    let (mut from, mut to) = (0, sizes.len() - 1);
+    while from < to {
+        let middle = usize::midpoint(from, to);
+        if works(sizes[middle]) {
+            to = middle;
+        } else {
+            from = middle + 1;
+        }
+    }
+    sizes[to]
 }
 
 fn works(bench: &Bench<'_>, side: Side, memory_mib: u32) -> bool {
