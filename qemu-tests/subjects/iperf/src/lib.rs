@@ -146,7 +146,7 @@ mod tests {
     #[test]
     fn buffers_are_a_part_of_the_heap_within_limits() {
         let mib = |mib: usize| buffer_bytes(None, mib << 20);
-        assert_eq!([mib(0), mib(3), mib(16), mib(512)], [16 << 10, 48 << 10, 128 << 10, 128 << 10]);
+        assert_eq!([mib(0), mib(3), mib(16), mib(512)], [16 << 10, 96 << 10, 512 << 10, 512 << 10]);
         assert_eq!(buffer_bytes(Some(20), 3 << 20), 20 << 10);
     }
 }
