@@ -12,13 +12,13 @@ use xen_sys::types::{Claimed, Domid, GrantRef};
 use crate::input::Input;
 
 /// Pages for one of the largest packets beside those for frames.
-const BUFFERS: Buffers = Buffers { segments: 16, ..bed::BUFFERS };
+const BUFFERS: Buffers = Buffers { segments: 1, ..bed::BUFFERS };
 /// Turns of the machine after one thing that the backend did; what one thing causes is bounded.
 const TURNS_MAX: usize = 300;
 /// Frames that one turn of the stack takes at most.
 const FRAMES_MAX: usize = 64;
 /// Entries of the grant table with one connection, and those that a backend may keep of others.
-const GRANTED_MAX: usize = 2 + (BUFFERS.receive + BUFFERS.transmit.div_ceil(2) + BUFFERS.segments) as usize;
+const GRANTED_MAX: usize = 2 + (BUFFERS.receive + BUFFERS.transmit.div_ceil(2) + 16 * BUFFERS.segments) as usize;
 const KEPT_MAX: usize = 64 + GRANTED_MAX;
 const GRANT_ENTRIES: u32 = 1024;
 

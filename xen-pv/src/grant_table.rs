@@ -11,6 +11,7 @@ use core::cell::RefCell;
 use core::marker::PhantomData;
 use core::mem::{ManuallyDrop, offset_of};
 use core::ptr::NonNull;
+use core::slice;
 use core::sync::atomic::{AtomicU16, Ordering};
 
 use xen_sys::grant_table::{
@@ -262,6 +263,18 @@ impl Grant<ReadOnly> {
         // SAFETY: the page belongs to the grant, which is borrowed for as long as the reference lives, and the other domain
         // can only read.
         unsafe { self.page.address().cast().as_mut() }
+    }
+
+    /// The bytes of pages each of which lies right behind the one before, as one piece.
+    ///
+    /// # Panics
+    /// When they do not lie so, or there is none.
+    pub fn adjacent_bytes_mut(pages: &mut [Self]) -> &mut [u8] {
+        let adjacent =
+            |pair: &[Self]| pair[0].page.address().addr().get() + PAGE_SIZE == pair[1].page.address().addr().get();
+        assert!(!pages.is_empty() && pages.windows(2).all(adjacent));
+        // SAFETY: as in `bytes_mut` for each page, and that they are one piece was just checked.
+        unsafe { slice::from_raw_parts_mut(pages[0].page.address().as_ptr(), pages.len() * PAGE_SIZE) }
     }
 }
 

@@ -2,6 +2,7 @@
 //!
 //! In a guest they come from runs of pages (`memory/runs.rs`), of which the heap takes its share as it grows.
 
+use alloc::vec::Vec;
 use core::mem::ManuallyDrop;
 use core::ptr::NonNull;
 
@@ -16,22 +17,51 @@ pub const PAGE_SIZE: usize = 4096;
 
 /// A page that the guest owns: 4096 bytes at a multiple of 4096, zeroed when allocated, freed on drop.
 #[derive(Debug)]
-pub struct Page(NonNull<[u8; PAGE_SIZE]>);
+pub struct Page {
+    address: NonNull<u8>,
+    /// What it is a part of, which the ordinary allocator frees only as a whole.
+    #[cfg(not(target_os = "none"))]
+    _run: host::Run,
+}
 
 impl Page {
     /// A zeroed page, or `None` when memory is exhausted.
     #[must_use]
     pub fn allocate() -> Option<Self> {
-        let page = allocate_run(PAGE_SIZE)?;
-        // SAFETY: the run is a page that nobody else uses.
-        unsafe { page.write_bytes(0, PAGE_SIZE) };
-        Some(Self(page.cast()))
+        let address = zeroed_run(PAGE_SIZE)?;
+        Some(Self {
+            address,
+            #[cfg(not(target_os = "none"))]
+            // SAFETY: the run is this page, and nothing else frees it.
+            _run: unsafe { host::Run::new(address, PAGE_SIZE) },
+        })
+    }
+
+    /// So many zeroed pages, each right behind the one before, or `None` when there is no such run. Each is freed by itself.
+    #[must_use]
+    pub fn allocate_adjacent(count: usize) -> Option<Vec<Self>> {
+        let mut pages = Vec::new();
+        pages.try_reserve_exact(count).ok()?;
+        let size_bytes = count.checked_mul(PAGE_SIZE)?;
+        let start = zeroed_run(size_bytes)?;
+        // SAFETY: the run is these pages, and nothing else frees it.
+        #[cfg(not(target_os = "none"))]
+        let run = unsafe { host::Run::new(start, size_bytes) };
+        for index in 0..count {
+            pages.push(Self {
+                // SAFETY: the page lies within the run.
+                address: unsafe { start.add(index * PAGE_SIZE) },
+                #[cfg(not(target_os = "none"))]
+                _run: run.clone(),
+            });
+        }
+        Some(pages)
     }
 
     /// Where it lies.
     #[must_use]
     pub fn address(&self) -> NonNull<u8> {
-        self.0.cast()
+        self.address
     }
 
     /// Gives the page up for ever: it is never used for anything else.
@@ -40,10 +70,19 @@ impl Page {
     }
 }
 
+/// A run for [`Page`]s.
+fn zeroed_run(size_bytes: usize) -> Option<NonNull<u8>> {
+    let run = allocate_run(size_bytes)?;
+    // SAFETY: nobody else uses the run.
+    unsafe { run.write_bytes(0, size_bytes) };
+    Some(run)
+}
+
+#[cfg(target_os = "none")]
 impl Drop for Page {
     fn drop(&mut self) {
-        // SAFETY: the page was allocated as a run of this size, and only its owner frees it.
-        unsafe { free_run(self.0.cast(), PAGE_SIZE) };
+        // SAFETY: the page is a part of a run, whose parts may be freed one by one, and only its owner frees it.
+        unsafe { free_run(self.address, PAGE_SIZE) };
     }
 }
 
@@ -52,7 +91,31 @@ mod host {
     //! On the developer's machine, pages come from the ordinary allocator.
 
     use alloc::alloc::{Layout, alloc, dealloc};
+    use alloc::rc::Rc;
     use core::ptr::NonNull;
+
+    /// A run that is freed with the last of its pages.
+    #[derive(Debug, Clone)]
+    pub(super) struct Run(#[expect(dead_code, reason = "held for its end")] Rc<Owned>);
+
+    #[derive(Debug)]
+    struct Owned(NonNull<u8>, Layout);
+
+    impl Run {
+        /// # Safety
+        /// The run must come from [`allocate_run`] with the same size, and not be used after the last clone is gone.
+        pub(super) unsafe fn new(start: NonNull<u8>, size_bytes: usize) -> Self {
+            let Some(layout) = layout(size_bytes) else { unreachable!("the run was allocated with this layout") };
+            Self(Rc::new(Owned(start, layout)))
+        }
+    }
+
+    impl Drop for Owned {
+        fn drop(&mut self) {
+            // SAFETY: the run was allocated with this layout, and its pages are gone.
+            unsafe { dealloc(self.0.as_ptr(), self.1) };
+        }
+    }
 
     fn layout(size_bytes: usize) -> Option<Layout> {
         Layout::from_size_align(size_bytes, super::PAGE_SIZE).ok().filter(|layout| layout.size() > 0)
@@ -62,15 +125,6 @@ mod host {
         // SAFETY: the layout's size is not zero.
         NonNull::new(unsafe { alloc(layout(size_bytes)?) })
     }
-
-    /// # Safety
-    /// The run must come from [`allocate_run`] with the same size, and not be used again.
-    pub(super) unsafe fn free_run(run: NonNull<u8>, size_bytes: usize) {
-        if let Some(layout) = layout(size_bytes) {
-            // SAFETY: the caller vouches for the run.
-            unsafe { dealloc(run.as_ptr(), layout) };
-        }
-    }
 }
 #[cfg(not(target_os = "none"))]
-use host::{allocate_run, free_run};
+use host::allocate_run;

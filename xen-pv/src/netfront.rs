@@ -45,14 +45,14 @@ const FRAME_MAX: usize = 0xffff + ETHERNET_HEADER + 4;
 const BUDGET: u32 = 64;
 
 /// How many frames can be under way in each direction; each at most 256. A receive buffer takes a page, a transmit buffer
-/// half of one.
+/// half of one, segments in one piece 16 of them.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Buffers {
     /// Frames that the backend can deliver without waiting for us.
     pub receive: u16,
     /// Frames that we can send without waiting for the backend.
     pub transmit: u16,
-    /// Pages for segments of TCP streams that leave in one piece: none, or at least 16.
+    /// Packets with segments of a TCP stream in one piece that we can send without waiting for the backend; at most 64.
     pub segments: u16,
 }
 
@@ -61,7 +61,7 @@ impl Buffers {
     #[must_use]
     pub fn for_memory(total_bytes: usize) -> Self {
         let count = (total_bytes >> 16).clamp(32, 256) as u16;
-        let segments = if tx::OFFLOAD { (count / 2).max(tx::SEGMENT_PAGES as u16) } else { 0 };
+        let segments = if tx::OFFLOAD { count / 2 / tx::RUN_PAGES as u16 } else { 0 };
         Self { receive: count, transmit: count, segments }
     }
 }

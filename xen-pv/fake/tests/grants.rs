@@ -230,3 +230,33 @@ fn access_never_ends_in_the_moment_in_which_the_other_domain_begins() {
         }
     }
 }
+
+#[test]
+fn adjacent_pages_are_written_as_one_piece_and_granted_and_freed_one_by_one() {
+    let (xen, table) = table(64);
+    let pages = Page::allocate_adjacent(3).expect("memory");
+    let mut grants: Vec<Grant<ReadOnly>> =
+        pages.into_iter().map(|page| table.grant(page, BACKEND).expect("room")).collect();
+    let bytes = Grant::adjacent_bytes_mut(&mut grants);
+    assert!(bytes.len() == 3 * 4096 && bytes.iter().all(|byte| *byte == 0));
+    bytes[4090..4102].copy_from_slice(b"on two pages");
+    assert_eq!(xen.copy_from(BACKEND, grants[0].reference(), 4090, 6), b"on two");
+    assert_eq!(xen.copy_from(BACKEND, grants[1].reference(), 0, 6), b" pages");
+    let mapping = xen.map(BACKEND, grants[1].reference());
+    drop(grants);
+    assert_eq!(table.quarantined(), 1, "only the page that is in use");
+    assert_eq!(mapping.shared().read::<u32>(0), u32::from_ne_bytes(*b" pag"));
+}
+
+#[test]
+#[should_panic]
+fn pages_that_are_not_adjacent_are_never_one_piece() {
+    let (_xen, table) = table(64);
+    let mut pages = Page::allocate_adjacent(3).expect("memory");
+    let mut grants: Vec<Grant<ReadOnly>> = [pages.pop(), pages.pop()]
+        .into_iter()
+        .flatten()
+        .map(|page| table.grant(page, BACKEND).expect("room"))
+        .collect();
+    let _ = Grant::adjacent_bytes_mut(&mut grants);
+}

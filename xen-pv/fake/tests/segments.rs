@@ -10,17 +10,14 @@ use xen_pv::netfront::{Buffers, checksum};
 use xen_sys::io::netif::{RSP_NULL, TxResponse};
 use xen_sys::types::Claimed;
 
-/// Pages that the largest packet takes.
-const MOST_PAGES: u16 = 16;
-
 /// The largest packet: its Ethernet frame.
 const LARGEST: usize = 0xffff;
 
 const HEADERS: usize = 54;
 
-/// A card with pages for two of the largest packets, connected to a backend that was changed before it started.
+/// A card with room for two of the largest packets, connected to a backend that was changed before it started.
 fn bed_with(change: impl FnOnce(&mut Netback)) -> Bed {
-    Bed::with(Buffers { segments: 2 * MOST_PAGES, ..BUFFERS }, change)
+    Bed::with(Buffers { segments: 2, ..BUFFERS }, change)
 }
 
 /// A packet of `length` bytes in all.
@@ -88,7 +85,7 @@ fn without_room_for_the_largest_packet_frames_are_still_received_and_answered() 
     bed.turn(0);
     let largest = packet(LARGEST);
     assert!(bed.try_send_segments(&largest, 1460) && bed.try_send_segments(&largest, 1460));
-    assert!(!bed.try_send_segments(&largest, 1460), "32 pages hold two of them");
+    assert!(!bed.try_send_segments(&largest, 1460), "there is room for two of them");
     bed.turn(0);
     bed.machine.settle();
     bed.wakes.take();

@@ -324,7 +324,6 @@ impl<H: Hypervisor> Driver<H> {
         let backend = settings.backend_domain;
         let receive_pages = usize::from(self.buffers.receive).min(rx::SLOTS);
         let half_pages = usize::from(self.buffers.transmit).min(tx::SLOTS).div_ceil(FRAMES_PER_PAGE);
-        let whole_pages = if abilities.segments && tx::OFFLOAD { usize::from(self.buffers.segments) } else { 0 };
         let rx_ring = self.grant::<ReadWrite>(backend)?;
         let tx_ring = self.grant::<ReadWrite>(backend)?;
         keys.push(Operation::write("rx-ring-ref", rx_ring.reference().0));
@@ -333,10 +332,11 @@ impl<H: Hypervisor> Driver<H> {
         for _ in 0..receive_pages {
             buffers.push(self.grant::<ReadWrite>(backend)?);
         }
-        let mut pages = Vec::with_capacity(half_pages + whole_pages);
-        for _ in 0..half_pages + whole_pages {
+        let mut pages = Vec::with_capacity(half_pages);
+        for _ in 0..half_pages {
             pages.push(self.grant::<ReadOnly>(backend)?);
         }
+        let runs = if abilities.segments && tx::OFFLOAD { self.runs(backend)? } else { Vec::new() };
         let channel = self.events.allocate(backend)?;
         let tx_channel = if abilities.split_event_channels { Some(self.events.allocate(backend)?) } else { None };
         match &tx_channel {
@@ -357,7 +357,7 @@ impl<H: Hypervisor> Driver<H> {
         }
         let mut queues = Queues {
             rx: Receiver::new(rx_ring, buffers),
-            tx: Transmitter::new(tx_ring, pages, whole_pages, abilities.blank_checksums),
+            tx: Transmitter::new(tx_ring, pages, runs, abilities.blank_checksums),
             channel,
             tx_channel,
         };
@@ -375,6 +375,18 @@ impl<H: Hypervisor> Driver<H> {
     fn grant<A: Access>(&self, backend: Domid) -> Result<Grant<A>, Error> {
         let page = Page::allocate().ok_or(Error::NoMemory)?;
         Ok(self.grants.grant(page, backend)?)
+    }
+
+    /// Pages for segments that leave in one piece, as many runs of them as there are: without any, frames alone leave.
+    fn runs(&self, backend: Domid) -> Result<Vec<Grant<ReadOnly>>, Error> {
+        let mut granted = Vec::new();
+        for _ in 0..self.buffers.segments {
+            let Some(run) = Page::allocate_adjacent(tx::RUN_PAGES) else { break };
+            for page in run {
+                granted.push(self.grants.grant(page, backend)?);
+            }
+        }
+        Ok(granted)
     }
 
     /// Lets data flow.

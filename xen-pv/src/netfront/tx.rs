@@ -1,12 +1,11 @@
 //! Transmitting: frames from us to the backend.
 //!
 //! A fixed set of pages stays granted, read-only for the backend, as long as the connection lasts, and holds nothing but
-//! frames (XSA-403). The stack writes a frame directly into its place: half a page. Some pages are kept whole, for segments
-//! of a TCP stream that leave in one piece and are cut by the backend or its hardware (`segments.rs`).
+//! frames (XSA-403). The stack writes a frame directly into its place: half a page. Other pages are for segments of a TCP
+//! stream that leave in one piece and are cut by the backend or its hardware (`segments.rs`).
 //!
-//! A place's number is the id of its request. Those of halves come first.
+//! The id of a request is the number of the half, or, behind all of those, that of the page.
 
-use alloc::boxed::Box;
 use alloc::vec::Vec;
 use core::num::NonZeroU16;
 
@@ -20,7 +19,8 @@ use crate::ring::{Broken, Check, FrontRing, Notify};
 
 mod segments;
 
-pub(super) use segments::{PAGES as SEGMENT_PAGES, TOTAL_MAX as SEGMENTS_MAX};
+use segments::Runs;
+pub(super) use segments::{PAGES as RUN_PAGES, TOTAL_MAX as SEGMENTS_MAX};
 
 type Ring = FrontRing<TxRequest, TxResponse, Grant<ReadWrite>>;
 
@@ -47,16 +47,15 @@ pub(super) enum Load {
 #[derive(Debug)]
 pub(super) struct Transmitter {
     ring: Ring,
-    /// First those of two halves.
+    /// Those of two halves.
     pages: Vec<Grant<ReadOnly>>,
     /// Number of halves.
     halves: usize,
-    /// Whether each place holds a frame, or a part of one, that the backend has not answered.
-    in_flight: Vec<bool>,
     free_halves: Vec<u16>,
-    free_pages: Vec<u16>,
-    /// Where segments are put together: empty when they are not sent in one piece.
-    staging: Box<[u8]>,
+    /// Those for segments: none when they are not sent in one piece.
+    runs: Runs,
+    /// Whether the backend has not answered each id.
+    in_flight: Vec<bool>,
     /// Slots of extra information that the backend has not answered.
     extras: u32,
     /// The backend takes frames whose checksum is not filled in.
@@ -68,23 +67,22 @@ pub(super) struct Transmitter {
 }
 
 impl Transmitter {
-    /// A transmitter whose last `whole` pages are for segments.
+    /// A transmitter with these pages for frames, and runs of pages for segments.
     pub(super) fn new(
         ring: Grant<ReadWrite>,
         pages: Vec<Grant<ReadOnly>>,
-        whole: usize,
+        runs: Vec<Grant<ReadOnly>>,
         blank_checksums: bool,
     ) -> Self {
-        let whole = if OFFLOAD { whole } else { 0 };
-        let halves = ((pages.len() - whole) * FRAMES_PER_PAGE).min(SLOTS);
+        let halves = (pages.len() * FRAMES_PER_PAGE).min(SLOTS);
+        let runs = Runs::new(runs);
         Self {
             ring: Ring::new(ring),
             pages,
             halves,
-            in_flight: alloc::vec![false; halves + whole],
             free_halves: (0..halves as u16).collect(),
-            free_pages: (halves as u16..(halves + whole) as u16).collect(),
-            staging: alloc::vec![0; if whole > 0 { SEGMENTS_MAX } else { 0 }].into(),
+            in_flight: alloc::vec![false; halves + runs.len()],
+            runs,
             extras: 0,
             blank_checksums,
             starved: None,
@@ -94,7 +92,7 @@ impl Transmitter {
 
     /// Whether segments may leave in one piece.
     pub(super) fn takes_segments(&self) -> bool {
-        OFFLOAD && !self.staging.is_empty()
+        OFFLOAD && self.runs.len() > 0
     }
 
     /// Whether there is room now. Looks for answered frames first when there is none, and remembers that there was none.
@@ -129,8 +127,10 @@ impl Transmitter {
             if !core::mem::take(&mut self.in_flight[id]) {
                 return Err(Broken);
             }
-            let free = if id < self.halves || !OFFLOAD { &mut self.free_halves } else { &mut self.free_pages };
-            free.push(id as u16);
+            match id.checked_sub(self.halves).filter(|_| OFFLOAD) {
+                Some(page) => self.runs.answered(page),
+                None => self.free_halves.push(id as u16),
+            }
             if response.status != RSP_OKAY {
                 counters.refused += 1;
             }
@@ -151,9 +151,7 @@ impl Transmitter {
         write: impl FnOnce(&mut [u8]) -> R,
     ) -> R {
         if let Some(segment_bytes) = segment_bytes.filter(|_| OFFLOAD) {
-            let result = write(&mut self.staging[..length]);
-            self.send_segments(length, segment_bytes.get(), counters);
-            return result;
+            return self.send_segments(length, segment_bytes.get(), counters, write);
         }
         let Some(id) = self.free_halves.pop() else { panic!("a frame is sent only where there is room") };
         let (page, part) = (usize::from(id) / FRAMES_PER_PAGE, usize::from(id) % FRAMES_PER_PAGE);
@@ -171,15 +169,10 @@ impl Transmitter {
             0
         };
         let gref = self.pages[page].reference();
-        self.put(TxRequest { gref, offset: offset as u16, flags, id, size: length as u16 });
+        self.ring.put(TxRequest { gref, offset: offset as u16, flags, id, size: length as u16 });
+        self.in_flight[usize::from(id)] = true;
         counters.sent += 1;
         result
-    }
-
-    /// Queues a request whose id is that of its place.
-    fn put(&mut self, request: TxRequest) {
-        self.ring.put(request);
-        self.in_flight[usize::from(request.id)] = true;
     }
 
     /// Makes what was sent visible to the backend.
