@@ -112,10 +112,7 @@ impl Sockets {
     /// Two buffers of the same size, as large as the budget and the heap allow.
     fn buffers(&mut self, largest: usize) -> Result<[Vec<u8>; 2], Error> {
         let share = self.budget_bytes.saturating_sub(self.buffer_bytes) / SHARE;
-        let mut size = largest;
-        while size > share && size > SMALLEST_BUFFER_BYTES {
-            size /= 2;
-        }
+        let mut size = largest.min(share).max(SMALLEST_BUFFER_BYTES);
         loop {
             match (zeroed(size), zeroed(size)) {
                 (Some(receive), Some(transmit)) => {
