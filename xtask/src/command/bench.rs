@@ -31,6 +31,7 @@ use crate::terminal::{self, Style};
 use crate::workspace::{Task, Workspace};
 use case::Case;
 use case::heap::{self, Start};
+use case::input::{self, Input};
 use contestant::{Pair, Side};
 use figures::{Figures, Measure};
 
@@ -86,10 +87,14 @@ struct Bench<'a> {
     echo: (Task, Image),
     /// The one that only starts and ends.
     hello: (Task, Image),
+    /// The one that reads a body of any length.
+    filter: (Task, Image),
     linux: LinuxGuest,
     figures: Figures,
     /// Spore's own starts, for each size of memory.
     starts: Vec<Vec<Start>>,
+    /// How much data Spore took in, and with how much memory.
+    inputs: Vec<Input>,
     /// What could not be measured.
     failures: u32,
 }
@@ -104,7 +109,7 @@ pub fn run(arguments: &Arguments) -> Result<ExitCode> {
         let image = image::build_and_say(&workspace, &task, arguments.arch)?;
         Ok((task, image))
     };
-    let (iperf, echo, hello) = (built("iperf")?, built("echo")?, built("hello")?);
+    let (iperf, echo, hello, filter) = (built("iperf")?, built("echo")?, built("hello")?, built("filter")?);
     let interrupt = Interrupt::listen()?;
     let clock = if arguments.icount { Clock::Instructions } else { Clock::Host };
     // Room for several Linux guests. What memory the board has is fixed on ARM.
@@ -120,9 +125,11 @@ pub fn run(arguments: &Arguments) -> Result<ExitCode> {
         iperf,
         echo,
         hello,
+        filter,
         linux,
         figures: Figures::default(),
         starts: Vec::new(),
+        inputs: Vec::new(),
         failures: 0,
     };
     let since = Instant::now();
@@ -147,12 +154,15 @@ fn show(workspace: &Workspace, arguments: &Arguments, name: &str, bench: &Bench<
     if !bench.starts.is_empty() {
         print!("\n{}", heap::table(&bench.starts));
     }
+    if !bench.inputs.is_empty() {
+        print!("\n{}", input::table(&bench.inputs, arguments.arch));
+    }
     let folder = workspace.target.join("bench");
     std::fs::create_dir_all(&folder).with_context(|| format!("making {}", folder.display()))?;
     let Arguments { arch, rounds, seconds, icount, .. } = *arguments;
     let facts = json::Facts { arch, rounds, seconds, icount, linux: &bench.linux.version };
     let (json, chart) = (folder.join(format!("{name}.json")), folder.join(format!("{name}.svg")));
-    let text = serde_json::to_string_pretty(&json::of(&facts, &bench.figures, &bench.starts))? + "\n";
+    let text = serde_json::to_string_pretty(&json::of(&facts, &bench.figures, &bench.starts, &bench.inputs))? + "\n";
     std::fs::write(&json, text).with_context(|| format!("writing {}", json.display()))?;
     chart::write(&chart, &bench.figures, arch)?;
     terminal::say(format_args!("\n{}\n{}", json.display(), chart.display()));

@@ -2,6 +2,7 @@
 
 pub mod heap;
 mod idle;
+pub mod input;
 mod latency;
 mod scale;
 mod size;
@@ -34,12 +35,23 @@ pub enum Case {
     Idle,
     /// Throughput, latency and dom0's load with 1 to 16 guests.
     Scale,
+    /// Spore alone: how much data one guest of 8 MiB takes in, up to 1 GB.
+    Input,
 }
 
 impl Case {
     /// All of them, in the order in which they run.
-    pub const ALL: [Self; 8] =
-        [Self::Size, Self::Heap, Self::Start, Self::Tcp, Self::Udp, Self::Latency, Self::Idle, Self::Scale];
+    pub const ALL: [Self; 9] = [
+        Self::Size,
+        Self::Heap,
+        Self::Start,
+        Self::Tcp,
+        Self::Udp,
+        Self::Latency,
+        Self::Idle,
+        Self::Scale,
+        Self::Input,
+    ];
 
     /// Measures.
     pub fn run(self, bench: &mut Bench<'_>) -> Result<()> {
@@ -52,6 +64,7 @@ impl Case {
             Self::Latency => latency::run(bench),
             Self::Idle => idle::run(bench),
             Self::Scale => scale::run(bench),
+            Self::Input => input::run(bench),
         }
     }
 }
@@ -67,6 +80,7 @@ impl fmt::Display for Case {
             Self::Latency => "latency",
             Self::Idle => "idle",
             Self::Scale => "scale",
+            Self::Input => "input",
         })
     }
 }

@@ -1,0 +1,145 @@
+//! How much data a guest takes in, against its memory: the task `filter` reads bodies of several lengths in guests of one size.
+
+use std::fmt::Write;
+use std::net::Ipv4Addr;
+
+use anyhow::{Context, Result, ensure};
+use qemu_tests::http::{Body, Framing, HttpServer};
+use qemu_tests::log_stream::{Line, LogStream};
+use qemu_tests::replay::Data;
+
+use super::super::Bench;
+use crate::arch::Arch;
+use crate::guest::{self, Shown};
+use crate::terminal;
+
+/// The memory of each guest.
+const MEMORY_MIB: u32 = 8;
+/// Lengths of the bodies, about, in units of a million bytes.
+const MEGABYTES: [u64; 4] = [1, 10, 100, 1000];
+/// The address of this machine for guests.
+const SERVER: Ipv4Addr = Ipv4Addr::new(10, 0, 2, 2);
+
+/// Memory in MB and the largest input in kb that the prototype in MirageOS could process.
+///
+/// Source: Cozzolino, Ding, Ott, "FADES: Fine-Grained Edge Offloading with Unikernels", HotConNet 2017.
+const fn fades(arch: Arch) -> [(u32, u32); 5] {
+    match arch {
+        Arch::X86_64 => [(32, 656), (64, 2294), (128, 5059), (256, 11_336), (512, 15_449)],
+        Arch::Armv7 => [(32, 1352), (64, 3827), (128, 8670), (256, 15_394), (512, 15_475)],
+    }
+}
+
+/// What one guest took in.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize)]
+pub struct Input {
+    memory_mib: u32,
+    bytes: u64,
+    /// The most of its heap that it used.
+    heap_kib: u64,
+    elapsed_ms: u64,
+}
+
+/// Once, and not in rounds: the heap's use does not depend on chance, and the longest body takes minutes.
+pub fn run(bench: &mut Bench<'_>) -> Result<()> {
+    for megabytes in MEGABYTES {
+        bench.go_on()?;
+        let input = one(bench, megabytes).with_context(|| format!("a body of {megabytes} MB"))?;
+        terminal::say(format_args!("input: {}", row(&input).trim_start()));
+        bench.inputs.push(input);
+    }
+    Ok(())
+}
+
+fn one(bench: &Bench<'_>, megabytes: u64) -> Result<Input> {
+    let data = Data::committed();
+    let block = data.lines().into_bytes();
+    let times = megabytes * 1_000_000 / block.len() as u64;
+    let (bytes, readings) = (block.len() as u64 * times, data.expected(1).repeated(times).readings);
+    let server = HttpServer::start(Body { block, times, framing: Framing::Length })?;
+    let (task, image) = &bench.filter;
+    let mut spec = guest::spec(task, image, Some(MEMORY_MIB))?;
+    spec.extra = format!("ip=10.0.2.120/24 gateway={SERVER} url=http://{SERVER}:{}/", server.port());
+    let mut lines = Vec::new();
+    guest::run(bench.bed, &spec, LogStream::without_elf(), None, bench.interrupt, |shown| {
+        if let Shown::Line(Line::Text(line)) = shown {
+            lines.push(line.clone());
+        }
+    })?;
+    let said = said(&lines).with_context(|| format!("the guest said only {lines:?}"))?;
+    ensure!((said.bytes, said.readings) == (bytes, readings), "of {readings} readings in {bytes} bytes: {said:?}");
+    Ok(Input { memory_mib: MEMORY_MIB, bytes, heap_kib: said.heap_kib, elapsed_ms: said.elapsed_ms })
+}
+
+/// What the guest's last lines say.
+#[derive(Debug, PartialEq, Eq)]
+struct Said {
+    bytes: u64,
+    readings: u64,
+    elapsed_ms: u64,
+    heap_kib: u64,
+}
+
+/// Reads the report, and what the platform prints at its end (xen-pv/src/platform.rs).
+fn said(lines: &[String]) -> Option<Said> {
+    let result = lines.iter().find_map(|line| line.strip_prefix("result: "))?;
+    let number = |name: &str| {
+        result.split_ascii_whitespace().find_map(|word| word.strip_prefix(name)?.strip_prefix('=')?.parse().ok())
+    };
+    let heap = lines.iter().find_map(|line| line.strip_prefix("memory: ")?.split_once(" KiB of "));
+    Some(Said {
+        bytes: number("bytes")?,
+        readings: number("readings")?,
+        elapsed_ms: number("elapsed_ms")?,
+        heap_kib: heap?.0.parse().ok()?,
+    })
+}
+
+fn row(input: &Input) -> String {
+    let Input { memory_mib, bytes, heap_kib, elapsed_ms } = *input;
+    let rate = bytes as f64 * 8.0 / 1000.0 / elapsed_ms.max(1) as f64;
+    format!("{memory_mib:>6} MiB {:>14} bytes {heap_kib:>6} KiB of heap   {rate:.0} Mbit/s", terminal::bytes(bytes))
+}
+
+/// One line for each length, and what others could do.
+pub fn table(inputs: &[Input], arch: Arch) -> String {
+    let mut table =
+        String::from("   memory                input           used at most   (filter: statistics of an HTTP body)\n");
+    for input in inputs {
+        table += &row(input);
+        table.push('\n');
+    }
+    table += "the largest input of MirageOS in FADES (HotConNet 2017):";
+    for (memory_mb, kb) in fades(arch) {
+        // Writing to a string cannot fail.
+        let _ = write!(table, " {} kb in {memory_mb} MB,", terminal::bytes(kb.into()));
+    }
+    table.pop();
+    table.push('\n');
+    table
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_guest_s_last_lines_are_read() {
+        let lines = [
+            "result: complete=true bytes=4096 readings=100 over_limit=0 malformed=0 elapsed_ms=20 sensors=[...]",
+            "memory: 312 KiB of 7500 KiB heap used at most",
+        ]
+        .map(str::to_owned);
+        assert_eq!(said(&lines), Some(Said { bytes: 4096, readings: 100, elapsed_ms: 20, heap_kib: 312 }));
+        assert_eq!(said(&lines[..1]), None);
+        assert_eq!(said(&lines[1..]), None);
+    }
+
+    #[test]
+    fn the_table_has_a_line_for_each_input_and_one_for_others() {
+        let inputs = [Input { memory_mib: 8, bytes: 1_000_000, heap_kib: 312, elapsed_ms: 100 }];
+        let table = table(&inputs, Arch::X86_64);
+        assert!(table.contains("     8 MiB      1,000,000 bytes    312 KiB of heap   80 Mbit/s\n"), "{table}");
+        assert!(table.ends_with(" 11,336 kb in 256 MB, 15,449 kb in 512 MB\n"), "{table}");
+    }
+}
