@@ -93,7 +93,7 @@ pub async fn run(parameters: Parameters, system: &impl Networked) -> Result<Repo
     let listener = network.listen(port, settings::MOST_STREAMS).await.map_err(|error| unusable("TCP", port, &error))?;
     let any = SocketAddr::V4(SocketAddrV4::new(Ipv4Addr::UNSPECIFIED, port));
     let datagrams = network.bind_multiple(any).await.map_err(|error| unusable("UDP", port, &error))?;
-    kernel::println!("iperf: listening on {address}:{port}, buffers of {} KiB", buffer_bytes / 1024);
+    kernel::println!("iperf: listening on {address}:{port}, buffers of at most {} KiB", buffer_bytes / 1024);
     let session = Session { listener: &listener, datagrams, block, system };
     serve(session, parameters.tests).await.map_err(|error| unusable("TCP", port, &error))
 }
