@@ -10,6 +10,7 @@ use smoltcp::socket::{AnySocket, Socket, tcp, udp};
 use smoltcp::time::Duration;
 
 use super::Error;
+use super::stack::BATCH;
 
 /// How large a connection's buffers are at most, unless the task says otherwise: enough to fill a fast link.
 const LARGEST_BUFFER_BYTES: usize = 64 * 1024;
@@ -23,11 +24,11 @@ const SHARE: usize = 8;
 /// What the buffers of all sockets together should not exceed, unless the platform says otherwise.
 pub(super) const DEFAULT_BUDGET_BYTES: usize = 1024 * 1024;
 
-/// How many datagrams a UDP socket holds in each direction.
-const DATAGRAMS: usize = 32;
+/// How many datagrams a UDP socket holds in each direction: all that one turn brings, before the task is asked.
+const DATAGRAMS: usize = BATCH;
 
-/// A UDP socket's buffers are no larger than this: enough for its number of full-size datagrams.
-pub(super) const LARGEST_UDP_BUFFER_BYTES: usize = 48 * 1024;
+/// A UDP socket's buffers are no larger than this: enough for its number of datagrams as large as Ethernet carries.
+pub(super) const LARGEST_UDP_BUFFER_BYTES: usize = DATAGRAMS * 1472;
 
 /// A connection that hears nothing for this long asks whether the other side is still there.
 const KEEP_ALIVE: Duration = Duration::from_secs(30);

@@ -23,7 +23,7 @@ use crate::time::recent;
 
 /// The most frames that one turn takes from the device, and the most rounds in which each socket sends one: other tasks
 /// of the thread get their turn in between.
-const BATCH: usize = 64;
+pub(super) const BATCH: usize = 64;
 
 /// A pause for when `smoltcp` wants to send at once and yet sends nothing. Usually the device has no room and will wake
 /// us earlier.

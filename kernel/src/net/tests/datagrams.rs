@@ -16,6 +16,7 @@ use smoltcp::wire::{
 
 use super::wire::hardware_address;
 use super::world::{A, B, World, at, dhcp, pattern, socket};
+use crate::net::stack::BATCH;
 use crate::net::{Error, Network, Unwanted};
 
 const ANY: Ipv4Addr = Ipv4Addr::UNSPECIFIED;
@@ -37,6 +38,37 @@ fn datagrams_travel_with_their_addresses() {
         let (length, to, from) = client.receive_into(&mut buffer).await.expect("a datagram");
         assert_eq!((&buffer[..length], to, from), (&b"answer"[..], local, socket(B, 7)));
     });
+}
+
+#[test]
+fn a_socket_holds_all_datagrams_of_one_turn() {
+    let world = World::two();
+    let (a, b) = (world.a(), world.b());
+    let mut server = world.run(b.bind_multiple(socket(ANY, 7))).expect("a free port");
+    world.run(a.configured());
+    let mut senders: Vec<_> = (0..4).map(|_| world.run(a.bind_single(socket(ANY, 0))).expect("a free port")).collect();
+    world.run(async {
+        // The neighbour's address is known from here on.
+        let (local, first) = &mut senders[0];
+        first.send(*local, socket(B, 7), b"first").await.expect("room");
+        server.receive_into(&mut [0; 8]).await.expect("a datagram");
+        for _ in 0..BATCH / senders.len() {
+            for (local, sender) in &mut senders {
+                sender.send(*local, socket(B, 7), &[0; 1472]).await.expect("room");
+            }
+        }
+    });
+    world.run_for(Duration::from_millis(1));
+    let mut received = 0;
+    world.run(async {
+        while let Either::First(datagram) =
+            select(server.receive_into(&mut []), world.pause(Duration::from_secs(1))).await
+        {
+            assert_eq!(datagram.expect("a datagram").0, 1472);
+            received += 1;
+        }
+    });
+    assert_eq!(received, BATCH);
 }
 
 #[test]
