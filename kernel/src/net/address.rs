@@ -20,14 +20,15 @@ use super::{Error, Ip, Parameters};
 /// it is given to us again.
 const HOLD: Duration = Duration::from_secs(30);
 
-/// When, after an address was set, it is announced.
-const ANNOUNCEMENTS: [Duration; 5] = [
-    Duration::ZERO,
-    Duration::from_millis(100),
-    Duration::from_millis(300),
-    Duration::from_millis(700),
-    Duration::from_millis(1500),
-];
+/// The pause after an address was announced for the first time. It doubles each time: ...
+const FIRST_PAUSE: Duration = Duration::from_millis(100);
+
+/// ... after this one there is no further announcement, ...
+const LAST_PAUSE: Duration = Duration::from_millis(800);
+
+/// ... but the gateway is asked for again, at last so often, when there is traffic. `smoltcp` forgets a neighbour that has said nothing
+/// for a minute, as a gateway may that passes on what others say, and might not get to ask it (see [`Addressing::wanted`]).
+const LONGEST_PAUSE: Duration = Duration::from_secs(25);
 
 /// The name servers that are used, the best first.
 pub(super) type NameServers = [Option<Ipv4Addr>; 3];
@@ -40,8 +41,11 @@ pub(super) struct Addressing {
     current: Option<Settings>,
     /// Until when an address from before the link went down is kept.
     held_until: Option<Instant>,
-    /// When the address was set, and how often it has been announced.
-    announced: (Instant, usize),
+    /// When the address is announced next, and the pause after that.
+    next_announcement: Instant,
+    pause: Duration,
+    /// Neighbours to ask for, or 0.0.0.0. Where there are more, those left out are wanted again a little later.
+    questions: [Ipv4Addr; 4],
     /// Those who wait for an address.
     pub(super) waiting: Wakers,
 }
@@ -72,7 +76,9 @@ impl Addressing {
             dhcp: (parameters.ip == Ip::Dhcp).then(Client::new),
             current: None,
             held_until: None,
-            announced: (Instant::ZERO, ANNOUNCEMENTS.len()),
+            next_announcement: Instant::ZERO,
+            pause: FIRST_PAUSE,
+            questions: [Ipv4Addr::UNSPECIFIED; 4],
             waiting: Wakers::default(),
         }
     }
@@ -148,7 +154,8 @@ impl Addressing {
     fn apply(&mut self, settings: Settings, interface: &mut Interface, now: Instant) {
         set(interface, Some(&settings));
         self.current = Some(settings);
-        self.announced = (now, 0);
+        self.next_announcement = now;
+        self.pause = FIRST_PAUSE;
         self.waiting.wake();
     }
 
@@ -161,31 +168,55 @@ impl Addressing {
 
     /// When there is something to do without a packet from outside.
     pub(super) fn next_deadline(&self) -> Option<Instant> {
-        let announcement = self.current.as_ref().and(self.next_announcement());
+        let announcement = self.current.as_ref().filter(|_| self.announces()).map(|_| self.next_announcement);
         let own = sooner(announcement, self.held_until);
         sooner(own, self.dhcp.as_ref().and_then(Client::next_deadline))
     }
 
-    fn next_announcement(&self) -> Option<Instant> {
-        let (since, count) = self.announced;
-        ANNOUNCEMENTS.get(count).map(|pause| since + *pause)
+    /// Whether the next announcement is one, and not only a question for the gateway.
+    fn announces(&self) -> bool {
+        self.pause <= LAST_PAUSE * 2
+    }
+
+    /// Somebody of ours has tried in vain to send to this host: whoever it is to be reached through is asked for.
+    ///
+    /// `smoltcp` asks too, but for one neighbour a second, whoever wants to reach it. Frames from forged neighbours have it ask for
+    /// them, without end and without an answer, and then it never asks for those whom a task wants to talk to. What they answer
+    /// to a question of ours it learns as if it were its own.
+    pub(super) fn wanted(&mut self, host: Ipv4Addr) {
+        let Some(settings) = &self.current else { return };
+        let direct = Some(host).filter(|host| settings.address.contains_addr(host));
+        let Some(neighbour) = direct.or(settings.gateway) else { return };
+        let place = self.questions.iter_mut().find(|place| place.is_unspecified() || **place == neighbour);
+        if let Some(place) = place {
+            *place = neighbour;
+        }
     }
 
     /// The ARP request to send now, as own address and address asked for, if one is due.
     ///
-    /// It asks for the gateway, so that the answer is there when the first packet needs it; without a gateway it asks
-    /// for our own address. Everybody who hears it learns where we are.
-    pub(super) fn announcement(&self, now: Instant) -> Option<(Ipv4Addr, Ipv4Addr)> {
+    /// An announcement asks for the gateway, so that the answer is there when the first packet needs it; without a gateway it
+    /// asks for our own address. Everybody who hears it learns where we are.
+    pub(super) fn question(&self, now: Instant) -> Option<(Ipv4Addr, Ipv4Addr)> {
         let settings = self.current.as_ref()?;
-        self.next_announcement().filter(|at| *at <= now)?;
         let own = settings.address.address();
-        let gateway = settings.gateway.filter(|gateway| settings.address.contains_addr(gateway));
-        Some((own, gateway.unwrap_or(own)))
+        if self.next_announcement <= now
+            && let Some(asked) = settings.gateway.or(self.announces().then_some(own))
+        {
+            return Some((own, asked));
+        }
+        self.questions.iter().find(|place| !place.is_unspecified()).map(|asked| (own, *asked))
     }
 
-    /// The announcement was sent.
-    pub(super) fn announced(&mut self) {
-        self.announced.1 += 1;
+    /// The address was asked for.
+    pub(super) fn asked(&mut self, asked: Ipv4Addr, now: Instant) {
+        if let Some(place) = self.questions.iter_mut().find(|place| **place == asked) {
+            *place = Ipv4Addr::UNSPECIFIED;
+        }
+        if self.next_announcement <= now {
+            self.next_announcement = now + self.pause;
+            self.pause = LONGEST_PAUSE.min(self.pause * 2);
+        }
     }
 }
 

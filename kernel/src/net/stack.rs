@@ -143,7 +143,7 @@ impl<D: NetworkDevice> Stack<D> {
         progress |= ask(device, state, now) | announce(device, state, now);
         let sent = send(device, state, now);
         progress |= sent.any;
-        progress |= state.drop_undeliverable(now);
+        progress |= state.look_after_datagrams(now);
         progress |= state.closing.turn(&mut state.sockets, now);
         device.flush();
 
@@ -157,7 +157,7 @@ impl<D: NetworkDevice> Stack<D> {
     fn next(&self, state: &mut State, now: WireInstant, progress: bool) -> Next {
         let protocols = state.interface.poll_at(now, &state.sockets.set);
         let own = sooner(state.addressing.next_deadline(), state.deadlines.next());
-        let sockets = sooner(state.closing.next_deadline(), state.next_undeliverable());
+        let sockets = sooner(state.closing.next_deadline(), state.next_undelivered());
         match sooner(protocols, sooner(own, sockets)) {
             None => Next::Woken,
             Some(time) if time > now => Next::At(time_of(time)),
@@ -247,9 +247,9 @@ fn ask<D: NetworkDevice>(device: &mut D, state: &mut State, now: WireInstant) ->
     true
 }
 
-/// Sends the announcement of our address that is due, if any.
+/// Sends the ARP request that is due, if any: an announcement of our address, or a question for a neighbour.
 fn announce<D: NetworkDevice>(device: &mut D, state: &mut State, now: WireInstant) -> bool {
-    let Some((own, asked)) = state.addressing.announcement(now) else { return false };
+    let Some((own, asked)) = state.addressing.question(now) else { return false };
     let HardwareAddress::Ethernet(hardware_address) = state.interface.hardware_addr();
     let Some(token) = device.transmit(now) else { return false };
     let request = arp_request(hardware_address, own, asked);
@@ -263,7 +263,7 @@ fn announce<D: NetworkDevice>(device: &mut D, state: &mut State, now: WireInstan
         ethernet.emit(&mut frame);
         request.emit(&mut ArpPacket::new_unchecked(frame.payload_mut()));
     });
-    state.addressing.announced();
+    state.addressing.asked(asked, now);
     true
 }
 

@@ -15,8 +15,9 @@ use super::sockets::{Sockets, keep_alive};
 use super::state::State;
 use super::{Error, Handle, ReadInPlace};
 
-/// How long a client waits for the answer to its SYN, which is repeated after 1, 3 and 7 seconds.
-const CONNECT_TIMEOUT: Duration = Duration::from_secs(15);
+/// How long a client waits for the answer to its SYN, which is repeated after 1, 3 and 7 seconds: 15 seconds, in parts. After each part
+/// it has the neighbour asked for that the SYN has to go through; nearly always the answer is there before the first.
+const PATIENCE_MS: [u64; 8] = [100, 200, 400, 800, 1500, 3000, 4000, 5000];
 
 /// A TCP connection.
 ///
@@ -100,8 +101,7 @@ impl TcpConnect for Handle {
         let SocketAddr::V4(remote) = remote else { return Err(Error::Unsupported) };
         let socket = self.with(|state| state.start_connecting(*remote.ip(), remote.port()))?;
         let mut connecting = Connecting { handle: self, socket: Some(socket) };
-        let timeout = Timeout::new(self, CONNECT_TIMEOUT);
-        let connected = poll_fn(|context| {
+        let mut connected = poll_fn(|context| {
             self.with(|state| {
                 let Some(handle) = connecting.socket else { return Poll::Ready(Err(Error::Closed)) };
                 let socket = state.sockets.tcp(handle);
@@ -122,10 +122,14 @@ impl TcpConnect for Handle {
                 }
             })
         });
-        match select(connected, timeout.passed()).await {
-            Either::First(result) => result,
-            Either::Second(()) => Err(Error::TimedOut),
+        for part in PATIENCE_MS.map(Duration::from_millis) {
+            let timeout = Timeout::new(self, part);
+            match select(&mut connected, timeout.passed()).await {
+                Either::First(result) => return result,
+                Either::Second(()) => self.with(|state| state.addressing.wanted(*remote.ip())),
+            }
         }
+        Err(Error::TimedOut)
     }
 }
 

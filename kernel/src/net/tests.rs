@@ -3,6 +3,7 @@
 mod addresses;
 mod datagrams;
 mod names;
+mod neighbours;
 mod parameters;
 mod pauses;
 mod streams;

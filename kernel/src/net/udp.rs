@@ -10,6 +10,7 @@ use smoltcp::socket::udp;
 use smoltcp::time::{Duration, Instant};
 use smoltcp::wire::{IpAddress, IpListenEndpoint};
 
+use super::address::Addressing;
 use super::deadline::sooner;
 use super::listener::{ipv4, socket_address};
 use super::sockets::{LARGEST_UDP_BUFFER_BYTES, Sockets};
@@ -19,8 +20,11 @@ use super::{Error, Handle};
 /// What IPv4 and UDP put in front of a datagram's data.
 const HEADER_BYTES: usize = 20 + 8;
 
-/// How long the first datagram in a socket's queue may wait for its destination's hardware address.
-const UNDELIVERABLE_AFTER: Duration = Duration::from_secs(3);
+/// How long the first datagram in a socket's queue waits before its destination is asked for.
+const FIRST_PAUSE: Duration = Duration::from_millis(100);
+
+/// The pause doubles each time. What still waits after this one, 3.1 seconds in all, is given up.
+const LAST_PAUSE: Duration = Duration::from_millis(1600);
 
 /// Watches whether a UDP socket's datagrams leave.
 ///
@@ -29,30 +33,48 @@ const UNDELIVERABLE_AFTER: Duration = Duration::from_secs(3);
 pub(super) struct Outbox {
     socket: SocketHandle,
     queued_bytes: usize,
-    /// Since when nothing has left.
-    stuck_since: Option<Instant>,
+    /// When something is done about datagrams that have not left.
+    deadline: Option<Instant>,
+    /// The pause that ends then.
+    pause: Duration,
+    /// Where the last datagram goes, which is nearly always where the first does.
+    destination: Ipv4Addr,
 }
 
 impl Outbox {
-    /// Empties the queue if it is stuck for too long. Returns whether it did.
-    fn turn(&mut self, sockets: &mut Sockets, now: Instant) -> bool {
+    /// Has the destination asked for if the queue is stuck, and empties it if that does not help. Returns whether it did either.
+    fn turn(&mut self, sockets: &mut Sockets, addressing: &mut Addressing, now: Instant) -> bool {
         let socket = sockets.udp(self.socket);
         let before = core::mem::replace(&mut self.queued_bytes, socket.send_queue());
         if self.queued_bytes == 0 {
-            self.stuck_since = None;
-        } else if self.queued_bytes < before || self.stuck_since.is_none() {
-            self.stuck_since = Some(now);
+            self.deadline = None;
+            return false;
         }
-        let stuck = self.stuck_since.is_some_and(|since| since + UNDELIVERABLE_AFTER <= now);
-        if stuck {
+        match self.deadline {
+            Some(deadline) if self.queued_bytes >= before => {
+                if deadline > now {
+                    return false;
+                }
+                self.pause *= 2;
+            }
+            _ => {
+                self.pause = FIRST_PAUSE;
+                self.deadline = Some(now + self.pause);
+                return false;
+            }
+        }
+        if self.pause <= LAST_PAUSE {
+            self.deadline = Some(now + self.pause);
+            addressing.wanted(self.destination);
+        } else {
             // Datagrams may be lost at any time, so it does not matter that this also forgets what has arrived.
             let endpoint = socket.endpoint();
             socket.close();
             // A closed socket can be bound to what it was bound to before.
             let _ = socket.bind(endpoint);
-            self.stuck_since = None;
+            self.deadline = None;
         }
-        stuck
+        true
     }
 }
 
@@ -88,7 +110,8 @@ impl Handle {
             let addr = (!local.ip().is_unspecified()).then_some(IpAddress::Ipv4(*local.ip()));
             // A new socket that is given a port can be bound.
             let _ = state.sockets.udp(socket).bind(IpListenEndpoint { addr, port });
-            state.outboxes.push(Outbox { socket, queued_bytes: 0, stuck_since: None });
+            let destination = Ipv4Addr::UNSPECIFIED;
+            state.outboxes.push(Outbox { socket, queued_bytes: 0, deadline: None, pause: FIRST_PAUSE, destination });
             Ok(UdpSocket { handle: *self, socket, port })
         })
     }
@@ -128,16 +151,15 @@ impl UdpStack for Handle {
 }
 
 impl State {
-    /// Drops datagrams that cannot be delivered. Returns whether there were any.
-    pub(super) fn drop_undeliverable(&mut self, now: Instant) -> bool {
-        let Self { outboxes, sockets, .. } = self;
-        outboxes.iter_mut().fold(false, |dropped, outbox| outbox.turn(sockets, now) | dropped)
+    /// Looks after datagrams that have not left. Returns whether there is more for the network to do at once.
+    pub(super) fn look_after_datagrams(&mut self, now: Instant) -> bool {
+        let Self { outboxes, sockets, addressing, .. } = self;
+        outboxes.iter_mut().fold(false, |changed, outbox| outbox.turn(sockets, addressing, now) | changed)
     }
 
-    /// When the next datagram turns out to be undeliverable.
-    pub(super) fn next_undeliverable(&self) -> Option<Instant> {
-        let first = self.outboxes.iter().fold(None, |first, outbox| sooner(first, outbox.stuck_since));
-        first.map(|since| since + UNDELIVERABLE_AFTER)
+    /// When there is something to do for datagrams that have not left by then.
+    pub(super) fn next_undelivered(&self) -> Option<Instant> {
+        self.outboxes.iter().fold(None, |first, outbox| sooner(first, outbox.deadline))
     }
 
     /// Queues a datagram; `None` if there is no room.
@@ -161,6 +183,9 @@ impl State {
         metadata.local_address = local.map(IpAddress::Ipv4);
         match socket.send_slice(data, metadata) {
             Ok(()) => {
+                if let Some(outbox) = self.outboxes.iter_mut().find(|outbox| outbox.socket == handle) {
+                    outbox.destination = *remote.ip();
+                }
                 self.wake_poll_loop();
                 Ok(Some(()))
             }

@@ -153,7 +153,7 @@ fn a_destination_that_does_not_answer_holds_others_up_only_for_a_while() {
 }
 
 /// An Ethernet frame with an echo request from `source`, a host at the wire's side 1.
-fn ping(source: Ipv4Addr, destination: Ipv4Addr, number: u16, data: &[u8]) -> Vec<u8> {
+pub fn ping(source: Ipv4Addr, destination: Ipv4Addr, number: u16, data: &[u8]) -> Vec<u8> {
     let request = Icmpv4Repr::EchoRequest { ident: 7, seq_no: number, data };
     let ip = Ipv4Repr {
         src_addr: source,
