@@ -9,8 +9,8 @@ use core::fmt;
 use core::ptr::NonNull;
 
 use talc::TalcCell;
-use talc::base::Talc;
 use talc::base::binning::Binning;
+use talc::base::{CHUNK_UNIT, Talc};
 use talc::source::Source;
 
 /// Where the heap gets its memory.
@@ -18,26 +18,24 @@ use talc::source::Source;
 /// # Safety
 /// The memory of a returned run is mapped, writable, aligned to 16 bytes, and used by nobody else from then on.
 pub unsafe trait PageRuns: Sync {
-    /// A run of at least `size_bytes`, or `None` when there is no such run.
-    fn acquire(&self, size_bytes: usize) -> Option<NonNull<[u8]>>;
-
-    /// What the heap can have at most, with what it has already. It need not be in one run.
-    fn limit_bytes(&self) -> usize;
+    /// A run of at least `size_bytes` bytes, which is not 0, or `None` when there is no such run. With `start`, only one that begins there.
+    fn acquire(&self, size_bytes: usize, start: Option<NonNull<u8>>) -> Option<NonNull<[u8]>>;
 }
 
 /// The heap grows by this much at a time, so that it asks for pages rarely; at the end of memory it takes less.
 const GROWTH_BYTES: usize = 64 * 1024;
 
-/// What talc itself needs in a new run beside the object: its bins at first, a few tags, alignment.
-const OVERHEAD_BYTES: usize = 4096;
+/// What talc itself needs in its first run: the heads of its lists of free memory.
+const LISTS_BYTES: usize = 4096;
+
+/// What talc itself needs beside an object: tags, and up to a unit because it deals in whole units.
+const OVERHEAD_BYTES: usize = 2 * CHUNK_UNIT;
 
 /// talc's view of the platform's page runs.
 struct Growth<R: 'static> {
     runs: &'static R,
-    /// All runs together.
-    taken_bytes: usize,
-    /// Size of the object that is to grow, if one is: where it may stay, that much need not be found again.
-    growing_bytes: usize,
+    /// The object that is to grow, if one is: its start and its end.
+    growing: Option<(usize, usize)>,
     /// Ends of the last run and of what talc made of it (it keeps a tag there): a run that begins at the former
     /// extends the latter, so that objects may span both.
     last: Option<(NonNull<u8>, NonNull<u8>)>,
@@ -58,26 +56,28 @@ impl<R> fmt::Debug for Growth<R> {
 // SAFETY: `acquire` uses nothing but the talc it is given, and the page runs, which do not allocate from the heap.
 unsafe impl<R: PageRuns> Source for Growth<R> {
     fn acquire<B: Binning>(talc: &mut Talc<Self, B>, layout: Layout) -> Result<(), ()> {
+        let Self { runs, last, growing } = talc.source;
         let least = layout.size().checked_add(layout.align() + OVERHEAD_BYTES).ok_or(())?;
-        let Self { runs, last, taken_bytes, growing_bytes } = talc.source;
-        // Runs are never given back: before they are taken, it must be possible that they are enough.
-        let tail_bytes = last.map_or(0, |(_, heap_end)| {
+        let least = if last.is_none() { least + LISTS_BYTES } else { least };
+        // The heap keeps the runs that it has. So where none is long enough, the only one that is taken is one that makes the last
+        // long enough: others could be of no use, and whoever needs pages would miss them.
+        let behind = || {
+            let (end, heap_end) = last?;
             // SAFETY: talc has returned this end, and nobody else moves it.
-            let reserved = unsafe { talc.reserved(heap_end) };
-            heap_end.addr().get() - reserved.up_to.addr().get()
-        });
-        let possible_bytes = runs.limit_bytes().saturating_sub(taken_bytes) + tail_bytes + growing_bytes;
-        if layout.size() > possible_bytes {
-            return Err(());
-        }
-        // Where no run is long enough, shorter ones that follow the last may still join it: talc asks again until none
-        // is left.
-        let lengths = [least.max(GROWTH_BYTES), least, GROWTH_BYTES, OVERHEAD_BYTES];
-        let run = lengths.into_iter().find_map(|length| runs.acquire(length)).ok_or(())?;
+            let free = unsafe { talc.reserved(heap_end) }.up_to.addr().get();
+            let start = match growing {
+                // Between an object and its chunk's end is less than a unit.
+                Some((start, end)) if free - CHUNK_UNIT <= end && end < free => start,
+                _ => free,
+            };
+            let missing = start.checked_add(least)?.checked_sub(end.addr().get()).filter(|missing| *missing > 0)?;
+            runs.acquire(missing, Some(end))
+        };
+        let run = runs.acquire(least.max(GROWTH_BYTES), None).or_else(|| runs.acquire(least, None)).or_else(behind);
+        let run = run.ok_or(())?;
         let base = run.cast::<u8>();
         // SAFETY: the run's end is one past its last byte, in the same allocation.
         let end = unsafe { base.add(run.len()) };
-        talc.source.taken_bytes += run.len();
         let heap_end = match last {
             // SAFETY: the run begins where the last one ends, and `PageRuns` gives it to us alone.
             Some((run_end, heap_end)) if run_end == base => Some(unsafe { talc.extend(heap_end, end.as_ptr()) }),
@@ -105,7 +105,7 @@ impl<R: PageRuns> Heap<R> {
     /// An empty heap, which grows from `runs`.
     pub const fn new(runs: &'static R) -> Self {
         Self {
-            talc: TalcCell::new(Growth { runs, taken_bytes: 0, growing_bytes: 0, last: None }),
+            talc: TalcCell::new(Growth { runs, growing: None, last: None }),
             used_bytes: Cell::new(0),
             peak_bytes: Cell::new(0),
             refused_bytes: Cell::new(0),
@@ -127,9 +127,9 @@ impl<R: PageRuns> Heap<R> {
         self.refused_bytes.get()
     }
 
-    /// Notes how large the object is that is about to grow.
-    fn note_growing(&self, growing_bytes: usize) {
-        self.talc.replace_source(Growth { growing_bytes, ..self.talc.clone_source() });
+    /// Notes which object is about to grow.
+    fn note_growing(&self, growing: Option<(usize, usize)>) {
+        self.talc.replace_source(Growth { growing, ..self.talc.clone_source() });
     }
 
     fn account(&self, freed: usize, allocated: usize) {
@@ -160,7 +160,7 @@ unsafe impl<R: PageRuns> GlobalAlloc for Heap<R> {
     }
 
     unsafe fn realloc(&self, pointer: *mut u8, layout: Layout, new_size: usize) -> *mut u8 {
-        self.note_growing(layout.size());
+        self.note_growing(Some((pointer.addr(), pointer.addr() + layout.size())));
         // SAFETY: as in `alloc`.
         let mut moved = unsafe { self.talc.realloc(pointer, layout, new_size) };
         if moved.is_null() {
@@ -169,7 +169,7 @@ unsafe impl<R: PageRuns> GlobalAlloc for Heap<R> {
             // SAFETY: as in `alloc`; the object is still where it was.
             moved = unsafe { self.talc.realloc(pointer, layout, new_size) };
         }
-        self.note_growing(0);
+        self.note_growing(None);
         if moved.is_null() {
             self.refused_bytes.set(new_size);
         } else {
@@ -182,44 +182,56 @@ unsafe impl<R: PageRuns> GlobalAlloc for Heap<R> {
 #[cfg(test)]
 mod tests {
     use alloc::boxed::Box;
+    use alloc::vec::Vec;
     use core::alloc::{GlobalAlloc, Layout};
+    use core::cell::RefCell;
+    use core::ops::Range;
     use core::ptr::NonNull;
-    use core::sync::atomic::{AtomicUsize, Ordering};
 
     use super::{Heap, PageRuns};
 
-    /// Neighbouring runs out of one leaked block of memory.
+    const PAGE: usize = 4096;
+
+    /// Pages of one leaked block of memory, given out first fit.
     struct Block {
         base: NonNull<u8>,
-        size_bytes: usize,
-        taken: AtomicUsize,
+        /// Which pages are free.
+        free: RefCell<Vec<bool>>,
     }
 
-    // SAFETY: the block is only used through `acquire`, which gives each byte out once.
+    // SAFETY: each test has a block of its own on one thread.
     unsafe impl Sync for Block {}
 
-    // SAFETY: the runs do not overlap, and the block is leaked, so nobody else uses it.
-    unsafe impl PageRuns for Block {
-        fn acquire(&self, size_bytes: usize) -> Option<NonNull<[u8]>> {
-            let size_bytes = size_bytes.next_multiple_of(4096);
-            let start = self.taken.load(Ordering::Relaxed);
-            if self.size_bytes - start < size_bytes {
-                return None;
-            }
-            self.taken.store(start + size_bytes, Ordering::Relaxed);
-            // SAFETY: `start` is within the block.
-            Some(NonNull::slice_from_raw_parts(unsafe { self.base.add(start) }, size_bytes))
+    impl Block {
+        /// Takes these pages from whoever may ask later, or gives them back.
+        fn set_free(&self, pages: Range<usize>, free: bool) {
+            self.free.borrow_mut()[pages].fill(free);
         }
 
-        fn limit_bytes(&self) -> usize {
-            self.size_bytes
+        fn free_pages(&self) -> usize {
+            self.free.borrow().iter().filter(|free| **free).count()
+        }
+    }
+
+    // SAFETY: a page that was given out is not free until it is taken back, and the block is leaked, so nobody else uses it.
+    unsafe impl PageRuns for Block {
+        fn acquire(&self, size_bytes: usize, start: Option<NonNull<u8>>) -> Option<NonNull<[u8]>> {
+            let pages = size_bytes.div_ceil(PAGE);
+            let is_there = |page| start.is_none_or(|start| start.addr().get() == self.base.addr().get() + page * PAGE);
+            let free = self.free.borrow();
+            let mut windows = free.windows(pages).enumerate();
+            let (first, _) = windows.find(|(page, window)| is_there(*page) && !window.contains(&false))?;
+            drop(free);
+            self.set_free(first..first + pages, false);
+            // SAFETY: the pages are within the block.
+            Some(NonNull::slice_from_raw_parts(unsafe { self.base.add(first * PAGE) }, pages * PAGE))
         }
     }
 
     fn block(size_bytes: usize) -> &'static Block {
         let block = Box::leak(alloc::vec![0u128; size_bytes / 16].into_boxed_slice());
         let base = NonNull::from(block).cast();
-        Box::leak(Box::new(Block { base, size_bytes, taken: AtomicUsize::new(0) }))
+        Box::leak(Box::new(Block { base, free: RefCell::new(alloc::vec![true; size_bytes / PAGE]) }))
     }
 
     fn heap(size_bytes: usize) -> Heap<Block> {
@@ -274,12 +286,60 @@ mod tests {
         // SAFETY: the layouts are not empty and match.
         unsafe {
             let pointer = heap.alloc(layout(100));
-            let taken = block.taken.load(Ordering::Relaxed);
+            let free = block.free_pages();
             assert!(heap.alloc(layout(1 << 19)).is_null());
             assert!(heap.realloc(pointer, layout(100), 1 << 19).is_null());
-            assert_eq!(block.taken.load(Ordering::Relaxed), taken);
+            assert_eq!(block.free_pages(), free);
             // What is there can still be had in one piece.
             assert!(!heap.realloc(pointer, layout(100), (1 << 18) - 4096).is_null());
+        }
+    }
+
+    #[test]
+    fn a_request_that_fails_because_memory_is_in_pieces_leaves_the_pieces() {
+        let block = block(1 << 20);
+        let heap = Heap::new(block);
+        // SAFETY: the layouts are not empty and match.
+        unsafe {
+            let first = heap.alloc(layout(100));
+            // Every fourth page is in use.
+            (0..256).step_by(4).for_each(|page| block.set_free(page..page + 1, false));
+            let free = block.free_pages();
+            for size in [70_000, 200_000, 500_000] {
+                assert!(heap.alloc(layout(size)).is_null());
+                assert!(heap.realloc(first, layout(100), size).is_null());
+            }
+            assert_eq!(block.free_pages(), free);
+            // They serve what is no larger than they are.
+            for _ in 0..free / 3 {
+                assert!(!heap.alloc(layout(11_000)).is_null());
+            }
+        }
+    }
+
+    #[test]
+    fn an_object_grows_into_what_lies_behind_it_and_leaves_what_lies_elsewhere() {
+        let block = block(1 << 20);
+        let heap = Heap::new(block);
+        // The heap begins in the middle, and other pages become free before it.
+        block.set_free(0..100, false);
+        // SAFETY: the layouts are not empty and match.
+        unsafe {
+            let mut pointer = heap.alloc(layout(300_000));
+            block.set_free(0..60, true);
+            let free = block.free_pages();
+            // There is no second place of this size.
+            pointer = heap.realloc(pointer, layout(300_000), 400_000);
+            assert!(!pointer.is_null());
+            pointer.write_bytes(1, 400_000);
+            assert!(free - block.free_pages() <= 26, "{} pages", free - block.free_pages());
+            assert_eq!(block.free.borrow()[..60], [true; 60]);
+            assert!(heap.realloc(pointer, layout(400_000), 640_000).is_null());
+            assert_eq!(block.free.borrow()[..60], [true; 60]);
+            // A new one may begin in the last run and end behind it.
+            block.set_free(0..60, false);
+            assert!(!heap.alloc(layout(block.free_pages() * PAGE)).is_null());
+            assert_eq!(block.free_pages(), 0);
         }
     }
 }

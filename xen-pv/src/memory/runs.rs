@@ -51,9 +51,10 @@ pub(crate) unsafe fn initialise(free: Range<usize>, image_bytes: usize, memory: 
 
 /// A run of pages, not zeroed, or `None` when there is none as long.
 pub(crate) fn allocate_run(size_bytes: usize) -> Option<NonNull<u8>> {
-    let run = find_run(size_bytes)?;
+    let layout = layout(size_bytes)?;
+    let run = find_run(layout, None)?;
     let sizes = SIZES.get().get();
-    SIZES.get().set(Sizes { pages_bytes: sizes.pages_bytes + layout(size_bytes)?.size(), ..sizes });
+    SIZES.get().set(Sizes { pages_bytes: sizes.pages_bytes + layout.size(), ..sizes });
     Some(run)
 }
 
@@ -90,19 +91,46 @@ fn layout(size_bytes: usize) -> Option<Layout> {
     Layout::from_size_align(size_bytes.checked_next_multiple_of(PAGE_SIZE)?, PAGE_SIZE).ok()
 }
 
-fn find_run(size_bytes: usize) -> Option<NonNull<u8>> {
-    let layout = layout(size_bytes)?;
+/// A run that begins at `start`, or else anywhere.
+fn find_run(layout: Layout, start: Option<NonNull<u8>>) -> Option<NonNull<u8>> {
     loop {
         // The borrow ends here, because mapping more may itself take a page.
-        let found = FREE.get().borrow_mut().allocate_first_fit(layout);
-        if let Ok(run) = found {
-            return Some(run);
+        let found = take(&mut FREE.get().borrow_mut(), layout, start);
+        if found.is_some() {
+            return found;
         }
         let more = arch::memory::map_more()?;
         // SAFETY: the memory follows that handed over before, is mapped, writable and unused.
         unsafe { FREE.get().borrow_mut().extend(more) };
         set_tables_aside();
     }
+}
+
+/// Takes a run out of what is free.
+///
+/// The allocator offers the run with the lowest address, and cannot be asked for one at `start`. What it offers before is set
+/// aside, as a list within those runs, and then given back.
+fn take(free: &mut linked_list_allocator::Heap, layout: Layout, start: Option<NonNull<u8>>) -> Option<NonNull<u8>> {
+    let mut aside: Option<NonNull<u8>> = None;
+    let found = loop {
+        let Ok(run) = free.allocate_first_fit(layout) else { break None };
+        if start.is_none_or(|start| start == run) {
+            break Some(run);
+        }
+        // SAFETY: the run was given to us just now; it is of pages, so it has room for the note and is aligned for it.
+        unsafe { run.cast().write(aside) };
+        aside = Some(run);
+        if start < aside {
+            break None;
+        }
+    };
+    while let Some(run) = aside {
+        // SAFETY: the run is one of those that were noted above.
+        aside = unsafe { run.cast().read() };
+        // SAFETY: it was taken with this layout, and nobody uses it.
+        unsafe { free.deallocate(run, layout) };
+    }
+    found
 }
 
 /// Keeps page tables in stock, out of memory that was just mapped: when memory runs out, it is too late to ask for one.
@@ -122,13 +150,9 @@ pub(crate) struct HeapRuns;
 
 // SAFETY: a run is mapped, writable, aligned to a page, and given out once; the heap never gives one back.
 unsafe impl PageRuns for HeapRuns {
-    fn acquire(&self, size_bytes: usize) -> Option<NonNull<[u8]>> {
-        let run = find_run(size_bytes)?;
-        Some(NonNull::slice_from_raw_parts(run, size_bytes.next_multiple_of(PAGE_SIZE)))
-    }
-
-    fn limit_bytes(&self) -> usize {
-        let sizes = SIZES.get().get();
-        sizes.runs_bytes - sizes.pages_bytes
+    fn acquire(&self, size_bytes: usize, start: Option<NonNull<u8>>) -> Option<NonNull<[u8]>> {
+        // For what cannot be had anyway, no memory is mapped.
+        let layout = layout(size_bytes).filter(|layout| layout.size() <= SIZES.get().get().runs_bytes)?;
+        Some(NonNull::slice_from_raw_parts(find_run(layout, start)?, layout.size()))
     }
 }
