@@ -37,7 +37,29 @@ impl Page {
         })
     }
 
-    /// So many zeroed pages, each right behind the one before, or `None` when there is no such run. Each is freed by itself.
+    /// So many zeroed pages, each right behind the one before, or `None` when they are not to be had.
+    ///
+    /// A free page with a lower address is found before another, so those of a free area come one behind the other.
+    #[cfg(target_os = "none")]
+    #[must_use]
+    pub fn allocate_adjacent(count: usize) -> Option<Vec<Self>> {
+        let mut pages = Vec::<Self>::new();
+        pages.try_reserve_exact(count).ok()?;
+        // Pages of areas that were too short, kept so that they are not found again.
+        let mut aside = Vec::new();
+        while pages.len() < count {
+            let page = Self::allocate()?;
+            if pages.last().is_some_and(|last| last.address().addr().get() + PAGE_SIZE != page.address().addr().get()) {
+                aside.try_reserve(pages.len()).ok()?;
+                aside.append(&mut pages);
+            }
+            pages.push(page);
+        }
+        Some(pages)
+    }
+
+    /// As in a guest, of one run of the ordinary allocator.
+    #[cfg(not(target_os = "none"))]
     #[must_use]
     pub fn allocate_adjacent(count: usize) -> Option<Vec<Self>> {
         let mut pages = Vec::new();
@@ -45,13 +67,11 @@ impl Page {
         let size_bytes = count.checked_mul(PAGE_SIZE)?;
         let start = zeroed_run(size_bytes)?;
         // SAFETY: the run is these pages, and nothing else frees it.
-        #[cfg(not(target_os = "none"))]
         let run = unsafe { host::Run::new(start, size_bytes) };
         for index in 0..count {
             pages.push(Self {
                 // SAFETY: the page lies within the run.
                 address: unsafe { start.add(index * PAGE_SIZE) },
-                #[cfg(not(target_os = "none"))]
                 _run: run.clone(),
             });
         }
@@ -81,7 +101,7 @@ fn zeroed_run(size_bytes: usize) -> Option<NonNull<u8>> {
 #[cfg(target_os = "none")]
 impl Drop for Page {
     fn drop(&mut self) {
-        // SAFETY: the page is a part of a run, whose parts may be freed one by one, and only its owner frees it.
+        // SAFETY: the page was allocated as a run of this size, and only its owner frees it.
         unsafe { free_run(self.address, PAGE_SIZE) };
     }
 }

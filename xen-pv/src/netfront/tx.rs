@@ -19,8 +19,10 @@ use crate::ring::{Broken, Check, FrontRing, Notify};
 
 mod segments;
 
+pub(super) use segments::PAGES as RUN_PAGES;
 use segments::Runs;
-pub(super) use segments::{PAGES as RUN_PAGES, TOTAL_MAX as SEGMENTS_MAX};
+#[cfg(feature = "segmentation-offload")]
+pub(super) use segments::TOTAL_MAX as SEGMENTS_MAX;
 
 type Ring = FrontRing<TxRequest, TxResponse, Grant<ReadWrite>>;
 
