@@ -26,23 +26,26 @@ pub(crate) fn parameters() -> Parameters {
 
 /// A message with QoS 1.
 pub(crate) fn publish(topic: &str, id: u16, payload: &[u8]) -> Vec<u8> {
-    let mut body = (topic.len() as u16).to_be_bytes().to_vec();
-    body.extend(topic.bytes());
-    body.extend(id.to_be_bytes());
-    body.push(0);
-    body.extend(payload);
-    let mut packet = vec![0x32];
-    let mut length = body.len();
+    let topic_bytes = (topic.len() as u16).to_be_bytes();
+    packet(0x32, &[&topic_bytes, topic.as_bytes(), &id.to_be_bytes(), &[0], payload].concat())
+}
+
+/// A packet: its first byte, its length, its body.
+pub fn packet(first: u8, body: &[u8]) -> Vec<u8> {
+    [&[first], &length(body.len())[..], body].concat()
+}
+
+/// A length as MQTT writes it.
+pub fn length(mut length: usize) -> Vec<u8> {
+    let mut bytes = Vec::new();
     loop {
         let more = length > 0x7f;
-        packet.push((length & 0x7f) as u8 | u8::from(more) << 7);
+        bytes.push((length & 0x7f) as u8 | u8::from(more) << 7);
         length >>= 7;
         if !more {
-            break;
+            return bytes;
         }
     }
-    packet.extend(body);
-    packet
 }
 
 /// Has both brokers say what the bytes say, after a regular beginning or none.
@@ -71,4 +74,21 @@ pub fn run(bytes: &[u8]) {
     guest.brokers[0].borrow_mut().to_guest.extend(input.rest());
     // Whatever they say: what has come to an end is the input, or one of them has sent the end-of-stream message.
     let _ = guest.run(collect::run(parameters(), &guest), |_| {});
+}
+
+/// Has both brokers let the client in, then say these bytes. `ready` is called when all is prepared, so that a test can tell what the task
+/// allocates from what is its input. Returns how many bytes the task has left unread of each broker.
+pub fn hear(source: &[u8], cloud: &[u8], ready: impl FnOnce()) -> [usize; 2] {
+    let guest = Guest::default();
+    for (wire, says) in guest.brokers.iter().zip([[WELCOME, SUBSCRIBED, source].concat(), [WELCOME, cloud].concat()]) {
+        wire.borrow_mut().to_guest.extend(says);
+        // Where what the task says goes, so that it is not counted as the task's.
+        wire.borrow_mut().from_guest.reserve(64 * 1024);
+    }
+    let parameters = parameters();
+    ready();
+    let _ = guest.run(collect::run(parameters, &guest), |guest| {
+        guest.brokers.iter().for_each(|wire| wire.borrow_mut().from_guest.clear());
+    });
+    guest.brokers.each_ref().map(|wire| wire.borrow().to_guest.len())
 }

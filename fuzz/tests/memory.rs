@@ -2,6 +2,7 @@
 //!
 //! One test: what is counted is the whole process's.
 
+use fuzz::mqtt::{self, length, packet};
 use fuzz::{frames, parameters, senml};
 use peak_alloc::PeakAlloc;
 
@@ -80,6 +81,8 @@ fn memory_is_bounded_whatever_is_sent() {
         assert!(peak <= bound, "hostile pack {number}: {peak} of {bound} bytes");
     }
 
+    hostile_packets();
+
     // What a guest is started with: lengths that are lies, many keys, many elements.
     for byte in [0, 1, 2, b' ', b'=', b'a', 0x7f, 0x80, 0xff] {
         let taken = peak_of(|| parameters::run(&[byte; PARAMETERS_BYTES]));
@@ -89,6 +92,67 @@ fn memory_is_bounded_whatever_is_sent() {
         let noise = noise(50_000, seed);
         let taken = peak_of(|| frames::run(&noise));
         assert!(taken <= NETWORK_BYTES, "frames of seed {seed}: {taken} bytes");
+    }
+}
+
+/// What a broker may say that is no MQTT, or too much of it. Both say it, each after it has let the client in.
+fn hostile_packets() {
+    // Four sensors and four summaries, as in the parameters of `fuzz::mqtt`.
+    const BOUND: usize = CONNECTIONS_BYTES + 4 * SENSOR_BYTES + 4 * SUMMARY_BYTES;
+    /// Just within the largest packet that the client has said it takes from the source.
+    const LARGE: usize = 32_000;
+    const MANY: u16 = 10_000;
+    let text = |bytes: &[u8]| [&(bytes.len() as u16).to_be_bytes(), bytes].concat();
+    // A message with these properties, which say that they are so many bytes.
+    let message = |properties: &[u8], said: usize| {
+        packet(0x32, &[&text(b"sensors/a"), &[0, 1][..], &length(said), properties].concat())
+    };
+    let user_properties = [&[0x26], &text(b"k")[..], &text(b"v")].concat().repeat(LARGE / 7);
+    let topics = |first: u8| -> Vec<u8> {
+        let topic = |number: u16| text(format!("sensors/{number:0100}").as_bytes());
+        // Without QoS a message has no number.
+        let id = |number: u16| if first & 6 == 0 { Vec::new() } else { number.to_be_bytes().to_vec() };
+        let body = |number: u16| [&topic(number)[..], &id(number), &[0], b"[]"].concat();
+        (1..=MANY).flat_map(|number| packet(first, &body(number))).collect()
+    };
+    // What it is, the bytes, and whether the client for sensors takes them to the end.
+    let hostile: [(&str, Vec<u8>, bool); 17] = [
+        ("the greatest length", [&[0x32, 0xff, 0xff, 0xff, 0x7f], &[b'x'; 100_000][..]].concat(), false),
+        ("a length without an end", vec![0xff; 100_000], false),
+        ("a packet above the limit", packet(0x32, &vec![0; 2 * LARGE]), false),
+        ("many properties", message(&user_properties, user_properties.len()), true),
+        ("properties that are fewer than they say", message(&user_properties, 2 * LARGE), false),
+        ("properties that are more than they say", message(&user_properties, 7), true),
+        ("a long property", message(&[&[0x26], &text(b"k")[..], &text(&[b'v'; LARGE])].concat(), LARGE + 6), true),
+        ("a long topic", packet(0x32, &[&text(&[b't'; LARGE])[..], &[0, 1, 0]].concat()), true),
+        ("a topic longer than its packet", packet(0x32, &[0xff; 1000]), false),
+        ("many topics", topics(0x32), true),
+        ("many repeats", topics(0x3a), true),
+        ("many without acknowledgement", topics(0x30), true),
+        ("many that want two acknowledgements", topics(0x34), false),
+        ("many acknowledgements of nothing", (0..MANY).flat_map(|id| packet(0x40, &id.to_be_bytes())).collect(), false),
+        (
+            "a subscription that is granted a thousand times",
+            packet(0x90, &[&[0, 1, 0], &[1; LARGE][..]].concat()),
+            false,
+        ),
+        ("many answers to no question", [0xd0, 0].repeat(MANY.into()), false),
+        (
+            "a farewell with many properties",
+            packet(0xe0, &[&[0], &length(LARGE)[..], &user_properties].concat()),
+            false,
+        ),
+    ];
+    for (what, bytes, legal) in hostile {
+        let mut before = 0;
+        let [unread, _] = mqtt::hear(&bytes, &bytes, || {
+            before = ALLOCATED.current_usage();
+            ALLOCATED.reset_peak_usage();
+        });
+        let peak = ALLOCATED.peak_usage() - before;
+        assert!(peak <= BOUND, "{what}: {peak} of {BOUND} bytes");
+        assert!(peak > LARGE, "{what}: {peak} bytes, less than the buffer for a packet");
+        assert!(!legal || unread == 0, "{what}: {unread} bytes are unread");
     }
 }
 
