@@ -3,6 +3,7 @@
 //! The frames go straight into the guest's interface, past the bridge, which would drop some of them. After each attack the guest must
 //! answer, and at its end it must not have used more memory than its sockets need.
 
+use crate::collect;
 use crate::echo::{self, ADDRESS, SERVER, ping};
 use crate::load::Stream;
 use crate::reconnect::answers;
@@ -14,7 +15,7 @@ use qemu_tests::harness::{Context, Scenario};
 use qemu_tests::protocol::{BRIDGE, DOM0_ADDRESS, Frames, FramesResult, TcpConnections};
 use qemu_tests::{Guest, check};
 use std::net::{Ipv4Addr, SocketAddrV4};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 /// All of this module's.
 pub const SCENARIOS: &[Scenario] = &[
@@ -23,6 +24,7 @@ pub const SCENARIOS: &[Scenario] = &[
     Scenario { name: "traffic: a guest whose neighbours were forged finds them again", run: arp_spoofing },
     Scenario { name: "traffic: forged DHCP messages change nothing", run: dhcp_spoofing },
     Scenario { name: "traffic: a guest serves again after a flood of SYNs", run: syn_flood },
+    Scenario { name: "traffic: a guest finds its broker among forged neighbours", run: forged_neighbours },
     Scenario { name: "traffic: a flood of small packets harms nothing", run: small_packets },
     Scenario { name: "traffic: small packets from Linux's generator arrive and harm nothing", run: generated },
     Scenario { name: "traffic: dom0 reads from a running guest what came, by reason", run: counted },
@@ -322,6 +324,73 @@ fn counted(context: &Context<'_>) -> Result<()> {
     target.finish().map(drop)
 }
 
+/// Gives Linux's own generator these things to do on an interface, until the end of the scenario.
+struct Generator<'a>(&'a Context<'a>);
+
+impl<'a> Generator<'a> {
+    fn new(context: &'a Context<'a>, interface: &str, options: &str) -> Result<Self> {
+        context.bed.put("/tmp/options", options.as_bytes())?;
+        let generator = Self(context);
+        // Each option is a write of its own.
+        context.bed.must(&format!(
+            "cd /proc/net/pktgen && echo add_device {interface} >kpktgend_0 && while read option; do \
+             echo \"$option\" >{interface} || exit 1; done </tmp/options"
+        ))?;
+        Ok(generator)
+    }
+}
+
+impl Drop for Generator<'_> {
+    fn drop(&mut self) {
+        // What is wrong with dom0 is said by the next who needs it.
+        let _ = self.0.bed.shell("cd /proc/net/pktgen && echo stop >pgctrl; echo rem_device_all >kpktgend_0");
+    }
+}
+
+/// A broker appears while stations that are not there send, a thousand times a second, what the guest has to answer. For each answer the
+/// stack would have to ask where its receiver is, and it asks once a second.
+fn forged_neighbours(context: &Context<'_>) -> Result<()> {
+    const BROKER: Ipv4Addr = Ipv4Addr::new(10, 0, 2, 201);
+    const PORT: u16 = 1883;
+    let parameters =
+        format!("ip={}/24 source={BROKER}:{PORT} cloud={BROKER}:{PORT} topics=sensors/+", collect::ADDRESS);
+    let mut spec = guest(context, "collect", &parameters)?;
+    spec.vif = true;
+    let mut guest = context.bed.create(&spec)?;
+    guest.wait_for("network: ", PATIENCE)?;
+    let options = format!(
+        "count 0\ndelay 1000000\npkt_size 60\ndst {}\ndst_mac {}\nsrc_min 10.0.2.100\nsrc_max 10.0.2.199\nflag IPSRC_RND\n\
+         udp_dst_min 9\nudp_dst_max 9\n",
+        collect::ADDRESS,
+        spec.mac()
+    );
+    let flood = Generator::new(context, &format!("vif{}.0", guest.domain()?), &options)?;
+    // The generator's file takes the word only when it has done its work; the shell must not keep our output for so long.
+    context.bed.must("(exec >/dev/null 2>&1; echo start >/proc/net/pktgen/pgctrl) &")?;
+    let received = || -> Result<u64> { Ok(guest.counters(PATIENCE)?["received"]) };
+    let before = received()?;
+    // Who has asked before the flood began asks again to the moment when the second is over, so that the flood comes too late. So
+    // both connections must have been given up once.
+    wait_until("the guest calls anew under the flood", || {
+        let attempts = guest.console_text().matches("it is silent; again in").count();
+        Ok((received()? > before + 1000 && attempts >= 2).then_some(()))
+    })?;
+    let heard = "/tmp/broker-heard";
+    context.bed.must(&format!(
+        "ip address add {BROKER}/32 dev {BRIDGE} && (nc -l -p {PORT} </dev/null >{heard} 2>/dev/null &)"
+    ))?;
+    let since = Instant::now();
+    let found = wait_until("the guest greets its broker", || {
+        Ok(context.bed.shell(&format!("grep MQTT {heard}"))?.status == 0).map(|found| found.then_some(()))
+    });
+    context.bed.must(&format!("ip address delete {BROKER}/32 dev {BRIDGE}"))?;
+    found?;
+    drop(flood);
+    // By chance it finds it at some time.
+    check!(since.elapsed() < Duration::from_secs(30), "it has found its broker after {:?}", since.elapsed());
+    guest.destroy()
+}
+
 /// From Linux's own generator, as fast as they go. They come from a station that is not there, so nearly all that goes through the
 /// machine is the flood. What Linux drops it counts; all else must have reached the guest.
 fn generated(context: &Context<'_>) -> Result<()> {
@@ -336,15 +405,10 @@ fn generated(context: &Context<'_>) -> Result<()> {
         "count {count}\ndelay 0\npkt_size 60\ndst {address}\ndst_mac {mac}\nsrc_min {NOBODY}\nsrc_max {NOBODY}\n\
          udp_src_min 4000\nudp_src_max 4000\nudp_dst_min 7\nudp_dst_max 7\n"
     );
-    context.bed.put("/tmp/options", options.as_bytes())?;
-    // Each option is a write of its own.
-    let script = format!(
-        "cd /proc/net/pktgen && echo add_device {interface} >kpktgend_0 && while read option; do \
-         echo \"$option\" >{interface} || exit 1; done </tmp/options && echo start >pgctrl; status=$?; \
-         echo rem_device_all >kpktgend_0; exit $status"
-    );
-    let output = context.bed.shell_within(&script, Duration::from_secs(900))?;
+    let generator = Generator::new(context, &interface, &options)?;
+    let output = context.bed.shell_within("echo start >/proc/net/pktgen/pgctrl", Duration::from_secs(900))?;
     check!(output.status == 0, "{}", String::from_utf8_lossy(&output.stderr));
+    drop(generator);
     // The last ones still wait in dom0.
     let lost = wait_until(&format!("{count} packets have gone somewhere"), || {
         let lost = dropped()? - dropped_before;
