@@ -2,7 +2,7 @@
 
 use crate::echo;
 use crate::load::Stream;
-use crate::support::{at_full_length, guest, wait_until};
+use crate::support::{guest, wait_until};
 use crate::xen_view::{free_kib, grants_in_use, ports_to};
 use anyhow::{Context as _, Result};
 use qemu_tests::check;
@@ -78,8 +78,8 @@ fn free(context: &Context<'_>) -> Result<[i64; 2]> {
 /// a page, of which everything that Xen and Linux keep for a guest is made.
 fn come_and_go(context: &Context<'_>) -> Result<()> {
     const PAGE_KIB: i64 = 4;
-    // At full length a hundred guests, with those of the first batch. Each takes xl some seconds.
-    let batches = if at_full_length() { 9 } else { 4 };
+    // A hundred guests, with those of the first batch.
+    const BATCHES: i64 = 9;
     let mut spec = guest(context, "hello", "")?;
     spec.name = "passer-by".to_owned();
     context.bed.put("/var/lib/spore/passer-by.img", &spec.image)?;
@@ -87,13 +87,13 @@ fn come_and_go(context: &Context<'_>) -> Result<()> {
     context.bed.put(CONFIGURATION, configuration.as_bytes())?;
     batch(context)?;
     let before = free(context)?;
-    for _ in 1..=batches {
+    for _ in 1..=BATCHES {
         batch(context)?;
     }
     let after = free(context)?;
     for ((owner, before_kib), after_kib) in ["Xen", "dom0"].into_iter().zip(before).zip(after) {
         let lost_kib = before_kib - after_kib;
-        let guests = BATCH * batches;
+        let guests = BATCH * BATCHES;
         check!(lost_kib < guests * PAGE_KIB, "{owner} has lost {lost_kib} KiB with {guests} guests");
     }
     Ok(())

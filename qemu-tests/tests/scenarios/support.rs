@@ -9,12 +9,6 @@ use std::time::{Duration, Instant};
 /// How long anything may take that is waited for. The machine is emulated and its host may be busy; what works takes a small part of it.
 pub const PATIENCE: Duration = Duration::from_secs(120);
 
-/// Whether the scenarios that do the same many times do it as often as was ever asked of them, which takes many minutes on an emulated
-/// machine: when the environment has `SPORE_FULL_LENGTH`.
-pub fn at_full_length() -> bool {
-    std::env::var_os("SPORE_FULL_LENGTH").is_some_and(|value| !value.is_empty())
-}
-
 /// A guest made of a task's image, without network.
 pub fn guest(context: &Context<'_>, task: &str, parameters: &str) -> Result<GuestSpec> {
     let mut spec = GuestSpec::new(task, context.image(task)?);

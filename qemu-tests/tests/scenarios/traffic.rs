@@ -7,7 +7,7 @@ use crate::collect;
 use crate::echo::{self, ADDRESS, SERVER, ping};
 use crate::load::Stream;
 use crate::reconnect::answers;
-use crate::support::{PATIENCE, at_full_length, ends_well, guest, printed, wait_until};
+use crate::support::{PATIENCE, ends_well, guest, printed, wait_until};
 use ::echo::Report;
 use anyhow::{Context as _, Result};
 use qemu_tests::frames::{self, BROADCAST, ETHERNET_BYTES, Mac, Path, tcp_flags};
@@ -394,7 +394,7 @@ fn forged_neighbours(context: &Context<'_>) -> Result<()> {
 /// From Linux's own generator, as fast as they go. They come from a station that is not there, so nearly all that goes through the
 /// machine is the flood. What Linux drops it counts; all else must have reached the guest.
 fn generated(context: &Context<'_>) -> Result<()> {
-    let count = if at_full_length() { 1_000_000 } else { 100_000 };
+    const COUNT: u64 = 1_000_000;
     let target = Target::echo(context)?;
     let received = || -> Result<u64> { Ok(target.guest.counters(PATIENCE)?["received"]) };
     let (interface, mac, address) = (target.interface()?, target.guest.spec().mac(), target.server.ip());
@@ -402,7 +402,7 @@ fn generated(context: &Context<'_>) -> Result<()> {
     let dropped = || -> Result<u64> { Ok(context.bed.must(&format!("cat {statistics}"))?.trim().parse()?) };
     let (received_before, dropped_before) = (received()?, dropped()?);
     let options = format!(
-        "count {count}\ndelay 0\npkt_size 60\ndst {address}\ndst_mac {mac}\nsrc_min {NOBODY}\nsrc_max {NOBODY}\n\
+        "count {COUNT}\ndelay 0\npkt_size 60\ndst {address}\ndst_mac {mac}\nsrc_min {NOBODY}\nsrc_max {NOBODY}\n\
          udp_src_min 4000\nudp_src_max 4000\nudp_dst_min 7\nudp_dst_max 7\n"
     );
     let generator = Generator::new(context, &interface, &options)?;
@@ -410,11 +410,11 @@ fn generated(context: &Context<'_>) -> Result<()> {
     check!(output.status == 0, "{}", String::from_utf8_lossy(&output.stderr));
     drop(generator);
     // The last ones still wait in dom0.
-    let lost = wait_until(&format!("{count} packets have gone somewhere"), || {
+    let lost = wait_until(&format!("{COUNT} packets have gone somewhere"), || {
         let lost = dropped()? - dropped_before;
-        Ok((received()? - received_before + lost >= count).then_some(lost))
+        Ok((received()? - received_before + lost >= COUNT).then_some(lost))
     })?;
-    check!(lost < count / 10, "Linux has dropped {lost} of {count} packets: this was no flood of the guest");
+    check!(lost < COUNT / 10, "Linux has dropped {lost} of {COUNT} packets: this was no flood of the guest");
     target.is_well()?;
     target.finish().map(drop)
 }

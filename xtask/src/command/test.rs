@@ -15,9 +15,6 @@ use crate::{guest, image, process, setup};
 /// The parts: the crates' own tests, some of them under Miri where that is installed; for each processor the images (each
 /// within its size) and the scenarios in the bed; for ARMv7 also some on a 64-bit Xen. A part that fails does not keep the
 /// others from running. Logs of scenarios that fail are kept in target/bed/logs.
-///
-/// With SPORE_FULL_LENGTH=1 in the environment, a hundred guests come and go instead of fifty, and a guest is sent a million
-/// packets instead of a hundred thousand: many minutes more.
 #[derive(Debug, clap::Args)]
 pub struct Arguments {
     /// Run only the scenarios in the bed.
