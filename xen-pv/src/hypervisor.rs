@@ -6,6 +6,7 @@
 use xen_sys::types::{Domid, Gfn, Port};
 
 use crate::memory::Page;
+use crate::words::line;
 
 /// What drivers ask of the hypervisor.
 ///
@@ -69,6 +70,25 @@ pub enum Error {
     Unknown(i32),
 }
 
+/// The errors with a number, their numbers, and all names, in one order.
+const KNOWN: [Error; 12] = [
+    Error::NotPermitted,
+    Error::NotFound,
+    Error::NoSuchDomain,
+    Error::NoMemory,
+    Error::Denied,
+    Error::Fault,
+    Error::Busy,
+    Error::Exists,
+    Error::Invalid,
+    Error::NoSpace,
+    Error::NotImplemented,
+    Error::NotSupported,
+];
+const NUMBERS: [u8; 12] = [1, 2, 3, 12, 13, 14, 16, 17, 22, 28, 38, 95];
+const NAMES: &str = "\
+    EPERM\nENOENT\nESRCH\nENOMEM\nEACCES\nEFAULT\nEBUSY\nEEXIST\nEINVAL\nENOSPC\nENOSYS\nEOPNOTSUPP\nunknown error";
+
 impl Error {
     /// Reads a hypercall's result: zero or more is a value, less is a negated error number.
     ///
@@ -81,41 +101,14 @@ impl Error {
     /// The error that a positive error number names.
     #[must_use]
     pub fn from_errno(errno: usize) -> Self {
-        match errno {
-            1 => Self::NotPermitted,
-            2 => Self::NotFound,
-            3 => Self::NoSuchDomain,
-            12 => Self::NoMemory,
-            13 => Self::Denied,
-            14 => Self::Fault,
-            16 => Self::Busy,
-            17 => Self::Exists,
-            22 => Self::Invalid,
-            28 => Self::NoSpace,
-            38 => Self::NotImplemented,
-            95 => Self::NotSupported,
-            other => Self::Unknown(i32::try_from(other).unwrap_or(i32::MAX)),
-        }
+        let known = NUMBERS.iter().position(|number| usize::from(*number) == errno);
+        known.map_or(Self::Unknown(i32::try_from(errno).unwrap_or(i32::MAX)), |index| KNOWN[index])
     }
 
     /// The error's name, or `unknown error`.
     #[must_use]
     pub fn name(self) -> &'static str {
-        match self {
-            Self::NotPermitted => "EPERM",
-            Self::NotFound => "ENOENT",
-            Self::NoSuchDomain => "ESRCH",
-            Self::NoMemory => "ENOMEM",
-            Self::Denied => "EACCES",
-            Self::Fault => "EFAULT",
-            Self::Busy => "EBUSY",
-            Self::Exists => "EEXIST",
-            Self::Invalid => "EINVAL",
-            Self::NoSpace => "ENOSPC",
-            Self::NotImplemented => "ENOSYS",
-            Self::NotSupported => "EOPNOTSUPP",
-            Self::Unknown(_) => "unknown error",
-        }
+        line(NAMES, KNOWN.iter().position(|known| *known == self).unwrap_or(KNOWN.len()))
     }
 }
 

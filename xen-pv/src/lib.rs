@@ -17,6 +17,7 @@ pub mod memory;
 pub mod netfront;
 pub mod ring;
 pub mod shared_page;
+mod words;
 #[cfg(feature = "xenstore")]
 pub mod xenbus;
 #[cfg(feature = "xenstore")]

@@ -13,6 +13,7 @@ use super::{Platform, spawn};
 use crate::grant_table::GrantTable;
 use crate::netfront::{Buffers, CounterReader, Dropped, netfront};
 use crate::real::Xen;
+use crate::words::line;
 use crate::{arch, memory};
 
 /// The part of the memory, one in this many, that sockets may take for their buffers.
@@ -63,33 +64,38 @@ pub(super) async fn settle(platform: &Platform) {
     }
 }
 
+/// The names of what is counted, a line each.
+const COUNTERS: &str = "\
+    received\nsent\nrefused\nfailed\nbounds\ntoo_long\ntoo_many_slots\nbad_extra\ntruncated\nchecksum\nmalformed\nfragments\nforeign\n\
+    backlog_full\nspurious_events\nconnections\nbroken\nquarantined";
+
 /// Adds what the card, the stack and the grant table have counted.
 pub(super) fn count(platform: &Platform, text: &mut String) {
     let Some(Interface { handle, card, grants }) = platform.network.get() else { return };
     let (card, stack) = (card.read(), handle.unwanted());
-    // A string takes what it is given.
-    let _ = write!(
-        text,
-        "received={} sent={} refused={} failed={} bounds={} too_long={} too_many_slots={} bad_extra={} truncated={} \
-         checksum={} malformed={} fragments={} foreign={} backlog_full={} spurious_events={} connections={} broken={} \
-         quarantined={} ",
+    let dropped = |reason| u64::from(card.dropped(reason));
+    let counts = [
         card.received,
         card.sent,
         card.refused,
-        card.dropped(Dropped::Failed),
-        card.dropped(Dropped::Bounds),
-        card.dropped(Dropped::TooLong),
-        card.dropped(Dropped::TooManySlots),
-        card.dropped(Dropped::BadExtra),
-        card.dropped(Dropped::Truncated),
-        card.dropped(Dropped::Checksum),
-        stack.malformed,
-        stack.fragments,
-        stack.foreign,
-        stack.backlog_full,
+        dropped(Dropped::Failed),
+        dropped(Dropped::Bounds),
+        dropped(Dropped::TooLong),
+        dropped(Dropped::TooManySlots),
+        dropped(Dropped::BadExtra),
+        dropped(Dropped::Truncated),
+        dropped(Dropped::Checksum),
+        stack.malformed.into(),
+        stack.fragments.into(),
+        stack.foreign.into(),
+        stack.backlog_full.into(),
         card.spurious_events,
-        card.connections,
-        card.broken,
-        grants.quarantined(),
-    );
+        card.connections.into(),
+        card.broken.into(),
+        grants.quarantined() as u64,
+    ];
+    for (number, count) in counts.into_iter().enumerate() {
+        // A string takes what it is given.
+        let _ = write!(text, "{}={count} ", line(COUNTERS, number));
+    }
 }

@@ -9,67 +9,62 @@ use core::fmt;
 use xen_sys::arch::{FLAT_KERNEL_CS, TrapInfo};
 
 use crate::crash;
+use crate::words::line;
 
 /// Exceptions by vector, with the name that the processor manuals use.
-const NAMES: [&str; 20] = [
-    "divide error",
-    "debug",
-    "non-maskable interrupt",
-    "breakpoint",
-    "overflow",
-    "bound range exceeded",
-    "invalid opcode",
-    "device not available",
-    "double fault",
-    "coprocessor segment overrun",
-    "invalid TSS",
-    "segment not present",
-    "stack fault",
-    "general protection fault",
-    "page fault",
-    "spurious interrupt",
-    "x87 floating point error",
-    "alignment check",
-    "machine check",
-    "SIMD floating point error",
-];
+const NAMES: &str = "divide error
+debug
+non-maskable interrupt
+breakpoint
+overflow
+bound range exceeded
+invalid opcode
+device not available
+double fault
+coprocessor segment overrun
+invalid TSS
+segment not present
+stack fault
+general protection fault
+page fault
+spurious interrupt
+x87 floating point error
+alignment check
+machine check
+SIMD floating point error";
+
+/// The number of [`NAMES`].
+const VECTORS: usize = 20;
 
 const INVALID_OPCODE: u64 = 6;
 const PAGE_FAULT: u64 = 14;
 
-// One entry a vector. Each brings the stack into the shape of `Frame`, with an error code of 0 where the processor
-// pushes none, and hands it over.
+// One entry a vector: a call, whose return address tells the vector. `trap_plain` puts an error code of 0 where the
+// processor pushes none. The registers that both use have been pushed by Xen.
 global_asm!(
     r#"
-    .macro TRAP vector, has_code
-    .balign 16
-        pop rcx
-        pop r11
-    .if \has_code == 0
-        push 0
-    .endif
-        push \vector
-        jmp trap_common
-    .endm
-
     .pushsection .text.traps, "ax", @progbits
-    .balign 16
+    .balign 8
     trap_entries:
-    .irp vector, 0, 1, 2, 3, 4, 5, 6, 7
-        TRAP \vector, 0
+    .irp kind, plain, plain, plain, plain, plain, plain, plain, plain, coded, plain
+        .balign 8
+        call trap_\kind
     .endr
-        TRAP 8, 1
-        TRAP 9, 0
-    .irp vector, 10, 11, 12, 13, 14
-        TRAP \vector, 1
+    .irp kind, coded, coded, coded, coded, coded, plain, plain, coded, plain, plain
+        .balign 8
+        call trap_\kind
     .endr
-    .irp vector, 15, 16
-        TRAP \vector, 0
-    .endr
-        TRAP 17, 1
-    .irp vector, 18, 19
-        TRAP \vector, 0
-    .endr
+    trap_plain:
+        pop r11
+        pop rcx
+        xchg r11, [rsp]
+        push [rsp]
+        mov qword ptr [rsp + 8], 0
+        jmp trap_common
+    trap_coded:
+        pop r11
+        pop rcx
+        xchg r11, [rsp]
     trap_common:
         push rax
         push rbx
@@ -97,7 +92,7 @@ global_asm!(
 );
 
 /// Distance between two entries.
-const ENTRY_BYTES: u64 = 16;
+const ENTRY_BYTES: u64 = 8;
 
 unsafe extern "C" {
     static __image_start: [u8; 0];
@@ -112,6 +107,7 @@ unsafe extern "C" {
 struct Frame {
     /// r15 down to rax.
     registers: [u64; 15],
+    /// As the entry leaves it, an address within the entry; [`report`] makes it the vector.
     vector: u64,
     error_code: u64,
     rip: u64,
@@ -121,15 +117,14 @@ struct Frame {
     ss: u64,
 }
 
-/// Names of [`Frame::registers`].
-const REGISTERS: [&str; 15] =
-    ["r15", "r14", "r13", "r12", "r11", "r10", "r9", "r8", "rbp", "rdi", "rsi", "rdx", "rcx", "rbx", "rax"];
+/// Names of [`Frame::registers`], from the last to the first.
+const REGISTERS: &str = "rax\nrbx\nrcx\nrdx\nrsi\nrdi\nrbp\nr8\nr9\nr10\nr11\nr12\nr13\nr14\nr15";
 
 /// Makes the handlers known to Xen.
 pub(super) fn install() {
-    let mut table = [TrapInfo { vector: 0, flags: 0, cs: FLAT_KERNEL_CS, address: 0 }; NAMES.len() + 1];
+    let mut table = [TrapInfo { vector: 0, flags: 0, cs: FLAT_KERNEL_CS, address: 0 }; VECTORS + 1];
     let first = (&raw const ENTRIES).addr() as u64;
-    for (vector, entry) in (0u8..).zip(&mut table[..NAMES.len()]) {
+    for (vector, entry) in (0u8..).zip(&mut table[..VECTORS]) {
         entry.vector = vector;
         entry.address = first + u64::from(vector) * ENTRY_BYTES;
     }
@@ -137,7 +132,8 @@ pub(super) fn install() {
     unsafe { xen_sys::arch::set_trap_table(&table) };
 }
 
-extern "C" fn report(frame: &Frame) -> ! {
+extern "C" fn report(frame: &mut Frame) -> ! {
+    frame.vector = (frame.vector - (&raw const ENTRIES).addr() as u64) / ENTRY_BYTES;
     let shared = super::shared_info().as_ptr();
     // SAFETY: the field lies within the shared info page, which is mapped for the guest's whole life.
     let cr2 = unsafe { (&raw const (*shared).vcpu_info[0].arch.cr2).read_volatile() };
@@ -145,7 +141,8 @@ extern "C" fn report(frame: &Frame) -> ! {
     if frame.vector == INVALID_OPCODE && stopped_at_ud2(frame.rip) {
         crash::panicked(frame.rip as usize, frame);
     }
-    crash::trap(NAMES[frame.vector as usize % NAMES.len()], address.map(|address| address as usize), frame)
+    let name = line(NAMES, frame.vector as usize);
+    crash::trap(name, address.map(|address| address as usize), frame)
 }
 
 /// Whether the trap was the instruction into which the compiler turns a panic.
@@ -173,8 +170,8 @@ impl fmt::Display for Frame {
             "  rip {:#x} rsp {:#x} rflags {:#x} error code {:#x}",
             self.rip, self.rsp, self.rflags, self.error_code
         )?;
-        for (name, value) in REGISTERS.iter().zip(&self.registers).rev() {
-            write!(f, "  {name} {value:#x}")?;
+        for (number, value) in self.registers.iter().rev().enumerate() {
+            write!(f, "  {} {value:#x}", line(REGISTERS, number))?;
         }
         Ok(())
     }
