@@ -19,7 +19,7 @@ const INVENTORY: [(&str, &str); 36] = [
     ("xen-pv/src/arch/armv7/memory.rs", "page tables"),
     ("xen-pv/src/arch/armv7/traps.rs", "exception vectors"),
     ("xen-pv/src/arch/x86_64.rs", "entry from the hypervisor, the shared info page"),
-    ("xen-pv/src/arch/x86_64/copy.rs", "copies memory"),
+    ("xen-pv/src/arch/x86_64/copy.rs", "copies and compares memory"),
     ("xen-pv/src/arch/x86_64/grant_frames.rs", "maps the grant table"),
     ("xen-pv/src/arch/x86_64/memory.rs", "page tables"),
     ("xen-pv/src/arch/x86_64/pvclock.rs", "time that the hypervisor writes meanwhile"),

@@ -1,6 +1,50 @@
-//! Copying memory that somebody else may write meanwhile.
+//! Copying and comparing memory.
+//!
+//! The compiler calls `memcmp` and `memmove`. The routines that it brings for them compare and copy words, and are ten times
+//! as long as these: 0.5 % of an image. Both are for short texts and lists only; what moves packets is `memcpy`, which
+//! stays the compiler's. Its own ones are weak.
 
-use core::arch::asm;
+use core::arch::{asm, global_asm};
+
+global_asm!(
+    r#"
+    .pushsection .text.memcmp, "ax", @progbits
+    .globl memcmp
+    .type memcmp, @function
+    memcmp:
+        mov rcx, rdx
+        xor eax, eax
+        # Without bytes to compare, the flags say "equal", as the instruction before has left them.
+        repe cmpsb
+        je 2f
+        movzx eax, byte ptr [rdi - 1]
+        movzx ecx, byte ptr [rsi - 1]
+        sub eax, ecx
+    2:  ret
+    .size memcmp, . - memcmp
+    .popsection
+
+    .pushsection .text.memmove, "ax", @progbits
+    .globl memmove
+    .type memmove, @function
+    memmove:
+        mov rcx, rdx
+        mov rax, rdi
+        sub rdi, rsi
+        # Forwards, unless the destination begins inside the source.
+        cmp rdi, rcx
+        mov rdi, rax
+        jae 2f
+        std
+        lea rdi, [rdi + rcx - 1]
+        lea rsi, [rsi + rcx - 1]
+    2:  rep movsb
+        cld
+        ret
+    .size memmove, . - memmove
+    .popsection
+    "#
+);
 
 /// Copies bytes that somebody else may write meanwhile: each is read once.
 ///
