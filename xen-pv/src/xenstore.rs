@@ -243,7 +243,7 @@ impl<H: Hypervisor> Client<H> {
     /// Sends a request and returns its id.
     fn start(&self, kind: MessageType, tx_id: u32, path: &str, parts: &[&[u8]]) -> Result<u32, ErrorKind> {
         let longest = if path.starts_with('/') { ABSOLUTE_PATH_MAX } else { RELATIVE_PATH_MAX };
-        if path.contains('\0') {
+        if path.as_bytes().contains(&0) {
             return Err(ErrorKind::ZeroByte);
         }
         let mut all: heapless::Vec<&[u8], 4> = heapless::Vec::new();

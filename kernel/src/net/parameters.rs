@@ -10,6 +10,8 @@ use core::str::FromStr;
 use serde::de::{Deserialize, Deserializer, Visitor};
 use smoltcp::wire::Ipv4Cidr;
 
+use crate::parameters::split_once;
+
 /// Where the interface's address comes from.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum Ip {
@@ -80,9 +82,10 @@ impl FromStr for Ip {
 
 /// Parses `a.b.c.d/length`, where the address is one that a host can have.
 fn static_address(text: &str) -> Option<Ipv4Cidr> {
-    let (address, length) = text.split_once('/')?;
-    let length = length.parse().ok().filter(|length| (1..=32).contains(length))?;
-    Some(Ipv4Cidr::new(host(address)?, length))
+    let (address, length) = split_once(text, b'/')?;
+    // As u64, which other parameters are read as: one parser less.
+    let length: u64 = length.parse().ok().filter(|length| (1..=32).contains(length))?;
+    Some(Ipv4Cidr::new(host(address)?, length as u8))
 }
 
 /// Parses the address of one host.

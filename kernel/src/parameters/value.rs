@@ -5,7 +5,7 @@ use alloc::string::String;
 use serde::de::value::StrDeserializer;
 use serde::de::{DeserializeSeed, EnumAccess, IntoDeserializer, SeqAccess, VariantAccess, Visitor};
 
-use super::Refusal;
+use super::{Refusal, split_once};
 
 /// The text of a value (or of a key).
 pub(super) struct Value<'a>(pub(super) &'a str);
@@ -104,7 +104,7 @@ impl<'de> SeqAccess<'de> for Items<'_> {
         if self.0.is_empty() {
             return Ok(None);
         }
-        let (item, rest) = self.0.split_once(',').unwrap_or((self.0, ""));
+        let (item, rest) = split_once(self.0, b',').unwrap_or((self.0, ""));
         self.0 = rest;
         seed.deserialize(Value(item)).map(Some)
     }
