@@ -169,8 +169,7 @@ impl<H: Hypervisor> Queues<H> {
 impl<H: Hypervisor> Card<H> {
     /// Stops using the connection, and has the driver make a new one.
     fn fail(&mut self) {
-        #[cfg(target_os = "none")]
-        defmt::error!("netfront: the backend broke the protocol");
+        kernel::println!("network card: the backend broke the protocol");
         self.broken = true;
         self.counters.broken += 1;
         self.set_link(false);

@@ -408,9 +408,9 @@ impl<H: Hypervisor> Driver<H> {
         card.set_link(false);
         card.queues = None;
         self.grants.sweep();
-        #[cfg(target_os = "none")]
-        if self.grants.quarantined() > 0 {
-            defmt::warn!("netfront: {} pages are still in use by the backend", self.grants.quarantined());
+        let kept = self.grants.quarantined();
+        if kept > 0 {
+            kernel::println!("network card: the backend still uses {kept} pages");
         }
     }
 }

@@ -321,8 +321,7 @@ impl Connection {
     /// The store broke the protocol: every request fails, and the connection starts anew if the store can do that.
     /// Returns whether the store has to be told.
     fn fail(&mut self) -> bool {
-        #[cfg(target_os = "none")]
-        defmt::error!("xenstore: the store broke the protocol");
+        kernel::println!("xenstore: the store broke the protocol");
         for waiting in &mut self.waiting {
             waiting.outcome.get_or_insert(Err(ErrorKind::Disconnected));
             if let Some(waker) = waiting.waker.take() {
