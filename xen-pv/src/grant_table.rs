@@ -279,6 +279,8 @@ impl Grant<ReadOnly> {
 }
 
 impl<A: Access> Drop for Grant<A> {
+    // Inlined, each use would cost a hundred bytes.
+    #[inline(never)]
     fn drop(&mut self) {
         if self.table.end(self.reference) {
             self.table.release(self.reference);

@@ -88,6 +88,8 @@ impl Closing {
     }
 
     /// Moves every socket on. Returns whether there is more for the network to do at once.
+    // Within its only caller, both would want more registers than there are.
+    #[inline(never)]
     pub(super) fn turn(&mut self, sockets: &mut Sockets, now: Instant) -> bool {
         let mut changed = false;
         let mut index = 0;

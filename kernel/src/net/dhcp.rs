@@ -145,6 +145,8 @@ impl Client {
     }
 
     /// Writes the message that is due into `frame`, which has [`FRAME_BYTES`], and notes when the next is.
+    // Within its only caller, both would want more registers than there are.
+    #[inline(never)]
     pub(super) fn write(&mut self, frame: &mut [u8], from: EthernetAddress, random: &mut Random, now: Instant) {
         self.hardware_address = from;
         if !matches!(self.state, State::Requesting { .. }) {
