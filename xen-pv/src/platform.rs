@@ -232,12 +232,12 @@ impl Platform {
     fn generator(&self) -> &Generator {
         self.random.get_or_init(|| {
             let random = Generator::new();
-            for word in arch::entropy().into_iter().flatten() {
+            let [first, second, third, fourth] = arch::entropy().unwrap_or_default();
+            let time = wall_clock::unix_time();
+            let clocks = [time.as_secs(), time.subsec_nanos().into(), arch::now_ns(), self.toolstack.seed()];
+            for word in [first, second, third, fourth].iter().chain(&clocks) {
                 random.absorb(&word.to_le_bytes());
             }
-            random.absorb(&wall_clock::unix_time().as_nanos().to_le_bytes());
-            random.absorb(&arch::now_ns().to_le_bytes());
-            random.absorb(&self.toolstack.seed());
             random
         })
     }

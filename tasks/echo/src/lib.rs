@@ -11,6 +11,7 @@ extern crate alloc;
 use alloc::boxed::Box;
 use alloc::format;
 use alloc::string::String;
+use alloc::vec;
 use alloc::vec::Vec;
 use core::cell::Cell;
 use core::fmt::Display;
@@ -151,7 +152,7 @@ async fn one_ended(open: &mut Vec<Pin<Box<impl Future>>>) {
 
 /// Serves one connection until its peer has closed it or is gone.
 async fn echo_stream(mut connection: impl Read + Write, bytes: &Cell<u64>) {
-    let mut chunk = [0; CHUNK_BYTES];
+    let mut chunk = vec![0; CHUNK_BYTES];
     while let Ok(length @ 1..) = connection.read(&mut chunk).await {
         if connection.write_all(&chunk[..length]).await.is_err() {
             return;
@@ -164,7 +165,7 @@ async fn echo_stream(mut connection: impl Read + Write, bytes: &Cell<u64>) {
 
 /// Sends datagrams back until the socket fails, and says why it did.
 async fn echo_datagrams<S: UnconnectedUdp>(mut socket: S, counters: &Counters) -> S::Error {
-    let mut datagram = [0; LARGEST_DATAGRAM_BYTES];
+    let mut datagram = vec![0; LARGEST_DATAGRAM_BYTES];
     loop {
         let (length, local, remote) = match socket.receive_into(&mut datagram).await {
             Ok(received) => received,

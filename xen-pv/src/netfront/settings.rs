@@ -74,7 +74,11 @@ impl From<hypervisor::Error> for Error {
 
 /// `directory/leaf`.
 pub(super) fn join(directory: &str, leaf: &str) -> String {
-    [directory, "/", leaf].concat()
+    let mut path = String::with_capacity(directory.len() + 1 + leaf.len());
+    for part in &[directory, "/", leaf] {
+        path.push_str(part);
+    }
+    path
 }
 
 /// What is known of the card before the handshake.

@@ -36,8 +36,8 @@ impl Toolstack {
     pub(crate) fn status(&self, _outcome: &Result<(), String>) {}
 
     /// What distinguishes this boot: nothing that comes from here.
-    pub(crate) fn seed(&self) -> [u8; 8] {
-        [0; 8]
+    pub(crate) fn seed(&self) -> u64 {
+        0
     }
 
     /// No request.

@@ -115,7 +115,7 @@ impl Toolstack {
     async fn listen(&self, watch: Watch<Xen>, counters: impl Fn() -> String) {
         loop {
             watch.changed().await;
-            for node in [SHUTDOWN, SYSRQ] {
+            for &node in &[SHUTDOWN, SYSRQ] {
                 // Without a request there may be no node, which is an error that says nothing new.
                 match self.store.read(node).await {
                     Ok(request) if request.is_empty() => {}
@@ -204,8 +204,8 @@ impl Toolstack {
     }
 
     /// What distinguishes this boot from others: how long the answer of another domain took.
-    pub(crate) fn seed(&self) -> [u8; 8] {
-        self.answered_ns.get().to_le_bytes()
+    pub(crate) fn seed(&self) -> u64 {
+        self.answered_ns.get()
     }
 
     /// The request to end, if there was one.
