@@ -12,7 +12,7 @@ pub fn run(bytes: &[u8]) {
         Err(error) => return drop(error.to_string()),
     };
     // In the order of the platform, which goes on after an error only to say which keys there are.
-    let _ = words.read::<kernel::net::Parameters>().map_err(|error| error.to_string());
+    let _ = kernel::net::Parameters::read(&mut words).map_err(|error| error.to_string());
     let _ = words.read::<collect::Parameters>().map_err(|error| error.to_string());
     let _ = words.finish().map_err(|error| error.to_string());
 }

@@ -76,6 +76,15 @@ impl fmt::Display for Error {
 
 impl core::error::Error for Error {}
 
+impl Error {
+    /// A value that is not what it should be; without a key, `expected` says all.
+    #[cfg(feature = "net")]
+    #[inline(never)]
+    pub(crate) fn malformed(key: &str, value: &str, expected: &str) -> Box<Self> {
+        Box::new(Self::Malformed { key: key.to_owned(), value: value.to_owned(), expected: expected.to_owned() })
+    }
+}
+
 /// An [`Error`] on its way out of serde's code: a single word, because that code hands it on once for each field.
 #[derive(Debug)]
 struct Refusal(Box<Error>);
@@ -145,6 +154,13 @@ impl<'a> Parameters<'a> {
     /// [`Error::Missing`] and [`Error::Malformed`].
     pub fn read<T: DeserializeOwned>(&mut self) -> Result<T, Box<Error>> {
         T::deserialize(Reader { pairs: &self.pairs, known: &mut self.known }).map_err(|refusal| refusal.0)
+    }
+
+    /// The text of one key, without serde.
+    #[cfg(feature = "net")]
+    pub(crate) fn text(&mut self, key: &'static str) -> Option<&'a str> {
+        self.known.push(key);
+        self.pairs.iter().find(|pair| pair.0 == key).map(|pair| pair.1)
     }
 
     /// Ends the reading.

@@ -158,7 +158,10 @@ impl Platform {
         let text = core::str::from_utf8(command_line).map_err(|_| "the command line is not UTF-8")?;
         let mut words = Parameters::parse(text).map_err(|error| error.to_string())?;
         #[cfg(feature = "netfront")]
-        network::start(self, spawner, words.read().map_err(|error| error.to_string())?)?;
+        {
+            let parameters = kernel::net::Parameters::read(&mut words).map_err(|error| error.to_string())?;
+            network::start(self, spawner, parameters)?;
+        }
         #[cfg(not(feature = "netfront"))]
         let _ = spawner;
         // Read in any case: keys of the task are not unknown because a program's parameters win over them.

@@ -50,7 +50,7 @@ where
 fn read<P: DeserializeOwned>(command_line: &str) -> Result<P, Box<Error>> {
     let mut parameters = Parameters::parse(command_line)?;
     let task = parameters.read::<P>()?;
-    let network = parameters.read::<net::Parameters>()?;
+    let network = net::Parameters::read(&mut parameters)?;
     parameters.finish()?;
     if network != net::Parameters::default() {
         eprintln!("note: ip, gateway and dns have no effect here; the task uses this machine's network");

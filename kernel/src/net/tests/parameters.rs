@@ -7,7 +7,7 @@ use crate::parameters::Parameters as CommandLine;
 
 fn read(command_line: &str) -> Result<Parameters, String> {
     let mut line = CommandLine::parse(command_line).map_err(|error| error.to_string())?;
-    let network = line.read::<Parameters>().map_err(|error| error.to_string())?;
+    let network = Parameters::read(&mut line).map_err(|error| error.to_string())?;
     line.finish().map_err(|error| error.to_string())?;
     Ok(network)
 }

@@ -1,7 +1,6 @@
 //! The clock, the stacks, and the loop that runs them beside a test's own future.
 
 use alloc::boxed::Box;
-use alloc::string::ToString;
 use alloc::sync::Arc;
 use alloc::task::Wake;
 use alloc::vec::Vec;
@@ -16,6 +15,7 @@ use embassy_time::{Duration, Instant};
 
 use super::wire::{End, Shared};
 use crate::net::{Handle, Ip, Next, Parameters, Stack};
+use crate::parameters::Parameters as CommandLine;
 
 pub const A: Ipv4Addr = Ipv4Addr::new(10, 0, 0, 1);
 pub const B: Ipv4Addr = Ipv4Addr::new(10, 0, 0, 2);
@@ -202,8 +202,8 @@ impl World {
 
 /// Parameters with a static address in a network of 24 bits.
 pub fn at(address: Ipv4Addr) -> Parameters {
-    let text = address.to_string() + "/24";
-    Parameters { ip: text.parse().expect("an address"), ..Parameters::default() }
+    let line = alloc::format!("ip={address}/24");
+    Parameters::read(&mut CommandLine::parse(&line).expect("a pair")).expect("an address")
 }
 
 pub fn dhcp() -> Parameters {
