@@ -36,6 +36,7 @@ struct State {
     port_limit: Cell<usize>,
     /// Hypercalls that sent an event.
     notifications: Cell<u32>,
+    grants: Cell<u32>,
 }
 
 impl State {
@@ -98,6 +99,7 @@ impl FakeXen {
             ports: RefCell::default(),
             port_limit: Cell::new(1024),
             notifications: Cell::new(0),
+            grants: Cell::new(0),
         }))
     }
 
@@ -138,6 +140,12 @@ impl FakeXen {
     #[must_use]
     pub fn notifications(&self) -> u32 {
         self.0.notifications.get()
+    }
+
+    /// Number of pages that the guest granted up to now: for each it asks for the page's number.
+    #[must_use]
+    pub fn grants(&self) -> u32 {
+        self.0.grants.get()
     }
 
     /// Sets the guest's pending bit, as the other end of the channel does.
@@ -319,6 +327,7 @@ impl Hypervisor for FakeXen {
     /// # Panics
     /// When the page is granted already: it was given back and taken anew while another domain could still reach it.
     fn gfn(&self, page: &Page) -> Gfn {
+        self.0.grants.set(self.0.grants.get() + 1);
         let mut pages = self.0.pages.borrow_mut();
         let known = pages.iter().position(|address| *address == page.address());
         let index = known.unwrap_or_else(|| {

@@ -52,6 +52,23 @@ fn a_packet_of_any_size_leaves_as_one_chain_and_its_pages_come_back() {
 }
 
 #[test]
+fn packets_in_both_directions_cost_no_grant() {
+    let mut bed = bed_with(|_| {});
+    let grants = bed.machine.xen.grants();
+    assert!(grants > 32, "its buffers, and two runs of 16 pages");
+    for size in [60, 1514, 5000, LARGEST].repeat(50) {
+        bed.netback().to_deliver.push_back((packet(size), 0));
+        assert_eq!(bed.receive().len(), 1);
+        match size {
+            ..=1514 => bed.send(&packet(size)),
+            _ => send(&mut bed, &packet(size), 1460),
+        }
+    }
+    assert_eq!(bed.machine.xen.grants(), grants);
+    assert_eq!((bed.counters().received, bed.counters().sent), (200, 200));
+}
+
+#[test]
 fn the_size_of_a_segment_is_what_the_stack_says() {
     let mut bed = bed_with(|_| {});
     for segment_bytes in [1, 536, 1460, u16::MAX] {

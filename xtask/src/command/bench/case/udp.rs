@@ -35,10 +35,12 @@ fn one(
     let key = |what: &str| format!("udp_{what}_{}{suffix}", direction.key());
     let name = || format!("{}, {write_bytes} bytes", direction.words());
     let rate = arrived.bytes / f64::from(write_bytes) / arrived.seconds;
-    let events = window.0.events as f64 / window.0.packets as f64 * 16.0;
+    let packets = window.0.packets as f64;
+    let (events, cpu_us) = (window.0.events as f64 / packets * 16.0, window.0.guests_ns as f64 / packets / 1000.0);
     Ok(vec![
         (Measure::more(&key("pps"), "UDP received", name(), "packets/s"), rate),
         (Measure::less(&key("lost"), "UDP lost", name(), "%"), arrived.lost.unwrap_or(0.0) * 100.0),
         (Measure::less(&key("events"), "notifications of netback for 16 UDP packets", name(), "events"), events),
+        (Measure::less(&key("cpu"), "CPU time of the guest for a UDP packet", name(), "us"), cpu_us),
     ])
 }
