@@ -36,7 +36,7 @@ struct Growth<R: 'static> {
     runs: &'static R,
     /// The object that is to grow, if one is: its start and its end.
     growing: Option<(usize, usize)>,
-    /// Ends of the last run and of what talc made of it (it keeps a tag there): a run that begins at the former
+    /// Ends of the highest run and of what talc made of it (it keeps a tag there): a run that begins at the former
     /// extends the latter, so that objects may span both.
     last: Option<(NonNull<u8>, NonNull<u8>)>,
 }
@@ -66,8 +66,8 @@ unsafe impl<R: PageRuns> Source for Growth<R> {
             // SAFETY: talc has returned this end, and nobody else moves it.
             let free = unsafe { talc.reserved(heap_end) }.up_to.addr().get();
             let start = match growing {
-                // Between an object and its chunk's end is less than a unit.
-                Some((start, end)) if free - CHUNK_UNIT <= end && end < free => start,
+                // Between an object and its chunk's end are a tag and less than a unit.
+                Some((start, end)) if end < free && free - end < CHUNK_UNIT + size_of::<usize>() => start,
                 _ => free,
             };
             let missing = start.checked_add(least)?.checked_sub(end.addr().get()).filter(|missing| *missing > 0)?;
@@ -84,7 +84,10 @@ unsafe impl<R: PageRuns> Source for Growth<R> {
             // SAFETY: `PageRuns` gives the run to us alone, for ever.
             _ => unsafe { talc.claim(base.as_ptr(), run.len()) },
         };
-        talc.source.last = heap_end.map(|heap_end| (end, heap_end));
+        // What lies behind the highest run is where most is free.
+        if last.is_none_or(|(run_end, _)| run_end <= base) {
+            talc.source.last = heap_end.map(|heap_end| (end, heap_end));
+        }
         heap_end.map(|_| ()).ok_or(())
     }
 }
@@ -319,22 +322,29 @@ mod tests {
 
     #[test]
     fn an_object_grows_into_what_lies_behind_it_and_leaves_what_lies_elsewhere() {
+        // The allocator deals in units of 32 bytes at most.
+        for more in 0..32 {
+            grow_behind(more);
+        }
+    }
+
+    fn grow_behind(more: usize) {
         let block = block(1 << 20);
         let heap = Heap::new(block);
         // The heap begins in the middle, and other pages become free before it.
         block.set_free(0..100, false);
         // SAFETY: the layouts are not empty and match.
         unsafe {
-            let mut pointer = heap.alloc(layout(300_000));
+            let mut pointer = heap.alloc(layout(300_000 + more));
             block.set_free(0..60, true);
             let free = block.free_pages();
             // There is no second place of this size.
-            pointer = heap.realloc(pointer, layout(300_000), 400_000);
-            assert!(!pointer.is_null());
-            pointer.write_bytes(1, 400_000);
+            pointer = heap.realloc(pointer, layout(300_000 + more), 400_000 + more);
+            assert!(!pointer.is_null(), "{more}");
+            pointer.write_bytes(1, 400_000 + more);
             assert!(free - block.free_pages() <= 26, "{} pages", free - block.free_pages());
             assert_eq!(block.free.borrow()[..60], [true; 60]);
-            assert!(heap.realloc(pointer, layout(400_000), 640_000).is_null());
+            assert!(heap.realloc(pointer, layout(400_000 + more), 640_000).is_null());
             assert_eq!(block.free.borrow()[..60], [true; 60]);
             // A new one may begin in the last run and end behind it.
             block.set_free(0..60, false);
