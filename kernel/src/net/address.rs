@@ -156,6 +156,7 @@ impl Addressing {
         self.current = Some(settings);
         self.next_announcement = now;
         self.pause = FIRST_PAUSE;
+        self.questions = [Ipv4Addr::UNSPECIFIED; 4];
         self.waiting.wake();
     }
 
@@ -187,8 +188,9 @@ impl Addressing {
         let Some(settings) = &self.current else { return };
         let direct = Some(host).filter(|host| settings.address.contains_addr(host));
         let Some(neighbour) = direct.or(settings.gateway) else { return };
-        let place = self.questions.iter_mut().find(|place| place.is_unspecified() || **place == neighbour);
-        if let Some(place) = place {
+        if !self.questions.contains(&neighbour)
+            && let Some(place) = self.questions.iter_mut().find(|place| place.is_unspecified())
+        {
             *place = neighbour;
         }
     }
@@ -200,8 +202,9 @@ impl Addressing {
     pub(super) fn question(&self, now: Instant) -> Option<(Ipv4Addr, Ipv4Addr)> {
         let settings = self.current.as_ref()?;
         let own = settings.address.address();
+        let gateway = settings.gateway.filter(|gateway| settings.address.contains_addr(gateway));
         if self.next_announcement <= now
-            && let Some(asked) = settings.gateway.or(self.announces().then_some(own))
+            && let Some(asked) = gateway.or(self.announces().then_some(own))
         {
             return Some((own, asked));
         }

@@ -113,14 +113,14 @@ impl Sockets {
     /// Two buffers of the same size, as large as the budget and the heap allow.
     fn buffers(&mut self, largest: usize) -> Result<[Vec<u8>; 2], Error> {
         let share = self.budget_bytes.saturating_sub(self.buffer_bytes) / SHARE;
-        let mut size = largest.min(share).max(SMALLEST_BUFFER_BYTES);
+        let mut size = largest.min(share.max(SMALLEST_BUFFER_BYTES));
         loop {
             match (zeroed(size), zeroed(size)) {
                 (Some(receive), Some(transmit)) => {
                     self.buffer_bytes += 2 * size;
                     return Ok([receive, transmit]);
                 }
-                _ if size > SMALLEST_BUFFER_BYTES => size /= 2,
+                _ if size > SMALLEST_BUFFER_BYTES => size = (size / 2).max(SMALLEST_BUFFER_BYTES),
                 _ => return Err(Error::OutOfMemory),
             }
         }

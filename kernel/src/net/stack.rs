@@ -143,7 +143,10 @@ impl<D: NetworkDevice> Stack<D> {
         progress |= ask(device, state, now) | announce(device, state, now);
         let sent = send(device, state, now);
         progress |= sent.any;
-        progress |= state.look_after_datagrams(now);
+        if state.look_after_datagrams(now) {
+            progress = true;
+            announce(device, state, now);
+        }
         progress |= state.closing.turn(&mut state.sockets, now);
         device.flush();
 
@@ -247,24 +250,27 @@ fn ask<D: NetworkDevice>(device: &mut D, state: &mut State, now: WireInstant) ->
     true
 }
 
-/// Sends the ARP request that is due, if any: an announcement of our address, or a question for a neighbour.
+/// Sends the ARP requests that are due: an announcement of our address, and questions for neighbours. Says whether there were any.
 fn announce<D: NetworkDevice>(device: &mut D, state: &mut State, now: WireInstant) -> bool {
-    let Some((own, asked)) = state.addressing.question(now) else { return false };
-    let HardwareAddress::Ethernet(hardware_address) = state.interface.hardware_addr();
-    let Some(token) = device.transmit(now) else { return false };
-    let request = arp_request(hardware_address, own, asked);
-    let ethernet = EthernetRepr {
-        src_addr: hardware_address,
-        dst_addr: EthernetAddress::BROADCAST,
-        ethertype: EthernetProtocol::Arp,
-    };
-    token.consume(ethernet.buffer_len() + request.buffer_len(), |frame| {
-        let mut frame = EthernetFrame::new_unchecked(frame);
-        ethernet.emit(&mut frame);
-        request.emit(&mut ArpPacket::new_unchecked(frame.payload_mut()));
-    });
-    state.addressing.asked(asked, now);
-    true
+    let mut sent = false;
+    while let Some((own, asked)) = state.addressing.question(now) {
+        let HardwareAddress::Ethernet(hardware_address) = state.interface.hardware_addr();
+        let Some(token) = device.transmit(now) else { break };
+        let request = arp_request(hardware_address, own, asked);
+        let ethernet = EthernetRepr {
+            src_addr: hardware_address,
+            dst_addr: EthernetAddress::BROADCAST,
+            ethertype: EthernetProtocol::Arp,
+        };
+        token.consume(ethernet.buffer_len() + request.buffer_len(), |frame| {
+            let mut frame = EthernetFrame::new_unchecked(frame);
+            ethernet.emit(&mut frame);
+            request.emit(&mut ArpPacket::new_unchecked(frame.payload_mut()));
+        });
+        state.addressing.asked(asked, now);
+        sent = true;
+    }
+    sent
 }
 
 fn arp_request(hardware_address: EthernetAddress, own: Ipv4Addr, asked: Ipv4Addr) -> ArpRepr {

@@ -15,8 +15,8 @@ use super::sockets::{Sockets, keep_alive};
 use super::state::State;
 use super::{Error, Handle, ReadInPlace};
 
-/// How long a client waits for the answer to its SYN, which is repeated after 1, 3 and 7 seconds: 15 seconds, in parts. After each part
-/// it has the neighbour asked for that the SYN has to go through; nearly always the answer is there before the first.
+/// How long a client waits for the answer to its SYN, which is repeated after 1, 3 and 7 seconds: 15 seconds, in parts. Before each
+/// but the first it has the neighbour asked for that the SYN has to go through; nearly always the answer is there before.
 const PATIENCE_MS: [u64; 8] = [100, 200, 400, 800, 1500, 3000, 4000, 5000];
 
 /// A TCP connection.
@@ -122,11 +122,16 @@ impl TcpConnect for Handle {
                 }
             })
         });
-        for part in PATIENCE_MS.map(Duration::from_millis) {
-            let timeout = Timeout::new(self, part);
-            match select(&mut connected, timeout.passed()).await {
-                Either::First(result) => return result,
-                Either::Second(()) => self.with(|state| state.addressing.wanted(*remote.ip())),
+        for (part, pause_ms) in PATIENCE_MS.into_iter().enumerate() {
+            if part > 0 {
+                self.with(|state| {
+                    state.addressing.wanted(*remote.ip());
+                    state.wake_poll_loop();
+                });
+            }
+            let timeout = Timeout::new(self, Duration::from_millis(pause_ms));
+            if let Either::First(result) = select(&mut connected, timeout.passed()).await {
+                return result;
             }
         }
         Err(Error::TimedOut)

@@ -185,6 +185,8 @@ impl State {
             Ok(()) => {
                 if let Some(outbox) = self.outboxes.iter_mut().find(|outbox| outbox.socket == handle) {
                     outbox.destination = *remote.ip();
+                    // So that the queue is shorter at the next look only if something has left.
+                    outbox.queued_bytes += data.len();
                 }
                 self.wake_poll_loop();
                 Ok(Some(()))

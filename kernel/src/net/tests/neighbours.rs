@@ -113,6 +113,34 @@ fn a_datagram_finds_a_neighbour_in_spite_of_forged_ones() {
 }
 
 #[test]
+fn questions_leave_when_they_are_due_though_nothing_else_happens() {
+    let world = World::two();
+    let (a, b) = (world.a(), world.b());
+    world.run(async {
+        a.configured().await;
+        let mut server = b.bind_multiple(socket(ANY, 7)).await.expect("a free port");
+        let mut sockets = Vec::new();
+        for _ in 0..3 {
+            sockets.push(a.bind_multiple(socket(ANY, 0)).await.expect("a free port"));
+        }
+        let asked = questions(&world);
+        // Just often enough that smoltcp itself never asks for another.
+        let took = under_flood(&world, Duration::from_millis(900), async {
+            world.pause(Duration::from_secs(2)).await;
+            let start = world.now();
+            for (client, to) in sockets.iter_mut().zip([NOBODY, Ipv4Addr::new(10, 0, 0, 98), B]) {
+                client.send(socket(ANY, 0), socket(to, 7), b"hello").await.expect("room");
+            }
+            server.receive_into(&mut [0; 9]).await.expect("a datagram");
+            world.now() - start
+        })
+        .await;
+        assert!(took <= Duration::from_millis(101), "{took:?}");
+        assert_eq!(count(&asked, B), 1);
+    });
+}
+
+#[test]
 fn a_neighbour_that_is_known_is_not_asked_for() {
     let world = World::two();
     let (a, b) = (world.a(), world.b());
