@@ -22,6 +22,7 @@ pub(crate) use armv7::*;
 #[cfg(target_arch = "x86_64")]
 pub(crate) use x86_64::*;
 
-/// Frames of the grant table: room for a network card's two times 256 buffers, its rings and the reserved entries.
+/// Frames of the grant table: room for a network card's buffers, its rings, what a backend
+/// keeps from former connections, and the reserved entries.
 #[cfg(feature = "netfront")]
 const GRANT_FRAMES: usize = 2;

@@ -52,12 +52,12 @@ pub struct Buffers {
     pub receive: u16,
     /// Frames that we can send without waiting for the backend.
     pub transmit: u16,
-    /// Packets with segments of a TCP stream in one piece that we can send without waiting for the backend; at most 64.
+    /// Packets with segments of a TCP stream in one piece that we can send without waiting for the backend; fewer where memory or the grant table has no more room.
     pub segments: u16,
 }
 
 impl Buffers {
-    /// What fits a domain with this much memory: a tenth of it at most, and no more than the rings hold.
+    /// What fits a domain with this much memory: an eighth of it at most, and no more than the rings hold.
     #[must_use]
     pub fn for_memory(total_bytes: usize) -> Self {
         let count = (total_bytes >> 16).clamp(32, 256) as u16;
@@ -169,7 +169,6 @@ impl<H: Hypervisor> Queues<H> {
 impl<H: Hypervisor> Card<H> {
     /// Stops using the connection, and has the driver make a new one.
     fn fail(&mut self) {
-        kernel::println!("network card: the backend broke the protocol");
         self.broken = true;
         self.counters.broken += 1;
         self.set_link(false);

@@ -5,6 +5,7 @@
 
 use alloc::vec::Vec;
 use core::cell::{Cell, RefCell};
+use core::fmt::Display;
 use core::future::poll_fn;
 use core::task::Poll;
 
@@ -188,7 +189,7 @@ impl<H: Hypervisor> Driver<H> {
             Err(error) => {
                 // The card stays out of use until something changes. What was written here before it failed is no such
                 // change, so its events are waited for and forgotten.
-                self.complain(error);
+                self.complain(&error);
                 self.release();
                 if let Some(session) = session {
                     session.ours = Ours::Initialising;
@@ -200,7 +201,7 @@ impl<H: Hypervisor> Driver<H> {
     }
 
     /// Says what is wrong, but not for ever: a backend can have it repeated at every change of a node.
-    fn complain(&self, error: Error) {
+    fn complain(&self, error: &dyn Display) {
         let left = self.complaints.get();
         if left > 0 {
             self.complaints.set(left - 1);
@@ -251,7 +252,11 @@ impl<H: Hypervisor> Driver<H> {
             Phase::Backend => {
                 session.watched = true;
                 let features = Features::parse(answers);
-                session.action = step(session.ours, features.state, self.card.borrow().broken, features.online);
+                let broken = self.card.borrow().broken;
+                if broken && matches!(session.ours, Ours::Offered | Ours::Connected) {
+                    self.complain(&"the backend broke the protocol");
+                }
+                session.action = step(session.ours, features.state, broken, features.online);
                 match session.action {
                     Action::Wait => return Ok(None),
                     Action::Offer => self.offer(&session.settings, &features, operations)?,
@@ -338,7 +343,7 @@ impl<H: Hypervisor> Driver<H> {
         for _ in 0..half_pages {
             pages.push(self.grant::<ReadOnly>(backend)?);
         }
-        let runs = if abilities.segments && tx::OFFLOAD { self.runs(backend)? } else { Vec::new() };
+        let runs = if abilities.segments && tx::OFFLOAD { self.runs(backend) } else { Vec::new() };
         let channel = self.events.allocate(backend)?;
         let tx_channel = if abilities.split_event_channels { Some(self.events.allocate(backend)?) } else { None };
         match &tx_channel {
@@ -379,16 +384,16 @@ impl<H: Hypervisor> Driver<H> {
         Ok(self.grants.grant(page, backend)?)
     }
 
-    /// Pages for segments that leave in one piece, as many runs of them as there are: without any, frames alone leave.
-    fn runs(&self, backend: Domid) -> Result<Vec<Grant<ReadOnly>>, Error> {
+    /// Pages for segments that leave in one piece, as many runs of them as are to be had: without any, frames alone leave.
+    fn runs(&self, backend: Domid) -> Vec<Grant<ReadOnly>> {
         let mut granted = Vec::new();
         for _ in 0..self.buffers.segments {
             let Some(run) = Page::allocate_adjacent(tx::RUN_PAGES) else { break };
-            for page in run {
-                granted.push(self.grants.grant(page, backend)?);
-            }
+            let run: Result<Vec<_>, _> = run.into_iter().map(|page| self.grants.grant(page, backend)).collect();
+            let Ok(run) = run else { break };
+            granted.extend(run);
         }
-        Ok(granted)
+        granted
     }
 
     /// Lets data flow.
@@ -412,7 +417,7 @@ impl<H: Hypervisor> Driver<H> {
         self.grants.sweep();
         let kept = self.grants.quarantined();
         if kept > 0 {
-            kernel::println!("network card: the backend still uses {kept} pages");
+            self.complain(&format_args!("the backend still uses {kept} pages"));
         }
     }
 }
