@@ -178,6 +178,11 @@ impl<H: Hypervisor> EventChannel<H> {
         }
     }
 
+    /// Lets the other end's domain run first, if it waits for this CPU.
+    pub fn yield_cpu(&self) {
+        self.shared.hypervisor.yield_cpu();
+    }
+
     /// Has `waker` woken by the next event. Only the last waker counts, and it is woken once.
     ///
     /// For streams of bytes, which look at their indices after this call. A ring sleeps with [`sleep`](Self::sleep).

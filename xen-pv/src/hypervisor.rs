@@ -36,6 +36,9 @@ pub trait Hypervisor: Clone + 'static {
     /// Clears the port's pending bit and says whether it was set, in one atomic step that is ordered before every later
     /// read of the shared memory which the event announces.
     fn take_pending(&self, port: Port) -> bool;
+
+    /// Lets other domains run first that wait for this CPU, if any do.
+    fn yield_cpu(&self);
 }
 
 /// An error of the hypervisor, by its name there. Source: `xen/include/public/errno.h`.

@@ -136,6 +136,19 @@ impl<H: Hypervisor> Queues<H> {
         }
     }
 
+    /// Whether there is room to send now.
+    ///
+    /// Who has waited for room lets the backend's domain run first. What was taken off the ring is on its way to somebody there,
+    /// who may share this CPU and would never get it from a guest that fills every slot as soon as it is free.
+    fn has_room(&mut self, load: Load, counters: &mut Counters) -> Result<bool, Broken> {
+        let waited = self.tx.starved.is_some();
+        let room = self.tx.has_room(load, counters)?;
+        if waited && room {
+            self.tx_channel().yield_cpu();
+        }
+        Ok(room)
+    }
+
     /// Counts events that came without work.
     fn count_events(&mut self, counters: &mut Counters) {
         let (received, answered) = (core::mem::take(&mut self.rx.consumed), core::mem::take(&mut self.tx.consumed));
@@ -262,7 +275,7 @@ impl<H: Hypervisor> phy::Device for Device<H> {
         let Self { card, frame, budget } = self;
         let length = card.borrow_mut().with_queues(|queues, counters| {
             // A frame may be answered at once, so it stays in the ring until there is room for the answer.
-            if !queues.tx.has_room(Load::Frame, counters)? {
+            if !queues.has_room(Load::Frame, counters)? {
                 return Ok(None);
             }
             queues.rx.receive(&mut frame[..], budget, counters)
@@ -271,7 +284,7 @@ impl<H: Hypervisor> phy::Device for Device<H> {
     }
 
     fn transmit(&mut self, _timestamp: Instant) -> Option<TxToken<'_, H>> {
-        let room = self.card.borrow_mut().with_queues(|queues, counters| queues.tx.has_room(Load::Most, counters));
+        let room = self.card.borrow_mut().with_queues(|queues, counters| queues.has_room(Load::Most, counters));
         room.filter(|room| *room).map(|_| TxToken::new(self.card))
     }
 

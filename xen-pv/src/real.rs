@@ -7,7 +7,7 @@ use xen_sys::event_channel::{
     AllocUnbound, Close, EVTCHNOP_ALLOC_UNBOUND, EVTCHNOP_CLOSE, EVTCHNOP_SEND, Send as SendEvent,
 };
 use xen_sys::number;
-use xen_sys::sched::{POLL_PORTS_MAX, Poll, SCHEDOP_POLL, SCHEDOP_SHUTDOWN, Shutdown, ShutdownReason};
+use xen_sys::sched::{POLL_PORTS_MAX, Poll, SCHEDOP_POLL, SCHEDOP_SHUTDOWN, SCHEDOP_YIELD, Shutdown, ShutdownReason};
 use xen_sys::shared_info::EVENT_WORDS;
 use xen_sys::types::{Domid, Gfn, Port};
 
@@ -54,6 +54,11 @@ impl Hypervisor for Xen {
         let word = unsafe { &*(&raw const (*arch::shared_info().as_ptr()).evtchn_pending[word]).cast::<AtomicU64>() };
         // Acquire: what the sender wrote before the event is seen after it.
         word.load(Ordering::Relaxed) & bit != 0 && word.fetch_and(!bit, Ordering::AcqRel) & bit != 0
+    }
+
+    fn yield_cpu(&self) {
+        // Takes no argument, and never fails.
+        let _ = operation(number::SCHED_OP, SCHEDOP_YIELD, &mut ());
     }
 }
 

@@ -37,6 +37,7 @@ struct State {
     /// Hypercalls that sent an event.
     notifications: Cell<u32>,
     grants: Cell<u32>,
+    yields: Cell<u32>,
 }
 
 impl State {
@@ -100,6 +101,7 @@ impl FakeXen {
             port_limit: Cell::new(1024),
             notifications: Cell::new(0),
             grants: Cell::new(0),
+            yields: Cell::new(0),
         }))
     }
 
@@ -146,6 +148,12 @@ impl FakeXen {
     #[must_use]
     pub fn grants(&self) -> u32 {
         self.0.grants.get()
+    }
+
+    /// How often the guest let others run first.
+    #[must_use]
+    pub fn yields(&self) -> u32 {
+        self.0.yields.get()
     }
 
     /// Sets the guest's pending bit, as the other end of the channel does.
@@ -338,6 +346,10 @@ impl Hypervisor for FakeXen {
         let granted = self.0.granted().find(|reference| u64::from(self.0.entry(*reference).frame) == gfn);
         assert_eq!(granted, None, "a page is granted that is granted already");
         Gfn(gfn)
+    }
+
+    fn yield_cpu(&self) {
+        self.0.yields.set(self.0.yields.get() + 1);
     }
 
     fn take_pending(&self, port: Port) -> bool {

@@ -359,3 +359,20 @@ fn a_port_that_fires_all_the_time_starves_no_other_task() {
         assert_eq!(turns.get(), turn);
     }
 }
+
+#[test]
+fn who_has_waited_for_room_lets_others_run_first() {
+    let mut bed = Bed::connected();
+    bed.netback().silent = true;
+    bed.turn(0);
+    let frame = udp_frame(b"one of many", true);
+    while bed.try_send(&frame) {}
+    bed.turn(0);
+    bed.machine.settle();
+    assert_eq!(bed.machine.xen.yields(), 0, "there is nothing to go on with");
+    bed.netback().silent = false;
+    bed.machine.settle();
+    assert!(bed.try_send(&frame));
+    assert!(bed.try_send(&frame));
+    assert_eq!(bed.machine.xen.yields(), 1, "once, and not for each frame");
+}
