@@ -44,6 +44,10 @@ const FRAME_MAX: usize = 0xffff + ETHERNET_HEADER + 4;
 /// Receive slots that one turn of the stack looks at, so that a flood starves nobody.
 const BUDGET: u32 = 64;
 
+/// Frames under way to a backend. Enough that it always has some to take while we make others, and few enough that who receives them
+/// behind it has room for all at once: Linux's UDP sockets hold some 270 small datagrams, or 43 of the largest.
+const TRANSMIT: u16 = 64;
+
 /// How many frames can be under way in each direction; each at most 256. A receive buffer takes a page, a transmit buffer
 /// half of one, segments in one piece 16 of them.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -62,7 +66,7 @@ impl Buffers {
     pub fn for_memory(total_bytes: usize) -> Self {
         let count = (total_bytes >> 16).clamp(32, 256) as u16;
         let segments = if tx::OFFLOAD { count / 2 / tx::RUN_PAGES as u16 } else { 0 };
-        Self { receive: count, transmit: count, segments }
+        Self { receive: count, transmit: TRANSMIT, segments }
     }
 }
 
