@@ -56,7 +56,8 @@ pub struct Buffers {
     pub receive: u16,
     /// Frames that we can send without waiting for the backend.
     pub transmit: u16,
-    /// Packets with segments of a TCP stream in one piece that we can send without waiting for the backend; fewer where memory or the grant table has no more room.
+    /// Packets with segments of a TCP stream in one piece that we can send without waiting for the backend; fewer where memory
+    /// or the grant table has no more room.
     pub segments: u16,
 }
 

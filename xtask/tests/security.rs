@@ -1,27 +1,19 @@
 //! SECURITY.md names the test that shows each line. What it names must be there.
 
+mod common;
+
 use std::fs;
 use std::path::Path;
 
-/// All Rust code below a directory, without what is built.
-fn code(directory: &Path, text: &mut String) {
-    for entry in fs::read_dir(directory).expect("a readable directory") {
-        let path = entry.expect("a readable directory").path();
-        let name = path.file_name().unwrap_or_default().to_string_lossy();
-        if path.is_dir() && name != "target" && !name.starts_with('.') {
-            code(&path, text);
-        } else if name.ends_with(".rs") {
-            text.push_str(&fs::read_to_string(path).expect("a readable file"));
-        }
-    }
-}
+use common::rust_files;
 
 #[test]
 fn every_test_that_security_md_names_is_there() {
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).parent().expect("the workspace");
     let text = fs::read_to_string(root.join("SECURITY.md")).expect("a readable file");
-    let mut tests = String::new();
-    code(root, &mut tests);
+    let mut files = Vec::new();
+    rust_files(root, &mut files);
+    let tests: String = files.iter().map(|file| fs::read_to_string(file).expect("a readable file")).collect();
     let parts: Vec<_> = text.split('`').collect();
     let (mut kind, mut found, mut missing) = ("", 0, Vec::new());
     // Between the quotes, in turn, what is said and what is named.

@@ -1,8 +1,12 @@
 //! Which files may contain unsafe code, and why each must. A file that is not on the list must have none, and one that has
 //! none any more leaves the list.
 
+mod common;
+
 use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::Path;
+
+use common::rust_files;
 
 const INVENTORY: [(&str, &str); 36] = [
     // The library OS.
@@ -47,19 +51,6 @@ const INVENTORY: [(&str, &str); 36] = [
     ("xen-pv/fake/tests/ring.rs", "both ends of a page"),
     ("xen-pv/fake/tests/ring_against_c.rs", "both ends of a page"),
 ];
-
-/// All Rust files below a directory, without what is built.
-fn rust_files(directory: &Path, found: &mut Vec<PathBuf>) {
-    for entry in fs::read_dir(directory).expect("a readable directory") {
-        let path = entry.expect("a readable directory").path();
-        let name = path.file_name().unwrap_or_default().to_string_lossy();
-        if path.is_dir() && name != "target" && !name.starts_with('.') {
-            rust_files(&path, found);
-        } else if name.ends_with(".rs") {
-            found.push(path);
-        }
-    }
-}
 
 /// Whether the keyword occurs, outside comments and strings. `unsafe_code` is a lint's name, not the keyword.
 fn is_unsafe(source: &str) -> bool {
