@@ -12,7 +12,8 @@ use anyhow::{Context, Result};
 use programs::Programs;
 
 /// The Xen tools that run in dom0.
-const XEN_TOOLS: [&str; 6] = ["xl", "xenstored", "xenconsoled", "xenconsole", "xen-init-dom0", "libxl-save-helper"];
+const XEN_TOOLS: [&str; 7] =
+    ["xl", "xenstored", "xenconsoled", "xenconsole", "xen-init-dom0", "libxl-save-helper", "xentrace"];
 /// The one program behind all `xenstore-*` commands, and the names that scripts and people use.
 const XENSTORE_NAMES: [&str; 8] = ["chmod", "exists", "list", "ls", "read", "rm", "watch", "write"];
 /// Modules that every machine's dom0 needs; those of its bus for virtio come from the machine.

@@ -7,6 +7,7 @@ mod case;
 mod chart;
 mod contestant;
 mod figures;
+mod hypercalls;
 mod iperf;
 mod json;
 mod table;
@@ -80,6 +81,7 @@ impl Error for Interrupted {}
 struct Bench<'a> {
     bed: &'a Bed,
     interrupt: &'a Interrupt,
+    arch: Arch,
     rounds: u32,
     flow: Duration,
     /// Tasks and their images: that which speaks iperf3, and the echo server.
@@ -120,6 +122,7 @@ pub fn run(arguments: &Arguments) -> Result<ExitCode> {
     let mut bench = Bench {
         bed: &bed,
         interrupt: &interrupt,
+        arch: arguments.arch,
         rounds: arguments.rounds,
         flow: Duration::from_secs(arguments.seconds.into()),
         iperf,

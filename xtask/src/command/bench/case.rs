@@ -25,7 +25,7 @@ pub enum Case {
     Heap,
     /// xl create to the first line and to the first answered ping.
     Start,
-    /// TCP throughput both ways, CPU time and events per MB.
+    /// TCP throughput both ways; CPU time, events and hypercalls per MB.
     Tcp,
     /// UDP packets a second both ways.
     Udp,

@@ -90,8 +90,17 @@ impl Run {
     /// # Errors
     /// iperf3 fails, does not end or moves nothing.
     pub fn run(&self, dom0: &Dom0) -> Result<Arrived> {
+        self.run_within(dom0, str::to_owned)
+    }
+
+    /// Runs it in a script that is made around its command line.
+    ///
+    /// # Errors
+    /// As [`Run::run`], or the script fails.
+    pub fn run_within(&self, dom0: &Dom0, script: impl FnOnce(&str) -> String) -> Result<Arrived> {
         let patience = self.time + OVERHEAD;
-        let output = dom0.shell_within(&format!("timeout {} {}", patience.as_secs(), self.command()), patience * 2)?;
+        let command = format!("timeout {} {}", patience.as_secs(), self.command());
+        let output = dom0.shell_within(&script(&command), patience * 2)?;
         let arrived = arrived(&output.stdout).with_context(|| {
             let error = String::from_utf8_lossy(&output.stderr).into_owned();
             format!("{} (exit status {}) {error}", self.command(), output.status)

@@ -5,6 +5,7 @@ use anyhow::Result;
 use super::super::Bench;
 use super::super::contestant::{Pair, Side, iperf_address};
 use super::super::figures::Measure;
+use super::super::hypercalls;
 use super::super::iperf::{Direction, Run};
 use super::super::window::{self, Window};
 
@@ -20,6 +21,12 @@ pub fn run(bench: &mut Bench<'_>) -> Result<()> {
         for direction in Direction::ALL {
             let what = format!("{} x {} bytes {}", kind.0, kind.1, direction.words());
             bench.in_turn(&what, |bench, side| one(bench, &pair, side, direction, kind))?;
+        }
+    }
+    if hypercalls::are_traced(bench.arch) {
+        for direction in Direction::ALL {
+            let what = format!("hypercalls {}", direction.words());
+            bench.in_turn(&what, |bench, side| hypercalls_of(bench, &pair, side, direction))?;
         }
     }
     Ok(())
@@ -46,11 +53,23 @@ fn one(
     Ok(figures)
 }
 
+/// In a run of its own, and all of it: to trace costs CPU time, and the conversation around the data few hypercalls.
+fn hypercalls_of(bench: &Bench<'_>, pair: &Pair, side: Side, direction: Direction) -> Result<Vec<(Measure, f64)>> {
+    let (address, time) = (iperf_address(side, 0), bench.flow);
+    let run = Run { address, direction, udp: false, streams: 1, write_bytes: 65536, time };
+    let arrived = run.run_within(bench.bed, hypercalls::traced)?;
+    let domain = Bench::domain(pair.iperf(side))?;
+    let count = hypercalls::count(&bench.bed.read(hypercalls::FILE)?, domain)?;
+    Ok(vec![cost(direction, "hypercalls", "hypercalls of the guest", "hypercalls", count as f64 * 1e6 / arrived.bytes)])
+}
+
+fn cost(direction: Direction, key: &str, what: &str, unit: &'static str, per_mb: f64) -> (Measure, f64) {
+    let (key, name) = (format!("{key}_per_mb_{}", direction.key()), format!("{}: {what}", direction.words()));
+    (Measure::less(&key, COST_GROUP, name, unit), per_mb)
+}
+
 fn costs(direction: Direction, window: &Window) -> Vec<(Measure, f64)> {
-    let row = |key: &str, what: &str, unit, value: f64| {
-        let (key, name) = (format!("{key}_per_mb_{}", direction.key()), format!("{}: {what}", direction.words()));
-        (Measure::less(&key, COST_GROUP, name, unit), value / window.megabytes())
-    };
+    let row = |key, what, unit, value: f64| cost(direction, key, what, unit, value / window.megabytes());
     let counted = &window.0;
     vec![
         row("cpu", "CPU time of the guest", "ms", counted.guests_ns as f64 / 1e6),
