@@ -6,8 +6,10 @@ use alloc::vec;
 use alloc::vec::Vec;
 
 use smoltcp::iface::{SocketHandle, SocketSet, SocketStorage};
+use smoltcp::phy::DeviceCapabilities;
 use smoltcp::socket::{AnySocket, Socket, tcp, udp};
 use smoltcp::time::Duration;
+use smoltcp::wire::{IPV4_HEADER_LEN, TCP_HEADER_LEN};
 
 use super::Error;
 use super::stack::BATCH;
@@ -52,6 +54,8 @@ pub(super) struct Sockets {
     budget_bytes: usize,
     buffer_bytes: usize,
     largest_buffer_bytes: usize,
+    /// Data of a stream in the largest packet that the device takes, and in the largest on the wire.
+    packet_bytes: [usize; 2],
 }
 
 impl Sockets {
@@ -64,7 +68,22 @@ impl Sockets {
             budget_bytes: DEFAULT_BUDGET_BYTES,
             buffer_bytes: 0,
             largest_buffer_bytes: LARGEST_BUFFER_BYTES,
+            packet_bytes: [usize::MAX; 2],
         }
+    }
+
+    /// Learns from the device how much of a stream a packet carries.
+    pub(super) fn set_packets(&mut self, device: &DeviceCapabilities) {
+        const HEADERS: usize = IPV4_HEADER_LEN + TCP_HEADER_LEN;
+        let wire = device.ip_mtu().saturating_sub(HEADERS).max(1);
+        #[cfg(feature = "segmentation-offload")]
+        let most = device
+            .segmentation
+            .tcpv4
+            .map_or(wire, |frame| frame.get() + device.ip_mtu() - device.max_transmission_unit - HEADERS);
+        #[cfg(not(feature = "segmentation-offload"))]
+        let most = wire;
+        self.packet_bytes = [most, wire];
     }
 
     pub(super) fn set_budget(&mut self, bytes: usize) {
@@ -126,9 +145,18 @@ impl Sockets {
         }
     }
 
+    /// How much a send buffer of this size has beyond a number of whole packets. The buffer is a ring, and a packet is cut in two where
+    /// the ring begins anew.
+    fn beyond_packets(&self, size: usize) -> usize {
+        self.packet_bytes.into_iter().find(|packet| *packet <= size).map_or(0, |packet| size % packet)
+    }
+
     /// Adds a TCP socket without a connection.
     pub(super) fn add_tcp(&mut self) -> Result<SocketHandle, Error> {
-        let [receive, transmit] = self.buffers(self.largest_buffer_bytes)?;
+        let [receive, mut transmit] = self.buffers(self.largest_buffer_bytes)?;
+        let cut = self.beyond_packets(transmit.len());
+        transmit.truncate(transmit.len() - cut);
+        self.buffer_bytes -= cut;
         let bytes = receive.len() + transmit.len();
         let mut socket = tcp::Socket::new(tcp::SocketBuffer::new(receive), tcp::SocketBuffer::new(transmit));
         socket.set_congestion_control(tcp::CongestionControl::Reno);

@@ -181,7 +181,9 @@ impl<D: NetworkDevice> Stack<D> {
         }
         // smoltcp reads a device's abilities only when it makes an interface, and a new backend may have others.
         state.interface = interface(device, &mut state.random, now);
-        state.mtu_bytes = device.capabilities().ip_mtu();
+        let capabilities = device.capabilities();
+        state.mtu_bytes = capabilities.ip_mtu();
+        state.sockets.set_packets(&capabilities);
         state.addressing.link_up(&mut state.interface, now);
     }
 }

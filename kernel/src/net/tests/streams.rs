@@ -1,8 +1,10 @@
 //! TCP.
 
 use alloc::boxed::Box;
+use alloc::rc::Rc;
 use alloc::vec;
 use alloc::vec::Vec;
+use core::cell::RefCell;
 
 use embassy_futures::join::{join, join_array, join3};
 use embassy_futures::select::{Either, select};
@@ -56,6 +58,27 @@ async fn carry(from: &mut TcpConnection, to: &mut TcpConnection, data: &[u8]) {
     assert!(received == data);
 }
 
+/// The TCP segment in a frame.
+fn segment(frame: &[u8]) -> Option<TcpPacket<&[u8]>> {
+    let ethernet = EthernetFrame::new_checked(frame).ok()?;
+    let is_ip = ethernet.ethertype() == EthernetProtocol::Ipv4;
+    let ip = Ipv4Packet::new_checked(is_ip.then(|| ethernet.payload())?).ok()?;
+    TcpPacket::new_checked(ip.payload()).ok()
+}
+
+/// What `read` finds in each segment that the first stack sends from now on.
+fn segments_sent<T: 'static>(world: &World, read: impl Fn(TcpPacket<&[u8]>) -> T + 'static) -> Rc<RefCell<Vec<T>>> {
+    let seen = Rc::new(RefCell::new(Vec::new()));
+    let sink = seen.clone();
+    world.wire.set(|wire| {
+        wire.delivers = Box::new(move |side, frame| {
+            sink.borrow_mut().extend(segment(frame).filter(|_| side == 0).map(&read));
+            true
+        });
+    });
+    seen
+}
+
 /// Sends back all that comes.
 async fn echo(mut connection: TcpConnection) {
     let mut chunk = [0; 1000];
@@ -85,6 +108,19 @@ fn a_stream_arrives_unchanged_in_both_directions() {
         carry(&mut client, &mut server, &up).await;
         carry(&mut server, &mut client, &down).await;
     });
+}
+
+#[test]
+fn a_stream_leaves_in_whole_packets_wherever_its_buffer_begins_anew() {
+    let world = World::two();
+    let sizes = segments_sent(&world, |segment| segment.payload().len());
+    world.run(async {
+        let (mut client, mut server) = pair(&world).await;
+        // The buffers have 64 KiB.
+        carry(&mut client, &mut server, &pattern(1460 * 500, 1)).await;
+    });
+    let sizes: Vec<_> = sizes.borrow().iter().copied().filter(|size| *size > 0).collect();
+    assert_eq!(sizes, [1460; 500]);
 }
 
 #[test]
@@ -448,25 +484,8 @@ fn small_messages_do_not_wait_for_acknowledgements() {
 
 #[test]
 fn ports_and_sequence_numbers_come_from_the_seed() {
-    let syn = |frame: &[u8]| {
-        let ethernet = EthernetFrame::new_checked(frame).ok()?;
-        let ip =
-            (ethernet.ethertype() == EthernetProtocol::Ipv4).then(|| Ipv4Packet::new_checked(ethernet.payload()))?;
-        let ip = ip.ok()?;
-        let tcp = TcpPacket::new_checked(ip.payload()).ok()?;
-        Some((tcp.src_port(), tcp.seq_number()))
-    };
-    let seen = alloc::rc::Rc::new(core::cell::RefCell::new(Vec::new()));
     let world = World::two();
-    let sink = seen.clone();
-    world.wire.set(|wire| {
-        wire.delivers = Box::new(move |side, frame| {
-            if side == 0 {
-                sink.borrow_mut().extend(syn(frame));
-            }
-            true
-        });
-    });
+    let seen = segments_sent(&world, |segment| (segment.src_port(), segment.seq_number()));
     let a = world.a();
     let attempts = world.run(async { join3(connect(&a), connect(&a), connect(&a)).await });
     assert!(matches!(attempts, (Err(Error::Refused), Err(Error::Refused), Err(Error::Refused))));
