@@ -43,9 +43,11 @@ const ETHERNET_HEADER: usize = 14;
 const FRAME_MAX: usize = 0xffff + ETHERNET_HEADER + 4;
 /// Receive slots that one turn of the stack looks at, so that a flood starves nobody.
 const BUDGET: u32 = 64;
+/// So many slots in a turn are a burst of a stream.
+const BURST: u32 = BUDGET / 2;
 
 /// Frames under way to a backend. Enough that it always has some to take while we make others, and few enough that who receives them
-/// behind it has room for all at once: Linux's UDP sockets hold some 270 small datagrams, or 43 of the largest.
+/// behind it gets the CPU before they are too many: of 176 small datagrams at a time Linux's iperf3 lost half.
 const TRANSMIT: u16 = 64;
 
 /// How many frames can be under way in each direction; each at most 256. A receive buffer takes a page, a transmit buffer
@@ -121,6 +123,9 @@ struct Queues<H: Hypervisor> {
     /// For both directions, unless the backend takes one each.
     channel: EventChannel<H>,
     tx_channel: Option<EventChannel<H>>,
+    /// Much came before we slept. An event now means that a next burst has begun, and the backend's domain, which may share this CPU,
+    /// gets on with it first: what comes in one piece costs one turn here, one acknowledgement and one event for the backend.
+    in_bursts: bool,
 }
 
 impl<H: Hypervisor> Queues<H> {
@@ -279,6 +284,9 @@ impl<H: Hypervisor> phy::Device for Device<H> {
     fn receive(&mut self, _timestamp: Instant) -> Option<(RxToken<'_>, TxToken<'_, H>)> {
         let Self { card, frame, budget } = self;
         let length = card.borrow_mut().with_queues(|queues, counters| {
+            if core::mem::take(&mut queues.in_bursts) {
+                queues.channel.yield_cpu();
+            }
             // A frame may be answered at once, so it stays in the ring until there is room for the answer.
             if !queues.has_room(Load::Frame, counters)? {
                 return Ok(None);
@@ -329,8 +337,11 @@ impl<H: Hypervisor> NetworkDevice for Device<H> {
         let more = card.with_queues(|queues, counters| {
             queues.tx.reclaim(counters)?;
             queues.publish();
+            let slots = queues.rx.consumed;
             queues.count_events(counters);
-            queues.sleep(&waker, counters)
+            let more = queues.sleep(&waker, counters)?;
+            queues.in_bursts = !more && slots >= BURST;
+            Ok(more)
         });
         if more == Some(true) {
             waker.wake();

@@ -376,3 +376,19 @@ fn who_has_waited_for_room_lets_others_run_first() {
     assert!(bed.try_send(&frame));
     assert_eq!(bed.machine.xen.yields(), 1, "once, and not for each frame");
 }
+
+#[test]
+fn fewer_large_frames_than_small_ones_are_under_way() {
+    let mut bed = Bed::with(Buffers { receive: 32, transmit: 64, segments: 0 }, |netback| netback.silent = true);
+    let mut sent_at_once = |bytes: usize| {
+        bed.netback().silent = false;
+        bed.machine.settle();
+        bed.turn(0);
+        bed.netback().silent = true;
+        let frame = udp_frame(&vec![0; bytes], true);
+        let count = (0..).take_while(|_| bed.try_send(&frame)).count();
+        bed.turn(0);
+        count
+    };
+    assert_eq!([64, 1472, 64, 200].map(&mut sent_at_once), [64, 42, 64, 42]);
+}

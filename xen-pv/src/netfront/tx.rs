@@ -33,6 +33,12 @@ pub(super) const FRAME_MAX: usize = 2048;
 /// Frames in each page.
 pub(super) const FRAMES_PER_PAGE: usize = PAGE_SIZE / FRAME_MAX;
 
+/// A longer frame is a large one: Linux's netback copies no more than this into the head of a packet, and gives the rest a page.
+const SMALL_MAX: usize = 128;
+/// Large frames under way to a backend. Who receives them behind it shall have room for all at once, and a UDP socket of Linux counts the
+/// whole page: its 208 KiB (`net.core.rmem_default`) hold 43 of them.
+const LARGE_UNDER_WAY: usize = 42;
+
 /// Segments may leave in one piece. Where they may not, the compiler leaves out all that serves them.
 pub(super) const OFFLOAD: bool = cfg!(feature = "segmentation-offload");
 
@@ -56,8 +62,10 @@ pub(super) struct Transmitter {
     free_halves: Vec<u16>,
     /// Those for segments: none when they are not sent in one piece.
     runs: Runs,
-    /// Whether the backend has not answered each id.
-    in_flight: Vec<bool>,
+    /// Bytes of the slot with each id that the backend has not answered; otherwise 0.
+    in_flight: Vec<u16>,
+    /// Large frames that it has not answered.
+    large: usize,
     /// Slots of extra information that the backend has not answered.
     extras: u32,
     /// The backend takes frames whose checksum is not filled in.
@@ -83,7 +91,8 @@ impl Transmitter {
             pages,
             halves,
             free_halves: (0..halves as u16).collect(),
-            in_flight: alloc::vec![false; halves + runs.len()],
+            in_flight: alloc::vec![0; halves + runs.len()],
+            large: 0,
             runs,
             extras: 0,
             blank_checksums,
@@ -108,7 +117,7 @@ impl Transmitter {
 
     /// The least for which there is no room, if that is not more than `load`.
     fn lacks(&self, load: Load) -> Option<Load> {
-        if self.free_halves.is_empty() || self.ring.room() == 0 {
+        if self.free_halves.is_empty() || self.ring.room() == 0 || self.large >= LARGE_UNDER_WAY {
             return Some(Load::Frame);
         }
         let most = load == Load::Most && self.takes_segments();
@@ -126,12 +135,16 @@ impl Transmitter {
                 continue;
             }
             let id = response.id.below(self.in_flight.len()).ok_or(Broken)?;
-            if !core::mem::take(&mut self.in_flight[id]) {
+            let bytes = core::mem::take(&mut self.in_flight[id]);
+            if bytes == 0 {
                 return Err(Broken);
             }
             match id.checked_sub(self.halves).filter(|_| OFFLOAD) {
                 Some(page) => self.runs.answered(page),
-                None => self.free_halves.push(id as u16),
+                None => {
+                    self.large -= is_large(bytes);
+                    self.free_halves.push(id as u16);
+                }
             }
             if response.status != RSP_OKAY {
                 counters.refused += 1;
@@ -172,7 +185,8 @@ impl Transmitter {
         };
         let gref = self.pages[page].reference();
         self.ring.put(TxRequest { gref, offset: offset as u16, flags, id, size: length as u16 });
-        self.in_flight[usize::from(id)] = true;
+        self.in_flight[usize::from(id)] = length as u16;
+        self.large += is_large(length as u16);
         counters.sent += 1;
         result
     }
@@ -186,4 +200,9 @@ impl Transmitter {
     pub(super) fn final_check(&mut self) -> Result<Check, Broken> {
         self.ring.final_check_after(self.ring.in_flight().div_ceil(2).max(1))
     }
+}
+
+/// Number of large frames in a frame of this length: one or none.
+fn is_large(bytes: u16) -> usize {
+    usize::from(usize::from(bytes) > SMALL_MAX)
 }

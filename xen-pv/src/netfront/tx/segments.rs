@@ -89,7 +89,7 @@ impl Transmitter {
             let more = if index + 1 < count { TXF_MORE_DATA } else { 0 };
             let mut request =
                 TxRequest { gref: page.reference(), offset: 0, flags: more, id: id as u16, size: size as u16 };
-            self.in_flight[id] = true;
+            self.in_flight[id] = size as u16;
             if index > 0 {
                 self.ring.put(request);
                 continue;
