@@ -43,12 +43,14 @@ const ETHERNET_HEADER: usize = 14;
 const FRAME_MAX: usize = 0xffff + ETHERNET_HEADER + 4;
 /// Receive slots that one turn of the stack looks at, so that a flood starves nobody.
 const BUDGET: u32 = 64;
-/// So many slots in a turn are a burst of a stream.
-const BURST: u32 = BUDGET / 2;
+/// More bytes than this come in one turn only from a stream in large pieces: it is the budget full of single frames.
+const SINGLE_FRAMES_BYTES: usize = BUDGET as usize * 1514;
 
-/// Frames under way to a backend. Enough that it always has some to take while we make others, and few enough that who receives them
-/// behind it gets the CPU before they are too many: of 176 small datagrams at a time Linux's iperf3 lost half.
-const TRANSMIT: u16 = 64;
+/// The most frames under way to a backend. Half of them are free when we go on, and Linux's UDP sockets hold 277 small ones, so that there
+/// is room for all when nobody takes any meanwhile.
+const TRANSMIT_MAX: u16 = 176;
+/// How often we yield the CPU to who takes them. The scheduler may give it back before they are taken, and does at once when they are.
+const YIELDS: u32 = 4;
 
 /// How many frames can be under way in each direction; each at most 256. A receive buffer takes a page, a transmit buffer
 /// half of one, segments in one piece 16 of them.
@@ -69,7 +71,7 @@ impl Buffers {
     pub fn for_memory(total_bytes: usize) -> Self {
         let count = (total_bytes >> 16).clamp(32, 256) as u16;
         let segments = if tx::OFFLOAD { count / 2 / tx::RUN_PAGES as u16 } else { 0 };
-        Self { receive: count, transmit: TRANSMIT, segments }
+        Self { receive: count, transmit: count.clamp(64, TRANSMIT_MAX), segments }
     }
 }
 
@@ -91,7 +93,8 @@ pub fn netfront<H: Hypervisor>(
         stack: None,
         driver: None,
     })));
-    let device = Device { card, frame: alloc::vec![0; FRAME_MAX].into_boxed_slice(), budget: BUDGET };
+    let frame = alloc::vec![0; FRAME_MAX].into_boxed_slice();
+    let device = Device { card, frame, budget: BUDGET, bytes: 0, in_stream: false, slept: false };
     (device, Driver::new(card, events, grants, client, buffers))
 }
 
@@ -123,9 +126,6 @@ struct Queues<H: Hypervisor> {
     /// For both directions, unless the backend takes one each.
     channel: EventChannel<H>,
     tx_channel: Option<EventChannel<H>>,
-    /// Much came before we slept. An event now means that a next burst has begun, and the backend's domain, which may share this CPU,
-    /// gets on with it first: what comes in one piece costs one turn here, one acknowledgement and one event for the backend.
-    in_bursts: bool,
 }
 
 impl<H: Hypervisor> Queues<H> {
@@ -154,7 +154,9 @@ impl<H: Hypervisor> Queues<H> {
         let waited = self.tx.starved.is_some();
         let room = self.tx.has_room(load, counters)?;
         if waited && room {
-            self.tx_channel().yield_cpu();
+            for _ in 0..YIELDS {
+                self.tx_channel().yield_cpu();
+            }
         }
         Ok(room)
     }
@@ -229,6 +231,14 @@ pub struct Device<H: Hypervisor> {
     frame: Box<[u8]>,
     /// Receive slots left in this turn.
     budget: u32,
+    /// What came in this turn.
+    bytes: usize,
+    /// A piece of a stream came since the stack last slept. The event that wakes it then means that the next piece has begun, and the
+    /// backend's domain, which may share this CPU, gets on with it first: what comes at once costs one turn here, one acknowledgement and
+    /// one event for the backend.
+    in_stream: bool,
+    /// No turn has begun since then.
+    slept: bool,
 }
 
 impl<H: Hypervisor> Device<H> {
@@ -282,9 +292,9 @@ impl<H: Hypervisor> phy::Device for Device<H> {
     type TxToken<'a> = TxToken<'a, H>;
 
     fn receive(&mut self, _timestamp: Instant) -> Option<(RxToken<'_>, TxToken<'_, H>)> {
-        let Self { card, frame, budget } = self;
+        let Self { card, frame, budget, bytes, in_stream, slept } = self;
         let length = card.borrow_mut().with_queues(|queues, counters| {
-            if core::mem::take(&mut queues.in_bursts) {
+            if core::mem::take(slept) && core::mem::take(in_stream) {
                 queues.channel.yield_cpu();
             }
             // A frame may be answered at once, so it stays in the ring until there is room for the answer.
@@ -293,6 +303,7 @@ impl<H: Hypervisor> phy::Device for Device<H> {
             }
             queues.rx.receive(&mut frame[..], budget, counters)
         })??;
+        *bytes += length;
         Some((RxToken(frame.get(..length)?), TxToken::new(card)))
     }
 
@@ -332,17 +343,16 @@ impl<H: Hypervisor> NetworkDevice for Device<H> {
 
     fn flush(&mut self) {
         self.budget = BUDGET;
+        self.in_stream |= core::mem::take(&mut self.bytes) > SINGLE_FRAMES_BYTES;
         let mut card = self.card.borrow_mut();
         let Some(waker) = card.stack.clone() else { return };
         let more = card.with_queues(|queues, counters| {
             queues.tx.reclaim(counters)?;
             queues.publish();
-            let slots = queues.rx.consumed;
             queues.count_events(counters);
-            let more = queues.sleep(&waker, counters)?;
-            queues.in_bursts = !more && slots >= BURST;
-            Ok(more)
+            queues.sleep(&waker, counters)
         });
+        self.slept = more == Some(false);
         if more == Some(true) {
             waker.wake();
         }

@@ -329,27 +329,6 @@ fn a_flood_is_taken_in_bounded_pieces() {
 }
 
 #[test]
-fn the_backend_gets_on_with_a_burst_before_its_beginning_is_taken() {
-    let mut bed = Bed::with(Buffers { receive: 256, transmit: 8, segments: 0 }, |_| {});
-    bed.turn(0);
-    let come = |bed: &mut Bed, count: usize| {
-        bed.netback().to_deliver.extend((0..count).map(|_| (udp_frame(b"in a burst", true), 0)));
-        bed.machine.settle();
-    };
-    let mut taken = |count| {
-        come(&mut bed, count);
-        (bed.turn(usize::MAX).len(), bed.machine.xen.yields())
-    };
-    assert_eq!(taken(31), (31, 0));
-    assert_eq!(taken(32), (32, 0), "31 were no burst");
-    assert_eq!(taken(1), (1, 1));
-    assert_eq!(taken(100), (64, 1));
-    assert_eq!(taken(0), (36, 1), "the rest was there");
-    assert_eq!(taken(1), (1, 2));
-    assert_eq!(taken(1), (1, 2));
-}
-
-#[test]
 fn a_frame_is_judged_and_passed_on_as_it_was_copied_out_once() {
     let mut bed = manual();
     let frame = udp_frame(b"as it was", true);

@@ -168,3 +168,31 @@ fn segments_arrive_in_one_piece_and_unchanged() {
     assert_eq!(bed.counters().received, 50);
     bed.assert_works();
 }
+
+#[test]
+fn the_backend_gets_on_with_a_burst_of_a_stream_before_its_beginning_is_taken() {
+    let mut bed = Bed::with(Buffers { receive: 64, transmit: 8, segments: 0 }, |_| {});
+    bed.turn(0);
+    let mut yields_after = |count: usize, length: usize| {
+        bed.netback().to_deliver.extend((0..count).map(|_| (packet(length), 0)));
+        bed.machine.settle();
+        assert_eq!(bed.turn(usize::MAX).len(), count);
+        bed.machine.xen.yields()
+    };
+    assert_eq!(yields_after(64, 1514), 0);
+    assert_eq!(yields_after(1, LARGEST), 0, "single frames are no stream");
+    assert_eq!(yields_after(2, LARGEST), 0, "nor is one packet");
+    assert_eq!(yields_after(1, 100), 1);
+    assert_eq!(yields_after(1, 100), 1);
+}
+
+#[test]
+fn a_burst_of_a_stream_is_not_interrupted() {
+    let mut bed = Bed::with(Buffers { receive: 256, transmit: 8, segments: 0 }, |_| {});
+    bed.turn(0);
+    bed.netback().to_deliver.extend((0..6).map(|_| (packet(LARGEST), 0)));
+    bed.machine.settle();
+    // 17 slots each; a turn looks at 64 of them.
+    assert_eq!([0; 2].map(|_| bed.turn(usize::MAX).len()), [3, 3]);
+    assert_eq!(bed.machine.xen.yields(), 0);
+}

@@ -367,7 +367,6 @@ impl<H: Hypervisor> Driver<H> {
             tx: Transmitter::new(tx_ring, pages, runs, abilities.blank_checksums),
             channel,
             tx_channel,
-            in_bursts: false,
         };
         // The backend finds buffers in place when it connects.
         queues.publish();
