@@ -390,5 +390,5 @@ fn fewer_large_frames_than_small_ones_are_under_way() {
         bed.turn(0);
         count
     };
-    assert_eq!([64, 1472, 64, 200].map(&mut sent_at_once), [64, 42, 64, 42]);
+    assert_eq!([64, 1472, 64, 200].map(&mut sent_at_once), [64, 52, 64, 52]);
 }
