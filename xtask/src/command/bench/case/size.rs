@@ -14,15 +14,15 @@ use crate::terminal;
 
 const GROUP: &str = "size";
 
-/// Sizes of memory in MiB that are tried: Xen's builder makes no guest that is smaller than the first.
-const MEMORY_MIB: [u32; 32] = sizes();
+/// Sizes of memory in MiB that are tried: the first is the least of which Xen's builder makes a guest on ARM, the second on x86.
+const MEMORY_MIB: [u32; 33] = sizes();
 
-/// Multiples of 4.
-const fn sizes() -> [u32; 32] {
-    let mut sizes = [0; 32];
-    let mut at = 0;
+/// 3, and multiples of 4.
+const fn sizes() -> [u32; 33] {
+    let mut sizes = [3; 33];
+    let mut at = 1;
     while at < sizes.len() {
-        sizes[at] = 4 * (at as u32 + 1);
+        sizes[at] = 4 * at as u32;
         at += 1;
     }
     sizes
@@ -93,6 +93,6 @@ mod tests {
         for expected in MEMORY_MIB {
             assert_eq!(least(&MEMORY_MIB, |size| size >= expected), expected);
         }
-        assert_eq!((MEMORY_MIB[0], MEMORY_MIB[31]), (4, 128));
+        assert_eq!([MEMORY_MIB[0], MEMORY_MIB[1], MEMORY_MIB[32]], [3, 4, 128]);
     }
 }
