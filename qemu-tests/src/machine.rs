@@ -125,6 +125,9 @@ pub enum Clock {
 }
 
 impl Clock {
+    /// Instructions in a second of [`Clock::Instructions`].
+    pub const INSTRUCTIONS_PER_SECOND: u32 = 125_000_000;
+
     const fn arguments(self) -> &'static [&'static str] {
         match self {
             Clock::Host => &["-accel", "tcg,thread=multi"],

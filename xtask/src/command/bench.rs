@@ -82,6 +82,7 @@ struct Bench<'a> {
     bed: &'a Bed,
     interrupt: &'a Interrupt,
     arch: Arch,
+    clock: Clock,
     rounds: u32,
     flow: Duration,
     /// Tasks and their images: that which speaks iperf3, and the echo server.
@@ -123,6 +124,7 @@ pub fn run(arguments: &Arguments) -> Result<ExitCode> {
         bed: &bed,
         interrupt: &interrupt,
         arch: arguments.arch,
+        clock,
         rounds: arguments.rounds,
         flow: Duration::from_secs(arguments.seconds.into()),
         iperf,

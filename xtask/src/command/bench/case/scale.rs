@@ -19,7 +19,7 @@ const COUNTS: [usize; 5] = [1, 2, 4, 8, 16];
 const LINUX_MEMORY_MIB: u32 = 96;
 const PINGS: u16 = 50;
 
-/// Once, and not in rounds: starting the guests takes most of the time.
+/// One side after the other, and not in turns: there is no memory for the guests of both, and starting them takes most of the time.
 pub fn run(bench: &mut Bench<'_>) -> Result<()> {
     for side in [Side::Spore, Side::Linux] {
         let mut guests: Vec<Guest> = Vec::new();
@@ -37,7 +37,10 @@ pub fn run(bench: &mut Bench<'_>) -> Result<()> {
             if guests.len() < count {
                 break;
             }
-            bench.take(side, &format!("{count} guests"), |bench| one(bench, side, &guests))?;
+            for round in 1..=bench.rounds {
+                let what = format!("{round}/{} {}", bench.rounds, words(count));
+                bench.take(side, &what, |bench| one(bench, side, &guests))?;
+            }
         }
     }
     Ok(())
@@ -66,7 +69,7 @@ fn one(bench: &Bench<'_>, side: Side, guests: &[Guest]) -> Result<Vec<(Measure, 
         pings.push(f64::from(result.round_trip_us[2]) / 1000.0);
     }
     let ping = pings.iter().sum::<f64>() / f64::from(count);
-    let name = if count == 1 { "1 guest".to_owned() } else { format!("{count} guests") };
+    let name = words(guests.len());
     let key = |what: &str| format!("scale_{what}_{count}");
     Ok(vec![
         (Measure::more(&key("tcp_rx"), "several guests, TCP to all", name.clone(), "Mbit/s"), throughput),
@@ -76,6 +79,10 @@ fn one(bench: &Bench<'_>, side: Side, guests: &[Guest]) -> Result<Vec<(Measure, 
         ),
         (Measure::less(&key("ping"), "several guests, ping", name, "ms"), ping),
     ])
+}
+
+fn words(count: usize) -> String {
+    if count == 1 { "1 guest".to_owned() } else { format!("{count} guests") }
 }
 
 /// A client of iperf3 for each guest, all at the same time.

@@ -3,12 +3,14 @@
 use std::time::Duration;
 
 use anyhow::{Context, Result};
+use qemu_tests::Clock;
 
 use super::super::Bench;
 use super::super::contestant::{self, PATIENCE, Side, iperf_address, iperf_spec};
 use super::super::figures::Measure;
 
 const GROUP: &str = "start";
+const ENTRY_TO_TASK: &str = "first instruction to the task (Linux: to its first process)";
 
 /// One guest at a time, nothing else running.
 pub fn run(bench: &mut Bench<'_>) -> Result<()> {
@@ -29,16 +31,17 @@ fn one(bench: &Bench<'_>, side: Side) -> Result<Vec<(Measure, f64)>> {
     let console = milliseconds(times.console_us, "no line on the console")?;
     let script = milliseconds(times.script_us, "no end of xl create")?;
     let row = |key, name: &str, value| (Measure::less(key, GROUP, name, "ms"), value);
-    Ok(vec![
+    let mut rows = vec![
         row("create_to_packet", "xl create to the first answered ping", answer),
         row("create_to_line", "xl create to the first line", console),
         row("create", "xl create to its own end", script),
-        row(
-            "entry_to_task",
-            "first instruction to the task (Linux: to its first process)",
-            task.as_secs_f64() * 1000.0,
-        ),
-    ])
+        row("entry_to_task", ENTRY_TO_TASK, task.as_secs_f64() * 1000.0),
+    ];
+    if bench.clock == Clock::Instructions {
+        let measure = Measure::less("entry_to_task_instructions", GROUP, ENTRY_TO_TASK, "instructions");
+        rows.push((measure, task.as_secs_f64() * f64::from(Clock::INSTRUCTIONS_PER_SECOND)));
+    }
+    Ok(rows)
 }
 
 /// From the guest's first instruction to its task, or to the first process of Linux.
