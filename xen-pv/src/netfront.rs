@@ -43,13 +43,14 @@ const ETHERNET_HEADER: usize = 14;
 const FRAME_MAX: usize = 0xffff + ETHERNET_HEADER + 4;
 /// Receive slots that one turn of the stack looks at, so that a flood starves nobody.
 const BUDGET: u32 = 64;
-/// More bytes than this come in one turn only from a stream in large pieces: it is the budget full of single frames.
+/// More bytes than this come in one turn only from a stream in large pieces: it is the budget full of frames as large as Ethernet carries.
 const SINGLE_FRAMES_BYTES: usize = BUDGET as usize * 1514;
 
 /// The most frames under way to a backend. Half of them are free when we go on, and Linux's UDP sockets hold 277 small ones, so that there
 /// is room for all when nobody takes any meanwhile.
 const TRANSMIT_MAX: u16 = 176;
-/// How often we yield the CPU to who takes them. The scheduler may give it back before they are taken, and does at once when they are.
+/// How often we yield the CPU to who takes them. The scheduler may give it back before they are taken, and does at once when nobody else
+/// wants it.
 const YIELDS: u32 = 4;
 
 /// How many frames can be under way in each direction; each at most 256. A receive buffer takes a page, a transmit buffer
@@ -94,7 +95,7 @@ pub fn netfront<H: Hypervisor>(
         driver: None,
     })));
     let frame = alloc::vec![0; FRAME_MAX].into_boxed_slice();
-    let device = Device { card, frame, budget: BUDGET, bytes: 0, in_stream: false, slept: false };
+    let device = Device { card, frame, budget: BUDGET, turn_bytes: 0, in_stream: false, emptied: false };
     (device, Driver::new(card, events, grants, client, buffers))
 }
 
@@ -126,6 +127,8 @@ struct Queues<H: Hypervisor> {
     /// For both directions, unless the backend takes one each.
     channel: EventChannel<H>,
     tx_channel: Option<EventChannel<H>>,
+    /// Something was to be sent and found no room.
+    waits_for_room: bool,
 }
 
 impl<H: Hypervisor> Queues<H> {
@@ -146,14 +149,13 @@ impl<H: Hypervisor> Queues<H> {
         }
     }
 
-    /// Whether there is room to send now.
+    /// Whether there is room to send anything now.
     ///
     /// Who has waited for room lets the backend's domain run first. What was taken off the ring is on its way to somebody there,
     /// who may share this CPU and would never get it from a guest that fills every slot as soon as it is free.
-    fn has_room(&mut self, load: Load, counters: &mut Counters) -> Result<bool, Broken> {
-        let waited = self.tx.starved.is_some();
-        let room = self.tx.has_room(load, counters)?;
-        if waited && room {
+    fn has_room(&mut self, counters: &mut Counters) -> Result<bool, Broken> {
+        let room = self.tx.has_room(Load::Most, counters)?;
+        if core::mem::replace(&mut self.waits_for_room, !room) && room {
             for _ in 0..YIELDS {
                 self.tx_channel().yield_cpu();
             }
@@ -232,13 +234,13 @@ pub struct Device<H: Hypervisor> {
     /// Receive slots left in this turn.
     budget: u32,
     /// What came in this turn.
-    bytes: usize,
-    /// A piece of a stream came since the stack last slept. The event that wakes it then means that the next piece has begun, and the
-    /// backend's domain, which may share this CPU, gets on with it first: what comes at once costs one turn here, one acknowledgement and
-    /// one event for the backend.
+    turn_bytes: usize,
+    /// A piece of a stream came. What comes once the ring was empty is the beginning of the next piece, and the backend's domain, which
+    /// may share this CPU, gets on with it first: what comes at once costs one turn here, one acknowledgement and one event for the
+    /// backend.
     in_stream: bool,
-    /// No turn has begun since then.
-    slept: bool,
+    /// The last turn left the receive ring empty.
+    emptied: bool,
 }
 
 impl<H: Hypervisor> Device<H> {
@@ -292,23 +294,23 @@ impl<H: Hypervisor> phy::Device for Device<H> {
     type TxToken<'a> = TxToken<'a, H>;
 
     fn receive(&mut self, _timestamp: Instant) -> Option<(RxToken<'_>, TxToken<'_, H>)> {
-        let Self { card, frame, budget, bytes, in_stream, slept } = self;
+        let Self { card, frame, budget, turn_bytes, in_stream, emptied } = self;
         let length = card.borrow_mut().with_queues(|queues, counters| {
-            if core::mem::take(slept) && core::mem::take(in_stream) {
+            if core::mem::take(emptied) && core::mem::take(in_stream) {
                 queues.channel.yield_cpu();
             }
             // A frame may be answered at once, so it stays in the ring until there is room for the answer.
-            if !queues.has_room(Load::Frame, counters)? {
+            if !queues.tx.has_room(Load::Frame, counters)? {
                 return Ok(None);
             }
             queues.rx.receive(&mut frame[..], budget, counters)
         })??;
-        *bytes += length;
+        *turn_bytes += length;
         Some((RxToken(frame.get(..length)?), TxToken::new(card)))
     }
 
     fn transmit(&mut self, _timestamp: Instant) -> Option<TxToken<'_, H>> {
-        let room = self.card.borrow_mut().with_queues(|queues, counters| queues.has_room(Load::Most, counters));
+        let room = self.card.borrow_mut().with_queues(|queues, counters| queues.has_room(counters));
         room.filter(|room| *room).map(|_| TxToken::new(self.card))
     }
 
@@ -343,7 +345,7 @@ impl<H: Hypervisor> NetworkDevice for Device<H> {
 
     fn flush(&mut self) {
         self.budget = BUDGET;
-        self.in_stream |= core::mem::take(&mut self.bytes) > SINGLE_FRAMES_BYTES;
+        self.in_stream |= core::mem::take(&mut self.turn_bytes) > SINGLE_FRAMES_BYTES;
         let mut card = self.card.borrow_mut();
         let Some(waker) = card.stack.clone() else { return };
         let more = card.with_queues(|queues, counters| {
@@ -352,7 +354,7 @@ impl<H: Hypervisor> NetworkDevice for Device<H> {
             queues.count_events(counters);
             queues.sleep(&waker, counters)
         });
-        self.slept = more == Some(false);
+        self.emptied = more == Some(false);
         if more == Some(true) {
             waker.wake();
         }

@@ -54,8 +54,8 @@ pub(super) struct Sockets {
     budget_bytes: usize,
     buffer_bytes: usize,
     largest_buffer_bytes: usize,
-    /// Data of a stream in the largest packet that the device takes, and in the largest on the wire.
-    packet_bytes: [usize; 2],
+    /// Data of a stream in the largest packet that leaves; Ethernet's until a device says more.
+    packet_bytes: usize,
 }
 
 impl Sockets {
@@ -68,22 +68,18 @@ impl Sockets {
             budget_bytes: DEFAULT_BUDGET_BYTES,
             buffer_bytes: 0,
             largest_buffer_bytes: LARGEST_BUFFER_BYTES,
-            packet_bytes: [usize::MAX; 2],
+            packet_bytes: 1460,
         }
     }
 
     /// Learns from the device how much of a stream a packet carries.
     pub(super) fn set_packets(&mut self, device: &DeviceCapabilities) {
         const HEADERS: usize = IPV4_HEADER_LEN + TCP_HEADER_LEN;
-        let wire = device.ip_mtu().saturating_sub(HEADERS).max(1);
+        let packet = device.ip_mtu();
         #[cfg(feature = "segmentation-offload")]
-        let most = device
-            .segmentation
-            .tcpv4
-            .map_or(wire, |frame| frame.get() + device.ip_mtu() - device.max_transmission_unit - HEADERS);
-        #[cfg(not(feature = "segmentation-offload"))]
-        let most = wire;
-        self.packet_bytes = [most, wire];
+        let packet =
+            device.segmentation.tcpv4.map_or(packet, |frame| frame.get() - (device.max_transmission_unit - packet));
+        self.packet_bytes = packet.saturating_sub(HEADERS).max(1);
     }
 
     pub(super) fn set_budget(&mut self, bytes: usize) {
@@ -129,14 +125,14 @@ impl Sockets {
         self.set.get_mut(handle)
     }
 
-    /// Two buffers of the same size, as large as the budget and the heap allow.
-    fn buffers(&mut self, largest: usize) -> Result<[Vec<u8>; 2], Error> {
+    /// A buffer for each direction, as large as the budget and the heap allow; `transmit` may make the second one smaller.
+    fn buffers(&mut self, largest: usize, transmit: fn(&Self, usize) -> usize) -> Result<[Vec<u8>; 2], Error> {
         let share = self.budget_bytes.saturating_sub(self.buffer_bytes) / SHARE;
         let mut size = largest.min(share.max(SMALLEST_BUFFER_BYTES));
         loop {
-            match (zeroed(size), zeroed(size)) {
+            match (zeroed(size), zeroed(transmit(self, size))) {
                 (Some(receive), Some(transmit)) => {
-                    self.buffer_bytes += 2 * size;
+                    self.buffer_bytes += receive.len() + transmit.len();
                     return Ok([receive, transmit]);
                 }
                 _ if size > SMALLEST_BUFFER_BYTES => size = (size / 2).max(SMALLEST_BUFFER_BYTES),
@@ -145,18 +141,16 @@ impl Sockets {
         }
     }
 
-    /// How much a send buffer of this size has beyond a number of whole packets. The buffer is a ring, and a packet is cut in two where
-    /// the ring begins anew.
-    fn beyond_packets(&self, size: usize) -> usize {
-        self.packet_bytes.into_iter().find(|packet| *packet <= size).map_or(0, |packet| size % packet)
+    /// The size of a stream's send buffer that may have so many bytes: a number of whole packets if that costs little. The buffer is a
+    /// ring, and a packet is cut in two where the ring begins anew.
+    fn whole_packets(&self, size: usize) -> usize {
+        let beyond = size % self.packet_bytes;
+        if beyond < size / 8 { size - beyond } else { size }
     }
 
     /// Adds a TCP socket without a connection.
     pub(super) fn add_tcp(&mut self) -> Result<SocketHandle, Error> {
-        let [receive, mut transmit] = self.buffers(self.largest_buffer_bytes)?;
-        let cut = self.beyond_packets(transmit.len());
-        transmit.truncate(transmit.len() - cut);
-        self.buffer_bytes -= cut;
+        let [receive, transmit] = self.buffers(self.largest_buffer_bytes, Self::whole_packets)?;
         let bytes = receive.len() + transmit.len();
         let mut socket = tcp::Socket::new(tcp::SocketBuffer::new(receive), tcp::SocketBuffer::new(transmit));
         socket.set_congestion_control(tcp::CongestionControl::Reno);
@@ -169,7 +163,7 @@ impl Sockets {
 
     /// Adds a UDP socket that is not bound.
     pub(super) fn add_udp(&mut self, largest_bytes: usize) -> Result<SocketHandle, Error> {
-        let [receive, transmit] = self.buffers(largest_bytes)?;
+        let [receive, transmit] = self.buffers(largest_bytes, |_, size| size)?;
         let bytes = receive.len() + transmit.len();
         let buffer = |bytes| udp::PacketBuffer::new(vec![udp::PacketMetadata::EMPTY; DATAGRAMS], bytes);
         let socket = udp::Socket::new(buffer(receive), buffer(transmit));

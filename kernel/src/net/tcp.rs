@@ -212,10 +212,7 @@ impl embedded_io_async::Write for TcpConnection {
         poll_fn(|context| {
             self.handle.with(|state| {
                 let socket = state.sockets.tcp(self.socket);
-                let taken = socket.send_slice(data);
-                // While a writer waits for room, what fills the last packet is on its way; otherwise that packet is all there is.
-                socket.set_nagle_enabled(taken == Ok(0));
-                Poll::Ready(match taken {
+                Poll::Ready(match socket.send_slice(data) {
                     Ok(0) => {
                         socket.register_send_waker(context.waker());
                         return Poll::Pending;

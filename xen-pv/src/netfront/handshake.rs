@@ -367,6 +367,7 @@ impl<H: Hypervisor> Driver<H> {
             tx: Transmitter::new(tx_ring, pages, runs, abilities.blank_checksums),
             channel,
             tx_channel,
+            waits_for_room: false,
         };
         // The backend finds buffers in place when it connects.
         queues.publish();

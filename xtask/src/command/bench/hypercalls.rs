@@ -35,7 +35,8 @@ pub fn traced(command: &str) -> String {
         "rm -f {FILE}; xentrace -D -e {MASK:#x} {FILE} >{FILE}.log 2>&1 & trace=$!
          until [ -s {FILE} ]; do kill -0 $trace || {{ cat {FILE}.log >&2; exit 1; }}; sleep 0.05; done
          {command}; status=$?
-         kill $trace; wait $trace; exit $status"
+         kill $trace && wait $trace || {{ cat {FILE}.log >&2; exit 1; }}
+         exit $status"
     )
 }
 

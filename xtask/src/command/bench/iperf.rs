@@ -101,10 +101,12 @@ impl Run {
         let patience = self.time + OVERHEAD;
         let command = format!("timeout {} {}", patience.as_secs(), self.command());
         let output = dom0.shell_within(&script(&command), patience * 2)?;
-        let arrived = arrived(&output.stdout).with_context(|| {
+        let context = || {
             let error = String::from_utf8_lossy(&output.stderr).into_owned();
             format!("{} (exit status {}) {error}", self.command(), output.status)
-        })?;
+        };
+        let arrived = arrived(&output.stdout).with_context(context)?;
+        ensure!(output.status == 0, context());
         ensure!(arrived.bytes > 0.0 && arrived.seconds > 0.0, "{}: nothing arrived", self.command());
         Ok(arrived)
     }

@@ -59,7 +59,9 @@ fn hypercalls_of(bench: &Bench<'_>, pair: &Pair, side: Side, direction: Directio
     let run = Run { address, direction, udp: false, streams: 1, write_bytes: 65536, time };
     let arrived = run.run_within(bench.bed, hypercalls::traced)?;
     let domain = Bench::domain(pair.iperf(side))?;
-    let count = hypercalls::count(&bench.bed.read(hypercalls::FILE)?, domain)?;
+    let trace = bench.bed.read(hypercalls::FILE)?;
+    bench.bed.must(&format!("rm {}", hypercalls::FILE))?;
+    let count = hypercalls::count(&trace, domain)?;
     Ok(vec![cost(direction, "hypercalls", "hypercalls of the guest", "hypercalls", count as f64 * 1e6 / arrived.bytes)])
 }
 
