@@ -32,7 +32,7 @@ use crate::terminal::{self, Style};
 use crate::workspace::{Task, Workspace};
 use case::Case;
 use case::heap::{self, Start};
-use case::input::{self, Input};
+use case::input::{self, Inputs};
 use contestant::{Pair, Side};
 use figures::{Figures, Measure};
 
@@ -97,7 +97,7 @@ struct Bench<'a> {
     /// Spore's own starts, for each size of memory.
     starts: Vec<Vec<Start>>,
     /// How much data Spore took in, and with how much memory.
-    inputs: Vec<Input>,
+    inputs: Inputs,
     /// What could not be measured.
     failures: u32,
 }
@@ -134,7 +134,7 @@ pub fn run(arguments: &Arguments) -> Result<ExitCode> {
         linux,
         figures: Figures::default(),
         starts: Vec::new(),
-        inputs: Vec::new(),
+        inputs: Inputs::default(),
         failures: 0,
     };
     let since = Instant::now();

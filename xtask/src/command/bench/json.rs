@@ -3,7 +3,7 @@
 use serde_json::{Map, Value, json};
 
 use super::case::heap::Start;
-use super::case::input::Input;
+use super::case::input::Inputs;
 use super::figures::{Better, Figures, median};
 use crate::arch::Arch;
 
@@ -36,7 +36,7 @@ pub struct Facts<'a> {
 }
 
 /// An object with the ratios of the most important rows (Spore divided by Linux, of medians), and all rows with all rounds.
-pub fn of(facts: &Facts<'_>, figures: &Figures, starts: &[Vec<Start>], inputs: &[Input]) -> Value {
+pub fn of(facts: &Facts<'_>, figures: &Figures, starts: &[Vec<Start>], inputs: &Inputs) -> Value {
     let ratio = |key: &str| Some((key.to_owned(), Value::from(figures.row(key)?.ratio()?)));
     let ratios: Map<String, Value> = RATIOS.iter().filter_map(|key| ratio(key)).collect();
     let rows: Vec<Value> = figures
@@ -83,7 +83,7 @@ mod tests {
             sides.iter().for_each(|side| figures.add(Measure::less(key, "g", "n", "u"), *side, 3.0));
         }
         let facts = Facts { arch: Arch::X86_64, rounds: 5, seconds: 3, icount: false, linux: "6.1" };
-        let json = of(&facts, &figures, &[], &[]);
+        let json = of(&facts, &figures, &[], &Inputs::default());
         assert_eq!(json["ratios"], json!({ "tcp_rx": 1.0 }));
         assert_eq!(json["rows"][1]["rounds"], json!({ "spore": [3.0], "linux": [] }));
         assert_eq!(json["rows"].as_array().map(Vec::len), Some(3));

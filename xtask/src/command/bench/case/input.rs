@@ -2,6 +2,7 @@
 
 use std::fmt::Write;
 use std::net::Ipv4Addr;
+use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, ensure};
 use qemu_tests::http::{Body, Framing, HttpServer};
@@ -17,6 +18,10 @@ use crate::terminal;
 const MEMORY_MIB: u32 = 8;
 /// Lengths of the bodies, about, in units of a million bytes.
 const MEGABYTES: [u64; 4] = [1, 10, 100, 1000];
+/// Length of the body that dom0 fetches.
+const WIRE_MEGABYTES: u64 = 100;
+/// How long that may take.
+const PATIENCE: Duration = Duration::from_secs(600);
 /// The address of this machine for guests.
 const SERVER: Ipv4Addr = Ipv4Addr::new(10, 0, 2, 2);
 
@@ -40,23 +45,57 @@ pub struct Input {
     elapsed_ms: u64,
 }
 
+/// What all of them took in, and how fast dom0 gets the same without looking at it.
+#[derive(Debug, Default, serde::Serialize)]
+pub struct Inputs {
+    guests: Vec<Input>,
+    wire_mbit_per_second: Option<f64>,
+}
+
+impl Inputs {
+    /// Nothing was measured.
+    pub fn is_empty(&self) -> bool {
+        self.guests.is_empty()
+    }
+}
+
 /// Once, and not in rounds: the heap's use does not depend on chance, and the longest body takes minutes.
 pub fn run(bench: &mut Bench<'_>) -> Result<()> {
+    let wire = wire(bench).context("a body for dom0")?;
+    terminal::say(format_args!("input: wget in dom0: {wire:.0} Mbit/s"));
+    bench.inputs.wire_mbit_per_second = Some(wire);
     for megabytes in MEGABYTES {
         bench.go_on()?;
         let input = one(bench, megabytes).with_context(|| format!("a body of {megabytes} MB"))?;
         terminal::say(format_args!("input: {}", row(&input).trim_start()));
-        bench.inputs.push(input);
+        bench.inputs.guests.push(input);
     }
     Ok(())
 }
 
+/// A body of about so many million bytes, made of `block`.
+fn body(block: Vec<u8>, megabytes: u64) -> Body {
+    let times = megabytes * 1_000_000 / block.len() as u64;
+    Body { block, times, framing: Framing::Length }
+}
+
+/// The rate at which dom0 fetches a body and forgets it: what lies between the guests and the server, without the guests.
+fn wire(bench: &Bench<'_>) -> Result<f64> {
+    let body = body(Data::committed().lines().into_bytes(), WIRE_MEGABYTES);
+    let bits = body.block.len() as u64 * body.times * 8;
+    let server = HttpServer::start(body)?;
+    let since = Instant::now();
+    let script = format!("wget -q -O /dev/null http://{SERVER}:{}/", server.port());
+    let output = bench.bed.shell_within(&script, PATIENCE)?;
+    ensure!(output.status == 0, "{script}: exit status {}", output.status);
+    Ok(bits as f64 / 1e6 / since.elapsed().as_secs_f64())
+}
+
 fn one(bench: &Bench<'_>, megabytes: u64) -> Result<Input> {
     let data = Data::committed();
-    let block = data.lines().into_bytes();
-    let times = megabytes * 1_000_000 / block.len() as u64;
-    let (bytes, readings) = (block.len() as u64 * times, data.expected(1).repeated(times).readings);
-    let server = HttpServer::start(Body { block, times, framing: Framing::Length })?;
+    let body = body(data.lines().into_bytes(), megabytes);
+    let (bytes, readings) = (body.block.len() as u64 * body.times, data.expected(1).repeated(body.times).readings);
+    let server = HttpServer::start(body)?;
     let (task, image) = &bench.filter;
     let mut spec = guest::spec(task, image, Some(MEMORY_MIB))?;
     spec.extra = format!("ip=10.0.2.120/24 gateway={SERVER} url=http://{SERVER}:{}/", server.port());
@@ -102,12 +141,16 @@ fn row(input: &Input) -> String {
 }
 
 /// One line for each length, and what others could do.
-pub fn table(inputs: &[Input], arch: Arch) -> String {
+pub fn table(inputs: &Inputs, arch: Arch) -> String {
     let mut table =
         String::from("   memory                input           used at most   (filter: statistics of an HTTP body)\n");
-    for input in inputs {
+    for input in &inputs.guests {
         table += &row(input);
         table.push('\n');
+    }
+    if let Some(wire) = inputs.wire_mbit_per_second {
+        // Writing to a string cannot fail.
+        let _ = writeln!(table, "dom0's wget, which forgets what comes: {wire:.0} Mbit/s");
     }
     table += "the largest input of MirageOS in FADES (HotConNet 2017):";
     for (memory_mb, kb) in fades(arch) {
@@ -137,9 +180,11 @@ mod tests {
 
     #[test]
     fn the_table_has_a_line_for_each_input_and_one_for_others() {
-        let inputs = [Input { memory_mib: 8, bytes: 1_000_000, heap_kib: 312, elapsed_ms: 100 }];
+        let guests = vec![Input { memory_mib: 8, bytes: 1_000_000, heap_kib: 312, elapsed_ms: 100 }];
+        let inputs = Inputs { guests, wire_mbit_per_second: Some(160.0) };
         let table = table(&inputs, Arch::X86_64);
         assert!(table.contains("     8 MiB      1,000,000 bytes    312 KiB of heap   80 Mbit/s\n"), "{table}");
+        assert!(table.contains(" forgets what comes: 160 Mbit/s\n"), "{table}");
         assert!(table.ends_with(" 11,336 kb in 256 MB, 15,449 kb in 512 MB\n"), "{table}");
     }
 }
