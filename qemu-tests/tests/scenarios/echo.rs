@@ -5,7 +5,8 @@ use anyhow::Result;
 use echo::Report;
 use qemu_tests::harness::{Context, Scenario};
 use qemu_tests::protocol::{Ping, TcpConnections, TcpStream, UdpEcho};
-use qemu_tests::{Guest, check};
+use qemu_tests::verdict::Skip;
+use qemu_tests::{Arch, Guest, check};
 use std::net::{Ipv4Addr, SocketAddrV4};
 use std::time::Duration;
 
@@ -17,6 +18,7 @@ pub const SCENARIOS: &[Scenario] = &[
     Scenario { name: "echo: datagrams of all sizes come back", run: datagrams },
     Scenario { name: "echo: gets its address by DHCP", run: dhcp },
     Scenario { name: "echo: at least 90 % of 32 MiB are left for the heap", run: heap_share },
+    Scenario { name: "echo: serves in 3 MiB, the least of which xl makes a guest on ARM", run: least_memory },
     Scenario { name: "echo: a guest without a network card says so", run: no_card },
 ];
 
@@ -122,6 +124,21 @@ fn heap_share(context: &Context<'_>) -> Result<()> {
     let heap_kib = printed(&line.replace("of ", "heap="), "heap")?;
     check!(heap_kib * 10 >= 32 * 1024 * 9, "{line}");
     Ok(())
+}
+
+fn least_memory(context: &Context<'_>) -> Result<()> {
+    const BYTES: u64 = 5_000_000;
+    if context.arch.guests() == Arch::X86_64 {
+        return Err(Skip("xl makes no guest of less than 4 MiB on x86".to_owned()).into());
+    }
+    let mut spec = guest(context, "echo", &format!("ip={ADDRESS}/24"))?;
+    (spec.vif, spec.memory_mib) = (true, 3);
+    let mut guest = context.bed.create(&spec)?;
+    guest.wait_for("echo: listening on ", PATIENCE)?;
+    let wanted = TcpStream { address: SERVER, size_bytes: Some(BYTES), seed: 3, patience_ms: 60_000 };
+    let result = context.bed.tcp_stream(&wanted, LONG)?;
+    check!(result.received_bytes == BYTES && result.error.is_none(), "{result:?}");
+    stop(guest, &Report { connections: 1, bytes: BYTES, datagrams: 0 })
 }
 
 fn no_card(context: &Context<'_>) -> Result<()> {
