@@ -239,7 +239,7 @@ pub struct Device<H: Hypervisor> {
     /// may share this CPU, gets on with it first: what comes at once costs one turn here, one acknowledgement and one event for the
     /// backend.
     in_stream: bool,
-    /// The last turn left the receive ring empty.
+    /// The last turn left nothing that can be taken.
     emptied: bool,
 }
 

@@ -79,12 +79,15 @@ fn connections(context: &Context<'_>) -> Result<()> {
 }
 
 fn stream(context: &Context<'_>) -> Result<()> {
-    const BYTES: u64 = 50_000_000;
-    let guest = start(context)?;
-    let wanted = TcpStream { address: SERVER, size_bytes: Some(BYTES), seed: 50, patience_ms: 60_000 };
+    stream_through(context, start(context)?, 50_000_000)
+}
+
+/// Has a stream of this length echoed, and ends the guest.
+fn stream_through(context: &Context<'_>, guest: Guest, bytes: u64) -> Result<()> {
+    let wanted = TcpStream { address: SERVER, size_bytes: Some(bytes), seed: 50, patience_ms: 60_000 };
     let result = context.bed.tcp_stream(&wanted, LONG)?;
-    check!(result.received_bytes == BYTES && result.error.is_none(), "{result:?}");
-    stop(guest, &Report { connections: 1, bytes: BYTES, datagrams: 0 })
+    check!(result.received_bytes == bytes && result.error.is_none(), "{result:?}");
+    stop(guest, &Report { connections: 1, bytes, datagrams: 0 })
 }
 
 fn datagrams(context: &Context<'_>) -> Result<()> {
@@ -112,11 +115,17 @@ fn dhcp(context: &Context<'_>) -> Result<()> {
     stop(guest, &Report { connections: 1, bytes: 10, datagrams: 0 })
 }
 
-fn heap_share(context: &Context<'_>) -> Result<()> {
+/// An echo server in a guest of another size, at [`ADDRESS`].
+fn start_in(context: &Context<'_>, memory_mib: u32) -> Result<Guest> {
     let mut spec = guest(context, "echo", &format!("ip={ADDRESS}/24"))?;
-    (spec.vif, spec.memory_mib) = (true, 32);
+    (spec.vif, spec.memory_mib) = (true, memory_mib);
     let mut guest = context.bed.create(&spec)?;
     guest.wait_for("echo: listening on ", PATIENCE)?;
+    Ok(guest)
+}
+
+fn heap_share(context: &Context<'_>) -> Result<()> {
+    let mut guest = start_in(context, 32)?;
     guest.shutdown()?;
     ends_well::<Report>(&mut guest)?;
     // "memory: 312 KiB of 30500 KiB heap used at most", in the words that `printed` reads.
@@ -127,18 +136,10 @@ fn heap_share(context: &Context<'_>) -> Result<()> {
 }
 
 fn least_memory(context: &Context<'_>) -> Result<()> {
-    const BYTES: u64 = 5_000_000;
     if context.arch.guests() == Arch::X86_64 {
         return Err(Skip("xl makes no guest of less than 4 MiB on x86".to_owned()).into());
     }
-    let mut spec = guest(context, "echo", &format!("ip={ADDRESS}/24"))?;
-    (spec.vif, spec.memory_mib) = (true, 3);
-    let mut guest = context.bed.create(&spec)?;
-    guest.wait_for("echo: listening on ", PATIENCE)?;
-    let wanted = TcpStream { address: SERVER, size_bytes: Some(BYTES), seed: 3, patience_ms: 60_000 };
-    let result = context.bed.tcp_stream(&wanted, LONG)?;
-    check!(result.received_bytes == BYTES && result.error.is_none(), "{result:?}");
-    stop(guest, &Report { connections: 1, bytes: BYTES, datagrams: 0 })
+    stream_through(context, start_in(context, 3)?, 5_000_000)
 }
 
 fn no_card(context: &Context<'_>) -> Result<()> {

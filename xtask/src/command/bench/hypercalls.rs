@@ -5,11 +5,12 @@
 //! its records are in order.
 
 use anyhow::{Result, bail, ensure};
+use qemu_tests::Dom0;
 
 use crate::arch::Arch;
 
 /// What `xentrace` leaves in dom0.
-pub const FILE: &str = "/tmp/hypercalls.trace";
+const FILE: &str = "/tmp/hypercalls.trace";
 /// Classes `TRC_SCHED` and `TRC_PV`, and of both the first subclass: `TRC_SCHED_MIN` and `TRC_PV_ENTRY` (Xen's public/trace.h).
 const MASK: u32 = 0x0022_1000;
 /// `TRC_LOST_RECORDS`: Xen wrote faster than `xentrace` read.
@@ -40,11 +41,17 @@ pub fn traced(command: &str) -> String {
     )
 }
 
-/// The number of hypercalls of one domain.
+/// The number of hypercalls that one domain made while the last script of [`traced`] ran.
 ///
 /// # Errors
-/// The trace is cut off, or Xen lost a part of it.
-pub fn count(trace: &[u8], domain: u16) -> Result<u64> {
+/// There is no trace, it is cut off, or Xen lost a part of it.
+pub fn of(dom0: &Dom0, domain: u16) -> Result<u64> {
+    let trace = dom0.read(FILE)?;
+    dom0.must(&format!("rm {FILE}"))?;
+    count(&trace, domain)
+}
+
+fn count(trace: &[u8], domain: u16) -> Result<u64> {
     let (words, []) = trace.as_chunks::<4>() else { bail!("a trace of {} bytes is cut off", trace.len()) };
     let mut words = words.iter().map(|word| u32::from_le_bytes(*word));
     let (mut running, mut count) = (None, 0);

@@ -76,6 +76,11 @@ impl Arrived {
 }
 
 impl Run {
+    /// One TCP connection with writes of 64 KiB.
+    pub const fn stream(address: Ipv4Addr, direction: Direction, time: Duration) -> Self {
+        Self { address, direction, udp: false, streams: 1, write_bytes: 65536, time }
+    }
+
     /// The command line.
     fn command(&self) -> String {
         let Self { address, streams, write_bytes, .. } = self;

@@ -90,9 +90,7 @@ fn at_once(bench: &Bench<'_>, side: Side, count: u8) -> Result<Vec<Arrived>> {
     thread::scope(|scope| {
         let clients: Vec<_> = (0..count)
             .map(|number| {
-                let address = iperf_address(side, number);
-                let direction = Direction::Rx;
-                let run = Run { address, direction, udp: false, streams: 1, write_bytes: 65536, time: bench.flow };
+                let run = Run::stream(iperf_address(side, number), Direction::Rx, bench.flow);
                 scope.spawn(move || run.run(bench.bed))
             })
             .collect();

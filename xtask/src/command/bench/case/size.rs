@@ -78,8 +78,7 @@ fn try_with(bench: &Bench<'_>, side: Side, memory_mib: u32) -> Result<()> {
     let guest = contestant::start(bench.bed, side, &spec)?;
     for direction in Direction::ALL {
         let time = Duration::from_secs(1);
-        let run = Run { address: iperf_address(side, 0), direction, udp: false, streams: 1, write_bytes: 65536, time };
-        run.run(bench.bed)?;
+        Run::stream(iperf_address(side, 0), direction, time).run(bench.bed)?;
     }
     guest.destroy()
 }

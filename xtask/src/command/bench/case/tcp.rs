@@ -39,7 +39,7 @@ fn one(
     direction: Direction,
     (streams, write_bytes, suffix): (u32, u32, &str),
 ) -> Result<Vec<(Measure, f64)>> {
-    let run = Run { address: iperf_address(side, 0), direction, udp: false, streams, write_bytes, time: bench.flow };
+    let run = Run { streams, write_bytes, ..Run::stream(iperf_address(side, 0), direction, bench.flow) };
     let connections = if streams == 1 { "1 connection".to_owned() } else { format!("{streams} connections") };
     let name = format!("{}, {connections}, {} KiB writes", direction.words(), write_bytes / 1024);
     let throughput = Measure::more(&format!("tcp_{}{suffix}", direction.key()), GROUP, name, "Mbit/s");
@@ -55,13 +55,9 @@ fn one(
 
 /// In a run of its own, and all of it: to trace costs CPU time, and the conversation around the data few hypercalls.
 fn hypercalls_of(bench: &Bench<'_>, pair: &Pair, side: Side, direction: Direction) -> Result<Vec<(Measure, f64)>> {
-    let (address, time) = (iperf_address(side, 0), bench.flow);
-    let run = Run { address, direction, udp: false, streams: 1, write_bytes: 65536, time };
+    let run = Run::stream(iperf_address(side, 0), direction, bench.flow);
     let arrived = run.run_within(bench.bed, hypercalls::traced)?;
-    let domain = Bench::domain(pair.iperf(side))?;
-    let trace = bench.bed.read(hypercalls::FILE)?;
-    bench.bed.must(&format!("rm {}", hypercalls::FILE))?;
-    let count = hypercalls::count(&trace, domain)?;
+    let count = hypercalls::of(bench.bed, Bench::domain(pair.iperf(side))?)?;
     Ok(vec![cost(direction, "hypercalls", "hypercalls of the guest", "hypercalls", count as f64 * 1e6 / arrived.bytes)])
 }
 
