@@ -44,7 +44,7 @@ pub mod device;
 
 pub use device::NetworkDevice;
 pub use error::Error;
-pub use face::{Network, ReadInPlace, TcpAccept, TcpListen};
+pub use face::{Buffers, Network, ReadInPlace, TcpAccept, TcpListen};
 pub use filter::Unwanted;
 pub use handle::Handle;
 pub use listener::TcpListener;

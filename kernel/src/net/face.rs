@@ -19,10 +19,18 @@ pub trait Network:
     /// Resolves when the interface has an IPv4 address, and returns it.
     async fn configured(&self) -> Ipv4Addr;
 
-    /// Sets how large the two buffers of a TCP connection are, which bounds what can be under way in each direction; for
-    /// connections that begin from now on, and where there is memory for it. A platform whose operating system sizes them
-    /// does nothing.
-    fn set_buffer_bytes(&self, _bytes: usize) {}
+    /// Sets how large the two buffers of a TCP connection are: for connections that begin from now on, and where there is
+    /// memory for it. A platform whose operating system sizes them does nothing.
+    fn set_buffers(&self, _buffers: Buffers) {}
+}
+
+/// The buffers of a TCP connection, which bound what can be under way in each direction.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Buffers {
+    /// What has arrived and was not read, in bytes.
+    pub receive: usize,
+    /// What was written and is not acknowledged, in bytes.
+    pub send: usize,
 }
 
 /// A stream whose data can be taken where it lies, without a copy.

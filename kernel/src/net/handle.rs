@@ -6,7 +6,7 @@ use core::net::Ipv4Addr;
 use core::task::Poll;
 
 use super::state::State;
-use super::{Network, Unwanted};
+use super::{Buffers, Network, Unwanted};
 
 /// A task's way to the stack. The stack's state lives for ever, as its guest does.
 #[derive(Clone, Copy)]
@@ -59,7 +59,7 @@ impl Network for Handle {
         .await
     }
 
-    fn set_buffer_bytes(&self, bytes: usize) {
-        self.with(|state| state.sockets.set_largest_buffer(bytes));
+    fn set_buffers(&self, buffers: Buffers) {
+        self.with(|state| state.sockets.set_buffers(buffers));
     }
 }

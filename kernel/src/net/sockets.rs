@@ -11,8 +11,8 @@ use smoltcp::socket::{AnySocket, Socket, tcp, udp};
 use smoltcp::time::Duration;
 use smoltcp::wire::{IPV4_HEADER_LEN, TCP_HEADER_LEN};
 
-use super::Error;
 use super::stack::BATCH;
+use super::{Buffers, Error};
 
 /// How large a connection's buffers are at most, unless the task says otherwise: enough to fill a fast link.
 const LARGEST_BUFFER_BYTES: usize = 64 * 1024;
@@ -53,7 +53,7 @@ pub(super) struct Sockets {
     capacity: usize,
     budget_bytes: usize,
     buffer_bytes: usize,
-    largest_buffer_bytes: usize,
+    largest: Buffers,
     /// Data of a stream in the largest packet that leaves; Ethernet's until a device says more.
     packet_bytes: usize,
 }
@@ -67,7 +67,7 @@ impl Sockets {
             capacity: FIRST_SLOTS,
             budget_bytes: DEFAULT_BUDGET_BYTES,
             buffer_bytes: 0,
-            largest_buffer_bytes: LARGEST_BUFFER_BYTES,
+            largest: Buffers { receive: LARGEST_BUFFER_BYTES, send: LARGEST_BUFFER_BYTES },
             packet_bytes: 1460,
         }
     }
@@ -87,8 +87,8 @@ impl Sockets {
     }
 
     /// Sets how large the buffers of later connections are at most.
-    pub(super) fn set_largest_buffer(&mut self, bytes: usize) {
-        self.largest_buffer_bytes = bytes.max(SMALLEST_BUFFER_BYTES);
+    pub(super) fn set_buffers(&mut self, largest: Buffers) {
+        self.largest = largest;
     }
 
     /// Adds a socket.
@@ -125,17 +125,18 @@ impl Sockets {
         self.set.get_mut(handle)
     }
 
-    /// A buffer for each direction, as large as the budget and the heap allow; `transmit` may make the second one smaller.
-    fn buffers(&mut self, largest: usize, transmit: fn(&Self, usize) -> usize) -> Result<[Vec<u8>; 2], Error> {
+    /// A buffer for each direction, as large as the budget and the heap allow; `send` may make the second one smaller.
+    fn buffers(&mut self, largest: Buffers, send: fn(&Self, usize) -> usize) -> Result<[Vec<u8>; 2], Error> {
         let share = self.budget_bytes.saturating_sub(self.buffer_bytes) / SHARE;
-        let mut size = largest.min(share.max(SMALLEST_BUFFER_BYTES));
+        let mut most = largest.receive.max(largest.send).min(share).max(SMALLEST_BUFFER_BYTES);
         loop {
-            match (zeroed(size), zeroed(transmit(self, size))) {
-                (Some(receive), Some(transmit)) => {
-                    self.buffer_bytes += receive.len() + transmit.len();
-                    return Ok([receive, transmit]);
+            let size = |largest: usize| largest.clamp(SMALLEST_BUFFER_BYTES, most);
+            match (zeroed(size(largest.receive)), zeroed(send(self, size(largest.send)))) {
+                (Some(receive), Some(send)) => {
+                    self.buffer_bytes += receive.len() + send.len();
+                    return Ok([receive, send]);
                 }
-                _ if size > SMALLEST_BUFFER_BYTES => size = (size / 2).max(SMALLEST_BUFFER_BYTES),
+                _ if most > SMALLEST_BUFFER_BYTES => most = (most / 2).max(SMALLEST_BUFFER_BYTES),
                 _ => return Err(Error::OutOfMemory),
             }
         }
@@ -150,7 +151,7 @@ impl Sockets {
 
     /// Adds a TCP socket without a connection.
     pub(super) fn add_tcp(&mut self) -> Result<SocketHandle, Error> {
-        let [receive, transmit] = self.buffers(self.largest_buffer_bytes, Self::whole_packets)?;
+        let [receive, transmit] = self.buffers(self.largest, Self::whole_packets)?;
         let bytes = receive.len() + transmit.len();
         let mut socket = tcp::Socket::new(tcp::SocketBuffer::new(receive), tcp::SocketBuffer::new(transmit));
         socket.set_congestion_control(tcp::CongestionControl::Reno);
@@ -163,7 +164,8 @@ impl Sockets {
 
     /// Adds a UDP socket that is not bound.
     pub(super) fn add_udp(&mut self, largest_bytes: usize) -> Result<SocketHandle, Error> {
-        let [receive, transmit] = self.buffers(largest_bytes, |_, size| size)?;
+        let largest = Buffers { receive: largest_bytes, send: largest_bytes };
+        let [receive, transmit] = self.buffers(largest, |_, size| size)?;
         let bytes = receive.len() + transmit.len();
         let buffer = |bytes| udp::PacketBuffer::new(vec![udp::PacketMetadata::EMPTY; DATAGRAMS], bytes);
         let socket = udp::Socket::new(buffer(receive), buffer(transmit));
@@ -227,10 +229,17 @@ mod tests {
     fn a_task_may_ask_for_larger_or_smaller_buffers() {
         let mut sockets = Sockets::new();
         sockets.set_budget(16 << 20);
-        sockets.set_largest_buffer(256 * 1024);
-        assert_eq!(size(&mut sockets), 256 * 1024);
-        sockets.set_largest_buffer(0);
-        assert_eq!(size(&mut sockets), SMALLEST_BUFFER_BYTES);
+        let sizes = |sockets: &mut Sockets, receive, send| {
+            sockets.set_buffers(Buffers { receive, send });
+            let handle = sockets.add_tcp().expect("memory");
+            (sockets.tcp(handle).recv_capacity(), sockets.tcp(handle).send_capacity())
+        };
+        // The second is a number of whole packets.
+        assert_eq!(sizes(&mut sockets, 256 * 1024, 0), (256 * 1024, SMALLEST_BUFFER_BYTES));
+        assert_eq!(sizes(&mut sockets, 0, 256 * 1460), (SMALLEST_BUFFER_BYTES, 256 * 1460));
+        // Where there is less for both, the smaller one stays as it is.
+        sockets.set_budget(sockets.buffer_bytes + SHARE * 32 * 1024);
+        assert_eq!(sizes(&mut sockets, 5000, 1 << 20), (5000, 22 * 1460));
     }
 
     #[test]

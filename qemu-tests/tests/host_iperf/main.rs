@@ -24,7 +24,7 @@ impl Server {
     fn start(tests: u32) -> Self {
         setup_host(&mut Lines).unwrap();
         let port = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap().local_addr().unwrap().port();
-        let parameters = Parameters { port: Some(port), buffer_kib: None, tests: Some(tests) };
+        let parameters = Parameters { port: Some(port), tests: Some(tests) };
         let thread = std::thread::spawn(move || async_io::block_on(iperf::run(parameters, &Host::new().unwrap())));
         // The client does not try again, a connection that only looks would be a test that fails, and a listener of ours that
         // finds the port taken would now and then take it from the server. So the kernel is asked.

@@ -8,7 +8,7 @@ use embassy_time::{Duration, Instant, with_timeout};
 use embedded_io_async::{Error as _, ErrorKind, Write};
 use embedded_nal_async::{AddrType, TcpConnect};
 use kernel::Networked;
-use kernel::net::{Network, ReadInPlace};
+use kernel::net::{Buffers, Network, ReadInPlace};
 
 use crate::Error;
 use crate::body::{BadChunk, Body};
@@ -18,8 +18,8 @@ use crate::url::Url;
 /// How long a name and a connection may take together, and how long a server may be silent.
 const PATIENCE: Duration = Duration::from_secs(30);
 
-/// The connection's buffers, if there is memory for them: what a fast network has under way.
-const BUFFER_BYTES: usize = 128 * 1024;
+/// The connection's buffers, if there is memory for them: what a fast network has under way, and a request.
+const BUFFERS: Buffers = Buffers { receive: 128 * 1024, send: 4 * 1024 };
 
 /// After so many bytes others get a turn, even if this could go on.
 const TURN_BYTES: usize = 1 << 20;
@@ -32,7 +32,7 @@ pub async fn fetch(
     mut take: impl FnMut(&[u8]),
 ) -> Result<(), Error> {
     let network = system.network();
-    network.set_buffer_bytes(BUFFER_BYTES);
+    network.set_buffers(BUFFERS);
     let address = network.configured().await;
     let mut connection = in_time(connect(url, network)).await?;
     kernel::println!("filter: {address} fetches {} from port {} of {}", url.path, url.port, url.host);

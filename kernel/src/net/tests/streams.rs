@@ -14,7 +14,7 @@ use embedded_nal_async::TcpConnect;
 use smoltcp::wire::{EthernetFrame, EthernetProtocol, Ipv4Packet, TcpPacket};
 
 use super::world::{A, B, World, at, dhcp, pattern, socket};
-use crate::net::{Error, Handle, Network, ReadInPlace, TcpAccept, TcpConnection, TcpListen, TcpListener};
+use crate::net::{Buffers, Error, Handle, Network, ReadInPlace, TcpAccept, TcpConnection, TcpListen, TcpListener};
 
 const PORT: u16 = 7;
 
@@ -114,7 +114,7 @@ fn a_stream_arrives_unchanged_in_both_directions() {
 fn a_stream_leaves_in_whole_packets_wherever_its_buffer_begins_anew() {
     let world = World::two();
     // More than the sender's: its window cuts no packet.
-    world.b().set_buffer_bytes(256 * 1024);
+    world.b().set_buffers(Buffers { receive: 256 * 1024, send: 64 * 1024 });
     let sizes = segments_sent(&world, |segment| segment.payload().len());
     world.run(async {
         let (mut client, mut server) = pair(&world).await;

@@ -17,7 +17,7 @@ use core::net::{Ipv4Addr, SocketAddr, SocketAddrV4};
 
 use embassy_futures::select::{Either, select};
 use embedded_nal_async::{UdpStack, UnconnectedUdp};
-use kernel::net::{Network, TcpAccept, TcpListen};
+use kernel::net::{Buffers, Network, TcpAccept, TcpListen};
 use kernel::{Networked, System};
 use postcard_schema::Schema;
 use serde::{Deserialize, Serialize};
@@ -40,23 +40,15 @@ const DEFAULT_PORT: u16 = 5201;
 /// The largest piece that is written at once.
 const LARGEST_BLOCK_BYTES: usize = 128 * 1024;
 
-/// The buffers of a connection if there is enough memory: eight of the largest packets under way, so that the other end
-/// works on some while we make others.
-const LARGEST_BUFFER_BYTES: usize = 512 * 1024;
-
-/// The least size of a connection's buffers.
-const SMALLEST_BUFFER_BYTES: usize = 16 * 1024;
-
-/// A buffer is this part of the heap at most, one in so many, if the parameters do not say.
-const BUFFER_SHARE: usize = 32;
+/// The buffers of a connection if there is enough memory: eight of the largest packets to us, so that the other end works on some while we
+/// take others, and from us as many as the network card has under way, because a reader at the other end has some of them for longer.
+const BUFFERS: Buffers = Buffers { receive: 512 * 1024, send: 768 * 1024 };
 
 /// What the task is told.
 #[derive(Debug, Clone, Default, Serialize, Deserialize, Schema)]
 pub struct Parameters {
     /// The port, for TCP and UDP alike; 5201 if not given.
     pub port: Option<u16>,
-    /// The size of a TCP connection's buffers, each way, in KiB; if not given, 512 or less when memory is short.
-    pub buffer_kib: Option<u32>,
     /// How many tests to serve before the task ends by itself; if not given, it serves until it is asked to end.
     pub tests: Option<u32>,
 }
@@ -82,8 +74,7 @@ pub struct Report {
 pub async fn run(parameters: Parameters, system: &impl Networked) -> Result<Report, String> {
     let port = parameters.port.unwrap_or(DEFAULT_PORT);
     let network = system.network();
-    let buffer_bytes = buffer_bytes(parameters.buffer_kib, system.memory().heap_bytes);
-    network.set_buffer_bytes(buffer_bytes);
+    network.set_buffers(BUFFERS);
     let mut block = Vec::new();
     block.try_reserve_exact(LARGEST_BLOCK_BYTES).map_err(|_| "no memory for a block of 128 KiB")?;
     block.resize(LARGEST_BLOCK_BYTES, 0);
@@ -93,7 +84,7 @@ pub async fn run(parameters: Parameters, system: &impl Networked) -> Result<Repo
     let listener = network.listen(port, settings::MOST_STREAMS).await.map_err(|error| unusable("TCP", port, &error))?;
     let any = SocketAddr::V4(SocketAddrV4::new(Ipv4Addr::UNSPECIFIED, port));
     let datagrams = network.bind_multiple(any).await.map_err(|error| unusable("UDP", port, &error))?;
-    kernel::println!("iperf: listening on {address}:{port}, buffers of at most {} KiB", buffer_bytes / 1024);
+    kernel::println!("iperf: listening on {address}:{port}");
     let session = Session { listener: &listener, datagrams, block, system };
     serve(session, parameters.tests).await.map_err(|error| unusable("TCP", port, &error))
 }
@@ -101,14 +92,6 @@ pub async fn run(parameters: Parameters, system: &impl Networked) -> Result<Repo
 /// Says what is wrong with a port.
 fn unusable(protocol: &str, port: u16, why: &dyn Display) -> String {
     format!("no {protocol} on port {port}: {why}")
-}
-
-/// The size of a connection's buffers.
-fn buffer_bytes(kib: Option<u32>, heap_bytes: usize) -> usize {
-    match kib {
-        Some(kib) => usize::try_from(kib).unwrap_or(usize::MAX).saturating_mul(1024),
-        None => (heap_bytes / BUFFER_SHARE / 1024 * 1024).clamp(SMALLEST_BUFFER_BYTES, LARGEST_BUFFER_BYTES),
-    }
 }
 
 /// Serves one test after the other.
@@ -137,16 +120,4 @@ async fn serve<L: TcpAccept, D: UnconnectedUdp, S: System>(
         }
     }
     Ok(report)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn buffers_are_a_part_of_the_heap_within_limits() {
-        let mib = |mib: usize| buffer_bytes(None, mib << 20);
-        assert_eq!([mib(0), mib(3), mib(16), mib(512)], [16 << 10, 96 << 10, 512 << 10, 512 << 10]);
-        assert_eq!(buffer_bytes(Some(20), 3 << 20), 20 << 10);
-    }
 }
