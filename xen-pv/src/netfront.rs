@@ -32,6 +32,7 @@ pub use settings::Error;
 use crate::event_channel::{EventChannel, Events};
 use crate::grant_table::GrantTable;
 use crate::hypervisor::Hypervisor;
+use crate::memory::PAGE_SIZE;
 use crate::ring::{Broken, Check};
 use crate::xenstore::Client;
 use rx::Receiver;
@@ -48,7 +49,10 @@ const SINGLE_FRAMES_BYTES: usize = BUDGET as usize * 1514;
 
 /// The most frames under way to a backend. Half of them are free when we go on, and Linux's UDP sockets hold 277 small ones, so that there
 /// is room for all when nobody takes any meanwhile.
-const TRANSMIT_MAX: u16 = 176;
+const TRANSMIT_MAX: usize = 176;
+/// The most packets with segments under way to a backend. Linux keeps a packet until its reader has taken it: of eight that are
+/// acknowledged it still had three when we sent the next eight. The ring has room for these and a fifth of it for single frames.
+const SEGMENTS_MAX: usize = 12;
 /// How often we yield the CPU to who takes them. The scheduler may give it back before they are taken, and does at once when nobody else
 /// wants it.
 const YIELDS: u32 = 4;
@@ -70,9 +74,11 @@ impl Buffers {
     /// What fits a domain with this much memory: an eighth of it at most, and no more than the rings hold.
     #[must_use]
     pub fn for_memory(total_bytes: usize) -> Self {
-        let count = (total_bytes >> 16).clamp(32, 256) as u16;
-        let segments = if tx::OFFLOAD { count / 2 / tx::RUN_PAGES as u16 } else { 0 };
-        Self { receive: count, transmit: count.clamp(64, TRANSMIT_MAX), segments }
+        let receive = (total_bytes >> 16).clamp(32, 256);
+        let transmit = receive.clamp(64, TRANSMIT_MAX);
+        let left = (total_bytes / PAGE_SIZE / 8).saturating_sub(receive + transmit / tx::FRAMES_PER_PAGE);
+        let segments = if tx::OFFLOAD { (left / tx::RUN_PAGES).min(SEGMENTS_MAX) } else { 0 };
+        Self { receive: receive as u16, transmit: transmit as u16, segments: segments as u16 }
     }
 }
 

@@ -17,7 +17,7 @@ use crate::words::line;
 use crate::{arch, memory};
 
 /// The part of the memory, one in this many, that sockets may take for their buffers.
-const SOCKET_SHARE: usize = 8;
+const SOCKET_SHARE: usize = 4;
 
 /// How long the end of a guest may be held up by peers that do not answer any more.
 const PATIENCE: Duration = Duration::from_secs(5);
