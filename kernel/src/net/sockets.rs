@@ -200,11 +200,13 @@ pub(super) fn keep_alive(socket: &mut tcp::Socket<'_>) {
     }
 }
 
+/// So many zeros, if there is memory for them.
+///
+/// What can fail is a trial; nothing else runs before the allocation. To fill what the trial reserved would be a loop over bytes where
+/// code is made small, which takes longer than all else that a new connection costs.
 fn zeroed(size: usize) -> Option<Vec<u8>> {
-    let mut bytes = Vec::new();
-    bytes.try_reserve_exact(size).ok()?;
-    bytes.resize(size, 0);
-    Some(bytes)
+    Vec::<u8>::new().try_reserve_exact(size).ok()?;
+    Some(vec![0; size])
 }
 
 #[cfg(test)]
