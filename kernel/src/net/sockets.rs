@@ -158,6 +158,9 @@ impl Sockets {
         // Writes that a task makes in one go leave together anyway, because the poll loop runs after the task; holding
         // back the last part until the peer's delayed acknowledgement comes would cost 40 ms a message.
         socket.set_nagle_enabled(false);
+        // What came in a turn is acknowledged at its end, after the tasks ran and so with their answers. A delay would make a fast stream
+        // a slow one: where segments arrive put together there is one piece a round trip, and smoltcp waits for a second, 10 ms long.
+        socket.set_ack_delay(None);
         socket.set_timeout(Some(HANDSHAKE_TIMEOUT));
         self.add(socket.upcast()).inspect_err(|_| self.buffer_bytes -= bytes)
     }
