@@ -21,6 +21,8 @@ use std::net::Ipv4Addr;
 pub const READY: &str = "linux: ready";
 /// What it prints first, before the kernel's own age in seconds.
 pub const STARTED: &str = "linux: started at ";
+/// What it prints after it has fetched a body: wget's exit status, and the kernel's age in seconds before and after it.
+pub const FETCHED: &str = "linux: fetched ";
 /// Its memory when nothing else is asked for.
 pub const MEMORY_MIB: u32 = 128;
 
@@ -31,6 +33,8 @@ const AGENT: &str = "/bin/bed-agent";
 const COMMAND_LINE: &str = "console=hvc0 quiet panic=-1 rdinit=/init";
 /// The parameter with its address.
 const ADDRESS: &str = "bed.address=";
+/// The parameter with the URL of a body to fetch and forget before it serves.
+const FETCH: &str = "bed.fetch=";
 
 /// Its first process.
 const INIT: &str = r#"#!/bin/sh
@@ -43,12 +47,22 @@ read age idle </proc/uptime
 echo "$STARTED$age"
 for module in $(cat /etc/bed-modules); do insmod $module; done
 for word in $(cat /proc/cmdline); do
-    case $word in $ADDRESS*) address=${word#*=} ;; esac
+    case $word in
+        $ADDRESS*) address=${word#*=} ;;
+        $FETCH*) body=${word#*=} ;;
+    esac
 done
 while [ ! -e /sys/class/net/eth0 ]; do usleep 10000; done
 ip link set lo up
 ip addr add $address/24 dev eth0
 ip link set eth0 up
+if [ -n "$body" ]; then
+    read begin idle </proc/uptime
+    wget -q -O /dev/null "$body"
+    status=$?
+    read end idle </proc/uptime
+    echo "$FETCHED$status $begin $end"
+fi
 bed-agent echo >/dev/null &
 iperf3 -s -D
 for port in 7 5201; do
@@ -95,6 +109,14 @@ impl LinuxGuest {
         self.kernel.len() + self.ramdisk.len()
     }
 
+    /// A guest that first fetches the body at the URL, and forgets it.
+    #[must_use]
+    pub fn fetching(&self, name: &str, address: Ipv4Addr, url: &str) -> GuestSpec {
+        let mut spec = self.spec(name, address);
+        spec.extra = format!("{} {FETCH}{url}", spec.extra);
+        spec
+    }
+
     /// A guest with this name and address.
     #[must_use]
     pub fn spec(&self, name: &str, address: Ipv4Addr) -> GuestSpec {
@@ -114,7 +136,9 @@ fn file_system(root: &Root, triplet: &str, version: &str, agent: &[u8]) -> Resul
     for directory in ["/proc", "/sys", "/tmp"] {
         archive.directory(directory);
     }
-    let init = INIT.replace("$STARTED", STARTED).replace("$READY", READY).replace("$ADDRESS", ADDRESS);
+    let words =
+        [("$STARTED", STARTED), ("$READY", READY), ("$ADDRESS", ADDRESS), ("$FETCHED", FETCHED), ("$FETCH", FETCH)];
+    let init = words.iter().fold(INIT.to_owned(), |init, (word, text)| init.replace(word, text));
     archive.file("/init", 0o755, init.as_bytes());
     let mut programs = Programs::new(root, triplet);
     programs.add(&mut archive, IPERF)?;

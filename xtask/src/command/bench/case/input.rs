@@ -1,4 +1,5 @@
-//! How much data a guest takes in, against its memory: the task `filter` reads bodies of several lengths in guests of one size.
+//! How much data a guest takes in, against its memory: the task `filter` reads bodies of several lengths in guests of one size. And how fast,
+//! beside a Linux guest that fetches such a body and forgets it.
 
 use std::fmt::Write;
 use std::net::Ipv4Addr;
@@ -6,10 +7,13 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, ensure};
 use qemu_tests::http::{Body, Framing, HttpServer};
+use qemu_tests::linux_guest::FETCHED;
 use qemu_tests::log_stream::{Line, LogStream};
 use qemu_tests::replay::Data;
 
 use super::super::Bench;
+use super::super::contestant::{Side, iperf_address};
+use super::super::figures::Measure;
 use crate::arch::Arch;
 use crate::guest::{self, Shown};
 use crate::terminal;
@@ -18,8 +22,8 @@ use crate::terminal;
 const MEMORY_MIB: u32 = 8;
 /// Lengths of the bodies, about, in units of a million bytes.
 const MEGABYTES: [u64; 4] = [1, 10, 100, 1000];
-/// Length of the body that dom0 fetches.
-const WIRE_MEGABYTES: u64 = 100;
+/// Length of the body that is fetched for its rate.
+const RATE_MEGABYTES: u64 = 100;
 /// How long that may take.
 const PATIENCE: Duration = Duration::from_secs(600);
 /// The address of this machine for guests.
@@ -45,6 +49,12 @@ pub struct Input {
     elapsed_ms: u64,
 }
 
+impl Input {
+    fn mbit_per_second(self) -> f64 {
+        self.bytes as f64 * 8.0 / 1000.0 / self.elapsed_ms.max(1) as f64
+    }
+}
+
 /// What all of them took in, and how fast dom0 gets the same without looking at it.
 #[derive(Debug, Default, serde::Serialize)]
 pub struct Inputs {
@@ -59,11 +69,12 @@ impl Inputs {
     }
 }
 
-/// Once, and not in rounds: the heap's use does not depend on chance, and the longest body takes minutes.
+/// The rate in rounds; the memory not, because the heap's use does not depend on chance, and the longest body takes minutes.
 pub fn run(bench: &mut Bench<'_>) -> Result<()> {
     let wire = wire(bench).context("a body for dom0")?;
     terminal::say(format_args!("input: wget in dom0: {wire:.0} Mbit/s"));
     bench.inputs.wire_mbit_per_second = Some(wire);
+    bench.in_turn("HTTP body", rate)?;
     for megabytes in MEGABYTES {
         bench.go_on()?;
         let input = one(bench, megabytes).with_context(|| format!("a body of {megabytes} MB"))?;
@@ -71,6 +82,37 @@ pub fn run(bench: &mut Bench<'_>) -> Result<()> {
         bench.inputs.guests.push(input);
     }
     Ok(())
+}
+
+/// How fast a body comes to a guest: to `filter`, which computes with all of it, or to Linux's wget.
+fn rate(bench: &Bench<'_>, side: Side) -> Result<Vec<(Measure, f64)>> {
+    let rate = match side {
+        Side::Spore => one(bench, RATE_MEGABYTES)?.mbit_per_second(),
+        Side::Linux => linux(bench)?,
+    };
+    let name = "filter, which computes statistics (Linux: wget, which forgets it)";
+    Ok(vec![(Measure::more("http_body", "HTTP body of 100 MB, to the guest", name, "Mbit/s"), rate)])
+}
+
+/// The rate at which a Linux guest fetches a body and forgets it.
+fn linux(bench: &Bench<'_>) -> Result<f64> {
+    let body = body(Data::committed().lines().into_bytes(), RATE_MEGABYTES);
+    let bits = body.block.len() as u64 * body.times * 8;
+    let server = HttpServer::start(body)?;
+    let url = format!("http://{SERVER}:{}/", server.port());
+    let spec = bench.linux.fetching("bench-linux-fetch", iperf_address(Side::Linux, 0), &url);
+    let mut guest = bench.bed.create(&spec)?;
+    let line = guest.wait_for(FETCHED, PATIENCE)?;
+    let seconds = fetched(&line).with_context(|| guest.complaint("wget failed"))?;
+    guest.destroy()?;
+    Ok(bits as f64 / 1e6 / seconds)
+}
+
+/// How many seconds a Linux guest says that it needed; nothing if wget failed.
+fn fetched(line: &str) -> Option<f64> {
+    let (_, figures) = line.trim_end().split_once(FETCHED)?;
+    let (begin, end) = figures.strip_prefix("0 ")?.split_once(' ')?;
+    Some(end.parse::<f64>().ok()? - begin.parse::<f64>().ok()?)
 }
 
 /// A body of about so many million bytes, made of `block`.
@@ -81,7 +123,7 @@ fn body(block: Vec<u8>, megabytes: u64) -> Body {
 
 /// The rate at which dom0 fetches a body and forgets it: what lies between the guests and the server, without the guests.
 fn wire(bench: &Bench<'_>) -> Result<f64> {
-    let body = body(Data::committed().lines().into_bytes(), WIRE_MEGABYTES);
+    let body = body(Data::committed().lines().into_bytes(), RATE_MEGABYTES);
     let bits = body.block.len() as u64 * body.times * 8;
     let server = HttpServer::start(body)?;
     let since = Instant::now();
@@ -135,8 +177,8 @@ fn said(lines: &[String]) -> Option<Said> {
 }
 
 fn row(input: &Input) -> String {
-    let Input { memory_mib, bytes, heap_kib, elapsed_ms } = *input;
-    let rate = bytes as f64 * 8.0 / 1000.0 / elapsed_ms.max(1) as f64;
+    let Input { memory_mib, bytes, heap_kib, .. } = *input;
+    let rate = input.mbit_per_second();
     format!("{memory_mib:>6} MiB {:>14} bytes {heap_kib:>6} KiB of heap   {rate:.0} Mbit/s", terminal::bytes(bytes))
 }
 
@@ -176,6 +218,12 @@ mod tests {
         assert_eq!(said(&lines), Some(Said { bytes: 4096, readings: 100, elapsed_ms: 20, heap_kib: 312 }));
         assert_eq!(said(&lines[..1]), None);
         assert_eq!(said(&lines[1..]), None);
+    }
+
+    #[test]
+    fn a_linux_guest_says_how_long_it_fetched() {
+        assert_eq!(fetched("linux: fetched 0 2.25 5.75\r\n"), Some(3.5));
+        assert_eq!(fetched("linux: fetched 1 2.25 2.50"), None);
     }
 
     #[test]
