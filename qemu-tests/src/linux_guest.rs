@@ -21,7 +21,8 @@ use std::net::Ipv4Addr;
 pub const READY: &str = "linux: ready";
 /// What it prints first, before the kernel's own age in seconds.
 pub const STARTED: &str = "linux: started at ";
-/// What it prints after it has fetched a body: wget's exit status, and the kernel's age in seconds before and after it.
+/// What it prints after it has fetched a body, from a server that answered a ping: wget's exit status, and the kernel's age in seconds
+/// before and after it.
 pub const FETCHED: &str = "linux: fetched ";
 /// Its memory when nothing else is asked for.
 pub const MEMORY_MIB: u32 = 128;
@@ -57,6 +58,8 @@ ip link set lo up
 ip addr add $address/24 dev eth0
 ip link set eth0 up
 if [ -n "$body" ]; then
+    server=${body#http://}
+    until ping -c 1 -W 1 ${server%%[:/]*} >/dev/null; do :; done
     read begin idle </proc/uptime
     wget -q -O /dev/null "$body"
     status=$?

@@ -50,8 +50,8 @@ const SINGLE_FRAMES_BYTES: usize = BUDGET as usize * 1514;
 /// The most frames under way to a backend. Half of them are free when we go on, and Linux's UDP sockets hold 277 small ones, so that there
 /// is room for all when nobody takes any meanwhile.
 const TRANSMIT_MAX: usize = 176;
-/// The most packets with segments under way to a backend. Linux keeps a packet until its reader has taken it: of eight that are
-/// acknowledged it still had three when we sent the next eight. The ring has room for these and a fifth of it for single frames.
+/// The most packets with segments under way to a backend. Linux answers them in a thread of its own, often after the receiver has
+/// acknowledged what is in them: of eight, three were unanswered when the next eight could go. A fifth of the ring is left for frames.
 const SEGMENTS_MAX: usize = 12;
 /// How often we yield the CPU to who takes them. The scheduler may give it back before they are taken, and does at once when nobody else
 /// wants it.
@@ -76,7 +76,7 @@ impl Buffers {
     pub fn for_memory(total_bytes: usize) -> Self {
         let receive = (total_bytes >> 16).clamp(32, 256);
         let transmit = receive.clamp(64, TRANSMIT_MAX);
-        let left = (total_bytes / PAGE_SIZE / 8).saturating_sub(receive + transmit / tx::FRAMES_PER_PAGE);
+        let left = (total_bytes / PAGE_SIZE / 8).saturating_sub(receive + transmit.div_ceil(tx::FRAMES_PER_PAGE));
         let segments = if tx::OFFLOAD { (left / tx::RUN_PAGES).min(SEGMENTS_MAX) } else { 0 };
         Self { receive: receive as u16, transmit: transmit as u16, segments: segments as u16 }
     }

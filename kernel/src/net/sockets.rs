@@ -20,7 +20,7 @@ const LARGEST_BUFFER_BYTES: usize = 64 * 1024;
 /// Below this size a connection would send less than three full segments before it waits.
 const SMALLEST_BUFFER_BYTES: usize = 4 * 1024;
 
-/// A new connection takes at most this part of what is left of the budget.
+/// A buffer of a new connection takes at most this part of what is left of the budget.
 const SHARE: usize = 8;
 
 /// What the buffers of all sockets together should not exceed, unless the platform says otherwise.
@@ -93,13 +93,11 @@ impl Sockets {
 
     /// Adds a socket.
     ///
-    /// The set grows by pushing to a `Vec`, which would end the guest when memory is short, so a trial allocation of the
-    /// size that the growth needs comes first; nothing else runs in between.
+    /// The set grows by pushing to a `Vec`, which would end the guest when memory is short, so a trial comes first.
     fn add(&mut self, socket: Socket<'static>) -> Result<SocketHandle, Error> {
         if self.used_slots == self.slots {
             if self.slots == self.capacity {
-                let mut trial = Vec::<SocketStorage<'static>>::new();
-                trial.try_reserve_exact(2 * self.capacity).map_err(|_| Error::OutOfMemory)?;
+                try_memory(2 * self.capacity * size_of::<SocketStorage<'static>>()).ok_or(Error::OutOfMemory)?;
                 self.capacity *= 2;
             }
             self.slots += 1;
@@ -205,11 +203,21 @@ pub(super) fn keep_alive(socket: &mut tcp::Socket<'_>) {
 
 /// So many zeros, if there is memory for them.
 ///
-/// What can fail is a trial; nothing else runs before the allocation. To fill what the trial reserved would be a loop over bytes where
-/// code is made small, which takes longer than all else that a new connection costs.
+/// To fill what could be reserved would be a loop over bytes where code is made small, which takes longer than all else that a new
+/// connection costs.
 fn zeroed(size: usize) -> Option<Vec<u8>> {
-    Vec::<u8>::new().try_reserve_exact(size).ok()?;
+    try_memory(size)?;
     Some(vec![0; size])
+}
+
+/// Whether there are so many bytes: a trial before an allocation that ends the guest if it fails. Nothing else runs in between.
+fn try_memory(bytes: usize) -> Option<()> {
+    // As strictly aligned as all that is tried here.
+    let mut trial = Vec::<u64>::new();
+    trial.try_reserve_exact(bytes.div_ceil(size_of::<u64>())).ok()?;
+    // An allocation that nobody uses could be left out, and would be taken to succeed.
+    core::hint::black_box(trial.as_ptr());
+    Some(())
 }
 
 #[cfg(test)]

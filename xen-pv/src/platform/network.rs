@@ -16,7 +16,8 @@ use crate::real::Xen;
 use crate::words::line;
 use crate::{arch, memory};
 
-/// The part of the memory, one in this many, that sockets may take for their buffers.
+/// The part of the memory, one in this many, that sockets may take for their buffers: so much that with 32 MiB the first connection,
+/// which may be one that only controls, leaves the second the buffers for a fast network.
 const SOCKET_SHARE: usize = 4;
 
 /// How long the end of a guest may be held up by peers that do not answer any more.

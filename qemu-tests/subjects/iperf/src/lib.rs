@@ -41,7 +41,7 @@ const DEFAULT_PORT: u16 = 5201;
 const LARGEST_BLOCK_BYTES: usize = 128 * 1024;
 
 /// The buffers of a connection if there is enough memory: eight of the largest packets to us, so that the other end works on some while we
-/// take others, and from us as many as the network card has under way, because a reader at the other end has some of them for longer.
+/// take others, and from us as many as the network card can have under way.
 const BUFFERS: Buffers = Buffers { receive: 512 * 1024, send: 768 * 1024 };
 
 /// What the task is told.

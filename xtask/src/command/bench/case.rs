@@ -35,7 +35,7 @@ pub enum Case {
     Idle,
     /// Throughput, latency and dom0's load with 1 to 16 guests.
     Scale,
-    /// Spore alone: how much data one guest of 8 MiB takes in, up to 1 GB.
+    /// How much data a guest of 8 MiB takes in, up to 1 GB, and how fast beside Linux.
     Input,
 }
 
