@@ -17,9 +17,10 @@ const XEN_TOOLS: [&str; 7] =
 /// The one program behind all `xenstore-*` commands, and the names that scripts and people use.
 const XENSTORE_NAMES: [&str; 8] = ["chmod", "exists", "list", "ls", "read", "rm", "watch", "write"];
 /// Modules that every machine's dom0 needs; those of its bus for virtio come from the machine.
-const MODULES: [&str; 13] = [
+const MODULES: [&str; 14] = [
     "virtio_console",
     "virtio_net",
+    "virtio_rng",
     "xen-privcmd",
     "xenfs",
     "xen-evtchn",

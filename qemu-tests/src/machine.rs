@@ -100,8 +100,8 @@ pub trait Machine: Sync {
     fn virtio_bus(&self) -> &'static str;
 }
 
-/// How many virtio devices a machine has: the line to the agent, and the network card.
-const VIRTIO_DEVICES: usize = 2;
+/// How many virtio devices a machine has: the line to the agent, the network card, and the source of random numbers.
+const VIRTIO_DEVICES: usize = 3;
 
 /// A port of the host's loopback interface that leads to a guest.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -168,6 +168,8 @@ impl Qemu {
         command.args(["-chardev", "socket,id=agent,fd=0", "-device", &format!("virtio-serial-{bus}")]);
         command.args(["-device", &format!("virtserialport,chardev=agent,name={}", bed_agent::protocol::PORT_NAME)]);
         command.args(["-netdev", &network(&options.forwards), "-device", &format!("virtio-net-{bus},netdev=net")]);
+        // Without it xl waits two seconds for each guest's UUID, until the kernel has gathered enough after some 40 seconds.
+        command.args(["-device", &format!("virtio-rng-{bus}")]);
         let errors = serial.with_extension("qemu");
         let error_file = fs::File::create(&errors).with_context(|| format!("create {}", errors.display()))?;
         // Ctrl-C in the terminal is for whoever owns the bed, to end guests in order.
