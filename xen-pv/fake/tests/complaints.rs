@@ -25,7 +25,13 @@ fn lines() -> Vec<String> {
 /// A card whose backend cannot be used.
 fn unusable() -> Bed {
     kernel::console::attach(&Buffer);
-    Bed::with(BUFFERS, |netback| netback.features.retain(|(name, _)| *name != "feature-rx-copy"))
+    let bed = Bed::with(BUFFERS, |netback| netback.features.retain(|(name, _)| *name != "feature-rx-copy"));
+    // The driver looked for a card before this one was attached.
+    let written = WRITTEN.take();
+    let Some((first, rest)) = written.split_once('\n') else { panic!("{written}") };
+    assert!(first.starts_with("network: no card; "), "{first}");
+    WRITTEN.set(rest.into());
+    bed
 }
 
 fn show(bed: &mut Bed, state: &str) {

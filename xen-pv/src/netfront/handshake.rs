@@ -112,6 +112,7 @@ impl<H: Hypervisor> Driver<H> {
             return error;
         }
         let mut session = None;
+        let mut looked = false;
         loop {
             // What changes from here on is either read in this round or found in a watch again.
             directory.clear();
@@ -132,6 +133,9 @@ impl<H: Hypervisor> Driver<H> {
                     directory.clear();
                 }
                 next = self.proceed(phase, answers, &mut session, &mut operations);
+            }
+            if !core::mem::replace(&mut looked, true) && session.is_none() {
+                kernel::println!("network: no card; does the xl config have a line such as vif = [\"bridge=xenbr0\"]?");
             }
             self.wait(&directory, session.as_ref()).await;
         }

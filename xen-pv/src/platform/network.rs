@@ -33,9 +33,6 @@ pub(super) struct Interface {
 /// Starts the card's driver and the stack. The interface may get its address much later.
 pub(super) fn start(platform: &Platform, spawner: Spawner, parameters: Parameters) -> Result<(), String> {
     let store = &platform.toolstack.store;
-    if platform.toolstack.read("device/vif/0/backend").is_err() {
-        println!("network: no card; does the xl config have a line such as vif = [\"bridge=xenbr0\"]?");
-    }
     let (entries, count) = arch::map_grant_frames().ok_or("the hypervisor gives no grant table")?;
     // SAFETY: the frames are mapped for good, and this is the only table made of them.
     let grants = unsafe { GrantTable::new(Xen, entries, count) };

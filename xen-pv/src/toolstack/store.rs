@@ -48,6 +48,8 @@ pub(crate) struct Toolstack {
     waiting: RefCell<Vec<Waker>>,
     /// When the store answered first.
     answered_ns: Cell<u64>,
+    /// What it said of the task's parameters, until they are taken.
+    parameters: Cell<Option<Result<Vec<u8>, Error>>>,
 }
 
 impl Toolstack {
@@ -59,15 +61,19 @@ impl Toolstack {
             stop: Cell::default(),
             waiting: RefCell::default(),
             answered_ns: Cell::default(),
+            parameters: Cell::default(),
         }
     }
 
-    /// Starts moving messages and listening to requests.
+    /// Starts moving messages and listening to requests, and reads the task's parameters: in one exchange, because each takes some ten
+    /// milliseconds on a CPU that the toolstack shares with us and where it has not finished with this domain's creation.
     pub(crate) fn start(&'static self, spawner: Spawner, counters: impl Fn() -> String + 'static) {
         spawn(spawner, self.store.run());
         let (watch, registered) = self.store.start_watch("control");
+        let parameters = self.store.read("data/parameters");
         let registered = self.wait(registered);
         self.answered_ns.set(arch::now_ns());
+        self.parameters.set(Some(self.wait(parameters)));
         match registered {
             Ok(_) => spawn(spawner, self.listen(watch, counters)),
             Err(_) => println!("warning: xl shutdown, reboot and sysrq will not be heard"),
@@ -164,14 +170,10 @@ impl Toolstack {
         }
     }
 
-    /// Reads a node before the task starts.
-    pub(crate) fn read(&self, path: &str) -> Result<Vec<u8>, Error> {
-        self.wait(self.store.read(path))
-    }
-
     /// The parameters that a program left, if there are any.
     pub(crate) fn parameters<P: DeserializeOwned>(&self) -> Result<Option<P>, String> {
-        match self.read("data/parameters") {
+        let Some(read) = self.parameters.take() else { return Ok(None) };
+        match read {
             Ok(bytes) => match postcard::from_bytes(&bytes) {
                 Ok(parameters) => Ok(Some(parameters)),
                 Err(_) => Err("data/parameters does not fit the task's parameters".to_string()),
