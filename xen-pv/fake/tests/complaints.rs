@@ -3,6 +3,9 @@
 use std::cell::RefCell;
 
 use kernel::console::Console;
+use xen_fake::bed::{BUFFERS, Bed};
+use xen_fake::{Machine, Netback};
+use xen_sys::types::Domid;
 
 thread_local! {
     /// What this test's thread has written.
@@ -58,6 +61,19 @@ fn a_backend_that_toggles_its_state_does_not_fill_the_console() {
 }
 
 #[test]
+fn a_card_that_cannot_be_used_is_there() {
+    kernel::console::attach(&Buffer);
+    let mut machine = Machine::new();
+    let mut netback = Netback::new(&machine.xen, Domid(0));
+    netback.mac = "none".to_owned();
+    machine.attach(netback);
+    let _device = machine.start_netfront(BUFFERS);
+    machine.settle();
+    let lines = lines();
+    assert!(matches!(&lines[..], [line] if line.starts_with("network card: mac: ")), "{lines:?}");
+}
+
+#[test]
 fn what_is_wrong_after_the_card_has_worked_again_is_said() {
     let mut bed = unusable();
     let feature = format!("{}/feature-rx-copy", bed.netback().directory());
@@ -73,4 +89,3 @@ fn what_is_wrong_after_the_card_has_worked_again_is_said() {
         bed.machine.settle();
     }
 }
-use xen_fake::bed::{BUFFERS, Bed};

@@ -134,7 +134,9 @@ impl<H: Hypervisor> Driver<H> {
                 }
                 next = self.proceed(phase, answers, &mut session, &mut operations);
             }
-            if !core::mem::replace(&mut looked, true) && session.is_none() {
+            // Of a card that is there and cannot be used something was said.
+            let silent = self.complaints.get() == COMPLAINTS_MAX;
+            if !core::mem::replace(&mut looked, true) && session.is_none() && silent {
                 kernel::println!("network: no card; does the xl config have a line such as vif = [\"bridge=xenbr0\"]?");
             }
             self.wait(&directory, session.as_ref()).await;
