@@ -1,4 +1,4 @@
-//! Copying memory with the vector unit.
+//! Copying and filling memory with the vector unit.
 //!
 //! The routines that the compiler brings copy a word a turn, and take twice as long where source and destination are not
 //! aligned alike, which the data of a packet never is: a guest that moves a stream spends most of its time there. These
@@ -66,6 +66,44 @@ global_asm!(
 3:  ldrb    r3, [r1, #-1]!
     subs    r2, #1
     strb    r3, [r12, #-1]!
+    bne     3b
+4:  bx      lr
+
+    @ void __aeabi_memclr(void *destination, size_t bytes)
+    .irp name, __aeabi_memclr, __aeabi_memclr4, __aeabi_memclr8
+    .global \name
+    .type \name, %function
+    .thumb_func
+\name:
+    .endr
+    movs    r2, #0
+    @ void __aeabi_memset(void *destination, size_t bytes, int value)
+    .irp name, __aeabi_memset, __aeabi_memset4, __aeabi_memset8
+    .global \name
+    .type \name, %function
+    .thumb_func
+\name:
+    .endr
+    mov     r3, r1
+    mov     r1, r2
+    mov     r2, r3
+    @ void *memset(void *destination, int value, size_t bytes)
+    .global memset
+    .type memset, %function
+    .thumb_func
+memset:
+    mov     r12, r0
+    vdup.8  q0, r1
+    vdup.8  q1, r1
+    subs    r2, #32
+    blo     2f
+1:  vst1.8  {{d0-d3}}, [r12]!
+    subs    r2, #32
+    bhs     1b
+2:  adds    r2, #32
+    beq     4f
+3:  strb    r1, [r12], #1
+    subs    r2, #1
     bne     3b
 4:  bx      lr
     .popsection
