@@ -79,13 +79,18 @@ impl Drop for HttpServer {
 }
 
 impl Body {
+    /// Its length.
+    #[must_use]
+    pub fn bytes(&self) -> u64 {
+        self.block.len() as u64 * self.times
+    }
+
     /// Reads a request, and answers it.
     fn answer(&self, mut stream: TcpStream) -> Result<()> {
         let mut request = BufReader::new(stream.try_clone()?).lines();
         while !request.next().context("the request ends early")??.is_empty() {}
-        let bytes = self.block.len() as u64 * self.times;
         let field = match self.framing {
-            Framing::Length => format!("Content-Length: {bytes}"),
+            Framing::Length => format!("Content-Length: {}", self.bytes()),
             Framing::Chunks => "Transfer-Encoding: chunked".to_owned(),
         };
         stream.write_all(format!("HTTP/1.1 200 OK\r\nContent-Type: text/csv\r\n{field}\r\n\r\n").as_bytes())?;

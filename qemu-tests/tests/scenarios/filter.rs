@@ -35,9 +35,9 @@ fn start(context: &Context<'_>, port: u16, memory_mib: u32) -> Result<Guest> {
 /// Has a guest read the committed slice so many times, checks its figures, and returns the most of its heap that it used.
 fn read(context: &Context<'_>, memory_mib: u32, times: u64, framing: Framing) -> Result<u64> {
     let data = Data::committed();
-    let block = data.lines().into_bytes();
-    let bytes = block.len() as u64 * times;
-    let server = HttpServer::start(Body { block, times, framing })?;
+    let body = Body { block: data.lines().into_bytes(), times, framing };
+    let bytes = body.bytes();
+    let server = HttpServer::start(body)?;
     let mut guest = start(context, server.port(), memory_mib)?;
     let end = guest.wait_shutdown(LONG)?;
     check!(end == ShutdownReason::PowerOff, "it ended with {end}");

@@ -52,7 +52,7 @@ pub struct Input {
 
 impl Input {
     fn mbit_per_second(self) -> f64 {
-        self.bytes as f64 * 8.0 / 1000.0 / self.elapsed_ms.max(1) as f64
+        mbit_per_second(self.bytes, self.elapsed_ms.max(1) as f64 / 1000.0)
     }
 }
 
@@ -100,16 +100,15 @@ fn rate(bench: &Bench<'_>, side: Side) -> Result<Vec<(Measure, f64)>> {
 
 /// The rate at which a Linux guest fetches a body and forgets it.
 fn linux(bench: &Bench<'_>) -> Result<f64> {
-    let body = body(Data::committed().lines().into_bytes(), RATE_MEGABYTES);
-    let bits = body.block.len() as u64 * body.times * 8;
+    let body = body(RATE_MEGABYTES);
+    let bytes = body.bytes();
     let server = HttpServer::start(body)?;
-    let url = format!("http://{SERVER}:{}/", server.port());
-    let spec = bench.linux.fetching("bench-linux-fetch", iperf_address(Side::Linux, 0), &url);
+    let spec = bench.linux.fetching("bench-linux-fetch", iperf_address(Side::Linux, 0), &url(&server));
     let mut guest = bench.bed.create(&spec)?;
     let line = guest.wait_for(FETCHED, PATIENCE)?;
     let seconds = fetched(&line).with_context(|| guest.complaint("wget failed"))?;
     guest.destroy()?;
-    Ok(bits as f64 / 1e6 / seconds)
+    Ok(mbit_per_second(bytes, seconds))
 }
 
 /// How many seconds a Linux guest says that it needed; nothing if wget failed.
@@ -119,32 +118,41 @@ fn fetched(line: &str) -> Option<f64> {
     Some(end.parse::<f64>().ok()? - begin.parse::<f64>().ok()?)
 }
 
-/// A body of about so many million bytes, made of `block`.
-fn body(block: Vec<u8>, megabytes: u64) -> Body {
+/// A body of about so many million bytes, made of the committed readings.
+fn body(megabytes: u64) -> Body {
+    let block = Data::committed().lines().into_bytes();
     let times = megabytes * 1_000_000 / block.len() as u64;
     Body { block, times, framing: Framing::Length }
 }
 
+/// Where guests and dom0 find the body.
+fn url(server: &HttpServer) -> String {
+    format!("http://{SERVER}:{}/", server.port())
+}
+
+fn mbit_per_second(bytes: u64, seconds: f64) -> f64 {
+    bytes as f64 * 8.0 / 1e6 / seconds
+}
+
 /// The rate at which dom0 fetches a body and forgets it: what lies between the guests and the server, without the guests.
 fn wire(bench: &Bench<'_>) -> Result<f64> {
-    let body = body(Data::committed().lines().into_bytes(), RATE_MEGABYTES);
-    let bits = body.block.len() as u64 * body.times * 8;
+    let body = body(RATE_MEGABYTES);
+    let bytes = body.bytes();
     let server = HttpServer::start(body)?;
     let since = Instant::now();
-    let script = format!("wget -q -O /dev/null http://{SERVER}:{}/", server.port());
+    let script = format!("wget -q -O /dev/null {}", url(&server));
     let output = bench.bed.shell_within(&script, PATIENCE)?;
     ensure!(output.status == 0, "{script}: exit status {}", output.status);
-    Ok(bits as f64 / 1e6 / since.elapsed().as_secs_f64())
+    Ok(mbit_per_second(bytes, since.elapsed().as_secs_f64()))
 }
 
 fn one(bench: &Bench<'_>, megabytes: u64) -> Result<Input> {
-    let data = Data::committed();
-    let body = body(data.lines().into_bytes(), megabytes);
-    let (bytes, readings) = (body.block.len() as u64 * body.times, data.expected(1).repeated(body.times).readings);
+    let body = body(megabytes);
+    let (bytes, readings) = (body.bytes(), Data::committed().expected(1).repeated(body.times).readings);
     let server = HttpServer::start(body)?;
     let (task, image) = &bench.filter;
     let mut spec = guest::spec(task, image, Some(MEMORY_MIB))?;
-    spec.extra = format!("ip=10.0.2.120/24 gateway={SERVER} url=http://{SERVER}:{}/", server.port());
+    spec.extra = format!("ip=10.0.2.120/24 gateway={SERVER} url={}", url(&server));
     let mut lines = Vec::new();
     guest::run(bench.bed, &spec, LogStream::without_elf(), None, bench.interrupt, |shown| {
         if let Shown::Line(Line::Text(line)) = shown {
