@@ -10,6 +10,7 @@
 //! - `now_ns`, `system_time_ns`: the guest's clock, and Xen's at a time of it;
 //! - `shared_info`: where Xen's shared info page is mapped;
 //! - `SUSPENDS`, `suspend`: whether and how the domain becomes another one;
+//! - `woke`: to be called after each sleep, for a clock that has to be set by when Xen ended it;
 //! - `stop`: halts for ever, after the domain has been ended.
 
 #[cfg(target_arch = "arm")]

@@ -73,6 +73,7 @@ pub(crate) fn poll(ports: &[Port], until_ns: Option<u64>) {
     };
     // A port that is not open makes the call fail at once: the caller finds nothing pending and looks again.
     let _ = operation(number::SCHED_OP, SCHEDOP_POLL, &mut argument);
+    arch::woke();
 }
 
 /// Ends the domain.

@@ -30,7 +30,7 @@ mod grant_frames;
 pub(crate) mod memory;
 mod traps;
 
-pub(crate) use clock::{now_ns, system_time_ns};
+pub(crate) use clock::{now_ns, system_time_ns, woke};
 pub(crate) use copy::copy;
 #[cfg(feature = "netfront")]
 pub(crate) use grant_frames::map_grant_frames;

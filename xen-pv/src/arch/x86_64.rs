@@ -27,7 +27,7 @@ mod traps;
 pub(crate) use copy::copy;
 #[cfg(feature = "netfront")]
 pub(crate) use grant_frames::map_grant_frames;
-pub(crate) use pvclock::{now_ns, system_time_ns};
+pub(crate) use pvclock::{now_ns, system_time_ns, woke};
 #[cfg(feature = "xenstore")]
 pub(crate) use suspend::{SUSPENDS, suspend};
 

@@ -8,6 +8,9 @@ use core::mem::{offset_of, size_of};
 /// Source: `VCPUOP_register_runstate_memory_area`.
 pub const VCPUOP_REGISTER_RUNSTATE_MEMORY_AREA: usize = 5;
 
+/// The virtual CPU runs: the first of the states. Source: `RUNSTATE_running`.
+pub const RUNSTATE_RUNNING: usize = 0;
+
 /// What a virtual CPU does, and since when. Source: `vcpu_runstate_info_t`.
 #[repr(C)]
 #[derive(Debug, Clone, Copy)]

@@ -2,8 +2,8 @@
 //!
 //! The counter runs at a fixed rate from the guest's creation on. Xen's system time, in which the deadline of a sleep and
 //! the wall clock are given, runs at the same rate from the host's boot on, and a guest cannot read it. But Xen notes, in
-//! memory that the guest names, at which system time the guest last began to run: compared with the counter right after a
-//! sleep, that gives the distance between the two, which stays the same as long as the guest lives.
+//! memory that the guest names, at which system time the guest last began to run: compared with the counter at entry, and right
+//! after a sleep, that gives the distance between the two, which stays the same as long as the guest lives.
 //!
 //! Source: ARM Architecture Reference Manual, ARMv7-A (DDI 0406C), B8; `xen/include/public/vcpu.h`.
 
@@ -12,10 +12,9 @@ use core::cell::{Cell, UnsafeCell};
 
 use xen_sys::arch::hypercall3;
 use xen_sys::number;
-use xen_sys::vcpu::{RegisterRunstateMemoryArea, RunstateInfo, VCPUOP_REGISTER_RUNSTATE_MEMORY_AREA};
+use xen_sys::vcpu::{RUNSTATE_RUNNING, RegisterRunstateMemoryArea, RunstateInfo, VCPUOP_REGISTER_RUNSTATE_MEMORY_AREA};
 
 use crate::hypervisor::Error;
-use crate::real;
 use crate::single_cpu::SingleCpu;
 
 /// How the counter becomes Xen's system time.
@@ -52,54 +51,37 @@ pub(super) fn start(entered_ticks: u64) {
     let result = unsafe { hypercall3(number::VCPU_OP, VCPUOP_REGISTER_RUNSTATE_MEMORY_AREA, 0, argument) };
     let registered = Error::check(result);
     assert!(registered.is_ok(), "run state area: {registered:?}");
-
-    // A first guess: the guest has run since Xen noted it. It only has to make the first sleep a real one.
-    let guess_ns = noted_ns(area).saturating_sub(at(entered_ticks));
-    let start_ns = measure_ns(area, guess_ns);
-    SCALE.get().set(Scale { start_ns, ..SCALE.get().get() });
+    // A guest that had not run before what Xen noted was entered then. Of any other it is known that it runs by now.
+    // SAFETY: the area is a static. Xen writes it, so it is read volatile.
+    let ran_before_ns = unsafe { (&raw const (*area).time_ns[RUNSTATE_RUNNING]).read_volatile() };
+    catch_up(if ran_before_ns == 0 { entered_ticks } else { ticks() });
 }
 
-/// The distance. What passes between Xen's note and our look at the counter makes a measured one too small, never too
-/// large: the largest of a few is the best.
-fn measure_ns(area: *const RunstateInfo, mut guess_ns: u64) -> u64 {
-    const MEASUREMENTS: usize = 3;
-    const TRIES: usize = 20;
-    let (mut largest_ns, mut measured, mut ahead_ns) = (0, 0, 50_000);
-    for _ in 0..TRIES {
-        let before_ns = noted_ns(area);
-        real::poll(&[], Some(at(ticks()) + guess_ns + ahead_ns));
-        // Where the time had passed already, Xen did not take the CPU away, and the note is the old one.
-        if noted_ns(area) == before_ns {
-            ahead_ns *= 2;
-            continue;
-        }
-        largest_ns = distance_ns(area).max(largest_ns);
-        guess_ns = largest_ns;
-        measured += 1;
-        if measured == MEASUREMENTS {
-            break;
-        }
-    }
-    assert!(measured > 0, "Xen does not note when the guest runs");
-    largest_ns
+/// After a sleep: sees to it that the clock is not behind what Xen noted when it ended the sleep.
+pub(crate) fn woke() {
+    catch_up(ticks());
 }
 
-/// The distance as it shows now: Xen's note first, so that what comes between can only make it smaller.
-fn distance_ns(area: *const RunstateInfo) -> u64 {
-    loop {
-        let noted = noted_ns(area);
-        let now_ns = at(ticks());
-        // Its two halves are read one after the other, and Xen may have changed it in between.
-        if noted_ns(area) == noted {
-            return noted.saturating_sub(now_ns);
-        }
-    }
+/// Xen's note is of a moment that has passed when the counter is `ticks`. A clock that is not there yet is set forward: the distance comes
+/// out too small by what passed between Xen's note and our look at the counter, never too large, and so the largest is the best.
+fn catch_up(ticks: u64) {
+    let scale = SCALE.get().get();
+    let behind_ns = noted_ns().saturating_sub(at(ticks));
+    SCALE.get().set(Scale { start_ns: scale.start_ns + behind_ns, ..scale });
 }
 
 /// When the guest last began to run, in Xen's system time.
-fn noted_ns(area: *const RunstateInfo) -> u64 {
+fn noted_ns() -> u64 {
+    let area = RUNSTATE.get().get();
     // SAFETY: the area is a static. Xen writes it whenever it gives us the CPU, so it is read volatile.
-    unsafe { (&raw const (*area).state_entry_time_ns).read_volatile() }
+    let read = || unsafe { (&raw const (*area).state_entry_time_ns).read_volatile() };
+    loop {
+        let noted_ns = read();
+        // Its two halves are read one after the other, and Xen may have changed it in between.
+        if read() == noted_ns {
+            return noted_ns;
+        }
+    }
 }
 
 /// Nanoseconds since the host's boot. Never goes backwards.

@@ -29,6 +29,9 @@ pub(crate) fn system_time_ns(at_ns: u64) -> u64 {
     at_ns.saturating_sub(AHEAD_NS.get().get())
 }
 
+/// Called after each sleep. The clock is Xen's own: there is nothing to set.
+pub(crate) const fn woke() {}
+
 /// Goes on from the latest time, where Xen's clock is behind it.
 #[cfg(feature = "xenstore")]
 pub(super) fn resume() {
