@@ -189,10 +189,10 @@ impl<H: Hypervisor> Client<H> {
         Watch { client: *self, token: self.shared.connection.borrow_mut().add_watch(path) }
     }
 
-    /// Sends a request whose error will name no path.
+    /// Queues a request whose error will name no path. It leaves with the next [`pump`](Self::pump): one event for many.
     #[cfg(feature = "netfront")]
-    pub(crate) fn send(&self, kind: MessageType, path: &str, parts: &[&[u8]]) -> Request<'static, H> {
-        Request { client: *self, path: "", sent: self.start(kind, 0, path, parts) }
+    pub(crate) fn prepare(&self, kind: MessageType, path: &str, parts: &[&[u8]]) -> Request<'static, H> {
+        Request { client: *self, path: "", sent: self.queue(kind, 0, path, parts) }
     }
 
     /// Starts a transaction: what is read in it stays the same, and what is written appears at once or not at all.
@@ -237,11 +237,13 @@ impl<H: Hypervisor> Client<H> {
 
     /// Sends a request of a path, a zero byte and further parts.
     fn request<'p>(&self, kind: MessageType, tx_id: u32, path: &'p str, parts: &[&[u8]]) -> Request<'p, H> {
-        Request { client: *self, path, sent: self.start(kind, tx_id, path, parts) }
+        let sent = self.queue(kind, tx_id, path, parts);
+        self.pump();
+        Request { client: *self, path, sent }
     }
 
-    /// Sends a request and returns its id.
-    fn start(&self, kind: MessageType, tx_id: u32, path: &str, parts: &[&[u8]]) -> Result<u32, ErrorKind> {
+    /// Queues a request and returns its id.
+    fn queue(&self, kind: MessageType, tx_id: u32, path: &str, parts: &[&[u8]]) -> Result<u32, ErrorKind> {
         let longest = if path.starts_with('/') { ABSOLUTE_PATH_MAX } else { RELATIVE_PATH_MAX };
         if path.as_bytes().contains(&0) {
             return Err(ErrorKind::ZeroByte);
@@ -253,9 +255,7 @@ impl<H: Hypervisor> Client<H> {
         {
             return Err(ErrorKind::TooLong);
         }
-        let id = self.shared.connection.borrow_mut().request(kind, tx_id, &all, false);
-        self.pump();
-        id
+        self.shared.connection.borrow_mut().request(kind, tx_id, &all, false)
     }
 
     /// Sends a request whose reply nobody waits for.

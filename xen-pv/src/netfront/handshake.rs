@@ -22,7 +22,7 @@ use crate::grant_table::{Access, Grant, GrantTable, ReadOnly, ReadWrite};
 use crate::hypervisor::Hypervisor;
 use crate::memory::Page;
 use crate::xenbus::{Action, Ours, step};
-use crate::xenstore::{self, Client, ErrorKind, Watch};
+use crate::xenstore::{Client, ErrorKind, Watch};
 
 /// Pages that a backend may keep from former connections before it gets no new one.
 const QUARANTINE_MAX: usize = 64;
@@ -57,10 +57,8 @@ struct Session<H: Hypervisor> {
 /// One exchange with the store. They follow each other in this order, as far as there is something to do.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Phase {
-    /// Read the card's settings.
-    Card,
-    /// Watch and read its backend.
-    Backend,
+    /// Read the card's settings and, of a card that is known, what its backend shows.
+    Look,
     /// Write what belongs to the new state.
     Keys,
     /// Show the new state: last, so that the backend finds all that belongs to it.
@@ -69,25 +67,39 @@ enum Phase {
     Settle,
 }
 
+/// A directory of the store.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Place {
+    /// That of all kinds of devices.
+    Devices,
+    Card,
+    Backend,
+}
+
 /// A request to the store for one leaf of a directory.
 struct Operation {
     kind: MessageType,
+    place: Place,
     leaf: &'static str,
     /// What is written, or the token of a watch.
     number: u32,
 }
 
 impl Operation {
-    fn read(leaf: &'static str) -> Self {
-        Self { kind: MessageType::Read, leaf, number: 0 }
+    fn read(place: Place, leaf: &'static str) -> Self {
+        Self { kind: MessageType::Read, place, leaf, number: 0 }
     }
 
     fn write(leaf: &'static str, number: u32) -> Self {
-        Self { kind: MessageType::Write, leaf, number }
+        Self { kind: MessageType::Write, place: Place::Card, leaf, number }
+    }
+
+    fn watch<H: Hypervisor>(place: Place, leaf: &'static str, watch: &Watch<H>) -> Self {
+        Self { kind: MessageType::Watch, place, leaf, number: watch.token() }
     }
 
     fn remove(leaf: &'static str) -> Self {
-        Self { kind: MessageType::Remove, leaf, number: 0 }
+        Self { kind: MessageType::Remove, place: Place::Card, leaf, number: 0 }
     }
 }
 
@@ -104,13 +116,9 @@ impl<H: Hypervisor> Driver<H> {
 
     /// Serves the card for as long as the domain lives. What is wrong with it goes to the console, and is tried again when
     /// it changes.
-    ///
-    /// Returns only when the store itself refuses to be watched.
-    pub async fn run(&self) -> xenstore::Error {
-        let (directory, registered) = self.client.start_watch("device/vif");
-        if let Err(error) = registered.await {
-            return error;
-        }
+    pub async fn run(&self) -> ! {
+        let directory = self.client.prepare_watch("device/vif");
+        let mut unwatched = Some(Operation::watch(Place::Devices, "vif", &directory));
         let mut session = None;
         let mut looked = false;
         loop {
@@ -119,15 +127,12 @@ impl<H: Hypervisor> Driver<H> {
             if let Some(Session { watch, .. }) = &session {
                 watch.clear();
             }
-            let mut next = Some(Phase::Card);
+            let mut next = Some(Phase::Look);
             let mut operations = Vec::new();
             while let Some(phase) = next {
-                let place = match (phase, &session) {
-                    (Phase::Backend, Some(session)) => &session.settings.backend,
-                    _ => DEVICE,
-                };
                 self.prepare(phase, session.as_ref(), &mut operations);
-                let answers = self.ask(place, &operations).await;
+                operations.extend(unwatched.take());
+                let answers = self.ask(session.as_ref(), &operations).await;
                 operations.clear();
                 if phase == Phase::Settle {
                     directory.clear();
@@ -147,22 +152,24 @@ impl<H: Hypervisor> Driver<H> {
     // Within its only caller, both would want more registers than there are.
     #[inline(never)]
     fn prepare(&self, phase: Phase, session: Option<&Session<H>>, operations: &mut Vec<Operation>) {
-        let keys: &[&str] = match phase {
-            Phase::Card => &Settings::KEYS,
-            Phase::Backend => &Features::KEYS,
-            Phase::Settle => &["backend"],
-            Phase::Keys | Phase::State => &[],
+        let mut read = |place, keys: &[&'static str]| {
+            for leaf in keys {
+                operations.push(Operation::read(place, leaf));
+            }
         };
-        for leaf in keys {
-            operations.push(Operation::read(leaf));
-        }
         match (phase, session) {
-            (Phase::Backend, Some(Session { watch, watched: false, .. })) => {
-                operations.push(Operation { kind: MessageType::Watch, leaf: "state", number: watch.token() });
+            (Phase::Look, None) => read(Place::Card, &Settings::KEYS),
+            (Phase::Look, Some(Session { watch, watched, .. })) => {
+                read(Place::Card, &Settings::KEYS);
+                read(Place::Backend, &Features::KEYS);
+                if !watched {
+                    operations.push(Operation::watch(Place::Backend, "state", watch));
+                }
             }
             (Phase::State, Some(Session { ours, action, .. })) => {
                 operations.push(Operation::write("state", action.leads_to(*ours).shown() as u32));
             }
+            (Phase::Settle, _) => read(Place::Card, &["backend"]),
             _ => {}
         }
     }
@@ -176,12 +183,9 @@ impl<H: Hypervisor> Driver<H> {
         operations: &mut Vec<Operation>,
     ) -> Option<Phase> {
         let outcome = answers.and_then(|answers| match phase {
-            Phase::Card => self.card(&answers, session),
+            Phase::Look => self.look(&answers, session, operations),
+            Phase::Keys | Phase::State => Ok(session.as_mut().and_then(|session| Self::follow(phase, session))),
             Phase::Settle => Ok(None),
-            _ => match session {
-                Some(session) => self.follow(phase, &answers, session, operations),
-                None => Ok(None),
-            },
         });
         match outcome {
             Ok(next) => next,
@@ -215,9 +219,15 @@ impl<H: Hypervisor> Driver<H> {
         }
     }
 
-    /// Begins with a card that was not there before, and lets go of one that has gone.
-    fn card(&self, answers: &[Option<Vec<u8>>], session: &mut Option<Session<H>>) -> Result<Option<Phase>, Error> {
-        let value = |index: usize| answers.get(index).and_then(Option::as_deref);
+    /// Begins with a card that was not there before, lets go of one that has gone, and goes on with one that is known.
+    fn look(
+        &self,
+        answers: &[Option<Vec<u8>>],
+        session: &mut Option<Session<H>>,
+        operations: &mut Vec<Operation>,
+    ) -> Result<Option<Phase>, Error> {
+        let (card, backend) = answers.split_at(Settings::KEYS.len());
+        let value = |index: usize| card[index].as_deref();
         // For another card, perhaps with the same backend's directory, the toolstack sets the state of this end back.
         let anew = value(4) == Some(b"1");
         if session.as_ref().is_some_and(|session| {
@@ -228,7 +238,7 @@ impl<H: Hypervisor> Driver<H> {
         }
         // What is connected keeps what it was connected with.
         if session.as_ref().is_none_or(|session| session.ours == Ours::Initialising) {
-            let Some(settings) = Settings::parse(answers)? else { return Ok(None) };
+            let Some(settings) = Settings::parse(card)? else { return Ok(None) };
             match session {
                 Some(session) => session.settings = settings,
                 None => {
@@ -240,46 +250,48 @@ impl<H: Hypervisor> Driver<H> {
                         ours: Ours::Initialising,
                         action: Action::Wait,
                     });
+                    return Ok(Some(Phase::Look));
                 }
             }
         }
-        Ok(Some(Phase::Backend))
+        match session {
+            Some(session) => self.decide(backend, session, operations),
+            None => Ok(None),
+        }
     }
 
     /// Does what the table of the handshake says.
-    fn follow(
+    fn decide(
         &self,
-        phase: Phase,
-        answers: &[Option<Vec<u8>>],
+        backend: &[Option<Vec<u8>>],
         session: &mut Session<H>,
         operations: &mut Vec<Operation>,
     ) -> Result<Option<Phase>, Error> {
-        match phase {
-            Phase::Backend => {
-                session.watched = true;
-                let features = Features::parse(answers);
-                let broken = self.card.borrow().broken;
-                if broken && matches!(session.ours, Ours::Offered | Ours::Connected) {
-                    self.complain(&"the backend broke the protocol");
-                }
-                session.action = step(session.ours, features.state, broken, features.online);
-                match session.action {
-                    Action::Wait => return Ok(None),
-                    Action::Offer => self.offer(&session.settings, &features, operations)?,
-                    Action::Up => self.connected(),
-                    Action::Stop => self.card.borrow_mut().set_link(false),
-                    Action::Release | Action::Restart => self.release(),
-                }
-                Ok(Some(Phase::Keys))
-            }
-            Phase::Keys if session.action.leads_to(session.ours).shown() != session.ours.shown() => {
-                Ok(Some(Phase::State))
-            }
-            _ => {
-                session.ours = session.action.leads_to(session.ours);
-                Ok((session.action == Action::Restart).then_some(Phase::Card))
-            }
+        session.watched = true;
+        let features = Features::parse(backend);
+        let broken = self.card.borrow().broken;
+        if broken && matches!(session.ours, Ours::Offered | Ours::Connected) {
+            self.complain(&"the backend broke the protocol");
         }
+        session.action = step(session.ours, features.state, broken, features.online);
+        match session.action {
+            Action::Wait => return Ok(None),
+            Action::Offer => self.offer(&session.settings, &features, operations)?,
+            Action::Up => self.connected(),
+            Action::Stop => self.card.borrow_mut().set_link(false),
+            Action::Release | Action::Restart => self.release(),
+        }
+        Ok(Some(Phase::Keys))
+    }
+
+    /// After a phase in which something was written.
+    fn follow(phase: Phase, session: &mut Session<H>) -> Option<Phase> {
+        let next = session.action.leads_to(session.ours);
+        if phase == Phase::Keys && next.shown() != session.ours.shown() {
+            return Some(Phase::State);
+        }
+        session.ours = next;
+        (session.action == Action::Restart).then_some(Phase::Look)
     }
 
     /// Waits until something changes: the card, its backend, or that the connection is broken.
@@ -300,19 +312,24 @@ impl<H: Hypervisor> Driver<H> {
         .await;
     }
 
-    /// Does all operations in a directory of the store, all under way at once, and returns what was read. What is not
-    /// there, or not for us, is `None`.
-    async fn ask(&self, directory: &str, operations: &[Operation]) -> Result<Vec<Option<Vec<u8>>>, Error> {
+    /// Does all operations, all under way at once, and returns what was read. What is not there, or not for us, is `None`.
+    async fn ask(&self, session: Option<&Session<H>>, operations: &[Operation]) -> Result<Vec<Option<Vec<u8>>>, Error> {
         let mut requests = Vec::with_capacity(operations.len());
-        for Operation { kind, leaf, number } in operations {
+        for Operation { kind, place, leaf, number } in operations {
+            let directory = match (place, session) {
+                (Place::Backend, Some(session)) => &session.settings.backend,
+                (Place::Devices, _) => "device",
+                _ => DEVICE,
+            };
             let text = decimal::text(*number);
             let value: &[&[u8]] = match kind {
                 MessageType::Write => &[text.as_bytes()],
                 MessageType::Watch => &[text.as_bytes(), b"\0"],
                 _ => &[],
             };
-            requests.push(self.client.send(*kind, &join(directory, leaf), value));
+            requests.push(self.client.prepare(*kind, &join(directory, leaf), value));
         }
+        self.client.pump();
         let mut answers = Vec::with_capacity(operations.len());
         for (request, Operation { kind, leaf, .. }) in requests.into_iter().zip(operations) {
             answers.push(match request.await {

@@ -7,7 +7,6 @@ use alloc::string::String;
 use embassy_executor::Spawner;
 use embassy_time::{Duration, with_timeout};
 use kernel::net::{Handle, Parameters, Stack};
-use kernel::println;
 
 use super::{Platform, spawn};
 use crate::grant_table::GrantTable;
@@ -41,8 +40,7 @@ pub(super) fn start(platform: &Platform, spawner: Spawner, parameters: Parameter
     let (device, driver) = netfront(platform.events, grants.clone(), *store, buffers);
     let card = device.counter_reader();
     spawn(spawner, async move {
-        let error = driver.run().await;
-        println!("network: the driver ended: {error}");
+        driver.run().await;
     });
     let seed = platform.generator().next_u64();
     let stack = Stack::new(device, parameters, seed).with_buffer_budget(total_bytes / SOCKET_SHARE);
