@@ -5,6 +5,7 @@
 mod bed;
 mod collect;
 mod console;
+mod copies;
 mod crash;
 mod echo;
 mod filter;
@@ -30,6 +31,7 @@ fn main() -> ExitCode {
         hello::SCENARIOS,
         parameters::SCENARIOS,
         console::SCENARIOS,
+        copies::SCENARIOS,
         crash::SCENARIOS,
         echo::SCENARIOS,
         collect::SCENARIOS,
