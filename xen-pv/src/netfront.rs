@@ -331,7 +331,7 @@ impl<H: Hypervisor> phy::Device for Device<H> {
         capabilities.checksum.udp = Checksum::None;
         #[cfg(feature = "segmentation-offload")]
         if card.queues.as_ref().is_some_and(|queues| queues.tx.takes_segments()) {
-            capabilities.segmentation.tcpv4 = core::num::NonZeroUsize::new(tx::SEGMENTS_MAX);
+            capabilities.segmentation.tcpv4 = tx::largest_segments(card.mtu);
         }
         capabilities
     }

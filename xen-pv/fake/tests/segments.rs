@@ -8,7 +8,7 @@ use xen_fake::netback::Netback;
 use xen_fake::random::Random;
 use xen_pv::netfront::{Buffers, checksum};
 use xen_sys::io::netif::{RSP_NULL, TxResponse};
-use xen_sys::types::Claimed;
+use xen_sys::types::{Claimed, Domid};
 
 /// The largest packet: its Ethernet frame.
 const LARGEST: usize = 0xffff;
@@ -77,10 +77,20 @@ fn the_size_of_a_segment_is_what_the_stack_says() {
 }
 
 #[test]
-fn the_stack_is_told_of_the_largest_packet() {
-    let bed = bed_with(|_| {});
-    assert_eq!(bed.device.capabilities().segmentation.tcpv4.map(usize::from), Some(LARGEST));
-    assert_eq!(bed.device.capabilities().max_transmission_unit, 1514);
+fn the_stack_is_told_of_the_largest_packet_of_whole_segments() {
+    for (mtu, segments) in [(1500, 44), (1400, 48), (576, 122)] {
+        let mut bed = Bed::unattached(Buffers { segments: 2, ..BUFFERS });
+        let netback = Netback::new(&bed.machine.xen, Domid(0));
+        netback.create_directories(&mut bed.machine.store);
+        bed.machine.store.write(&format!("{}/mtu", Netback::frontend()), &mtu.to_string());
+        bed.machine.netback = Some(netback);
+        bed.machine.settle();
+        let largest = HEADERS + segments * (mtu - 40);
+        assert!(largest <= LARGEST && largest + mtu - 40 > LARGEST);
+        let capabilities = bed.device.capabilities();
+        assert_eq!(capabilities.segmentation.tcpv4.map(usize::from), Some(largest));
+        assert_eq!(capabilities.max_transmission_unit, mtu + 14);
+    }
 }
 
 #[test]

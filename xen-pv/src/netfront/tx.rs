@@ -22,7 +22,7 @@ mod segments;
 pub(super) use segments::PAGES as RUN_PAGES;
 use segments::Runs;
 #[cfg(feature = "segmentation-offload")]
-pub(super) use segments::TOTAL_MAX as SEGMENTS_MAX;
+pub(super) use segments::largest as largest_segments;
 
 type Ring = FrontRing<TxRequest, TxResponse, Grant<ReadWrite>>;
 

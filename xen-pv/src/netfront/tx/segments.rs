@@ -7,6 +7,8 @@
 //! begins, or never when it stays on the machine.
 
 use alloc::vec::Vec;
+#[cfg(feature = "segmentation-offload")]
+use core::num::NonZeroUsize;
 
 use xen_sys::io::netif::{
     EXTRA_TYPE_GSO, ExtraInfo, GSO_TYPE_TCPV4, MAX_TX_SIZE, TXF_CSUM_BLANK, TXF_DATA_VALIDATED, TXF_EXTRA_INFO,
@@ -20,7 +22,18 @@ use crate::netfront::checksum;
 use crate::netfront::counters::Counters;
 
 /// The largest packet in bytes, with its Ethernet header.
-pub(in crate::netfront) const TOTAL_MAX: usize = MAX_TX_SIZE;
+const TOTAL_MAX: usize = MAX_TX_SIZE;
+
+/// The largest packet of whole segments, where the largest on the wire has `mtu` bytes: a larger one would have a last segment that is
+/// not full.
+#[cfg(feature = "segmentation-offload")]
+pub(in crate::netfront) fn largest(mtu: usize) -> Option<NonZeroUsize> {
+    use crate::netfront::ETHERNET_HEADER;
+    /// Those of Ethernet, IPv4 and TCP without options, as a stream's packets in the middle have.
+    const HEADERS: usize = ETHERNET_HEADER + 20 + 20;
+    let segment = mtu + ETHERNET_HEADER - HEADERS;
+    NonZeroUsize::new(TOTAL_MAX - (TOTAL_MAX - HEADERS) % segment)
+}
 
 /// Pages of a run, which holds the largest packet: with the slot of extra information less than the 18 slots that every
 /// backend accepts.
