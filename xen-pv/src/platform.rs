@@ -21,7 +21,7 @@ use kernel::time::{Clock, Driver};
 use kernel::{Memory, Stop, System, println};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
-use xen_sys::sched::{POLL_PORTS_MAX, ShutdownReason};
+use xen_sys::sched::ShutdownReason;
 use xen_sys::types::Port;
 
 use crate::boot::SharedRing;
@@ -46,6 +46,9 @@ impl Clock for SystemTime {
 }
 
 static BOOT: SingleCpu<Cell<Option<Boot>>> = SingleCpu::new(Cell::new(None));
+
+/// More event channels than an image's drivers have: the console's, the store's, two of a card's. Each wake-up clears so much memory.
+const PORTS_MAX: usize = 16;
 
 /// How long a task may go on after it was asked to end.
 const GRACE: embassy_time::Duration = embassy_time::Duration::from_secs(10);
@@ -129,7 +132,7 @@ where
 /// Waits for an event or the time of the next timer. Events which came before are still pending, and a time that has passed
 /// ends the wait at once, so none is missed.
 pub(crate) fn sleep(events: &Events<Xen>, until_ns: Option<u64>) {
-    let mut ports = [Port(0); POLL_PORTS_MAX];
+    let mut ports = [Port(0); PORTS_MAX];
     let mut count = events.ports(&mut ports[1..]);
     let ports = match console::port() {
         Some(port) => {
