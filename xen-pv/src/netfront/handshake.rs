@@ -115,7 +115,7 @@ impl<H: Hypervisor> Driver<H> {
     }
 
     /// Serves the card for as long as the domain lives. What is wrong with it goes to the console, and is tried again when
-    /// it changes.
+    /// it changes; where the store refuses to be watched, that is never seen.
     pub async fn run(&self) -> ! {
         let directory = self.client.prepare_watch("device/vif");
         let mut unwatched = Some(Operation::watch(Place::Devices, "vif", &directory));

@@ -51,22 +51,26 @@ pub(super) fn start(entered_ticks: u64) {
     let result = unsafe { hypercall3(number::VCPU_OP, VCPUOP_REGISTER_RUNSTATE_MEMORY_AREA, 0, argument) };
     let registered = Error::check(result);
     assert!(registered.is_ok(), "run state area: {registered:?}");
-    // A guest that had not run before what Xen noted was entered then. Of any other it is known that it runs by now.
+    let noted = noted_ns();
     // SAFETY: the area is a static. Xen writes it, so it is read volatile.
     let ran_before_ns = unsafe { (&raw const (*area).time_ns[RUNSTATE_RUNNING]).read_volatile() };
-    catch_up(if ran_before_ns == 0 { entered_ticks } else { ticks() });
+    // If the note is of the first time that the guest ran, it was entered then. If not, that moment has passed by now.
+    let first = ran_before_ns == 0 && noted_ns() == noted;
+    catch_up(noted, if first { entered_ticks } else { ticks() });
 }
 
 /// After a sleep: sees to it that the clock is not behind what Xen noted when it ended the sleep.
 pub(crate) fn woke() {
-    catch_up(ticks());
+    // The note first: Xen may take the CPU away in between, and its next note is of a later moment.
+    let noted = noted_ns();
+    catch_up(noted, ticks());
 }
 
-/// Xen's note is of a moment that has passed when the counter is `ticks`. A clock that is not there yet is set forward: the distance comes
-/// out too small by what passed between Xen's note and our look at the counter, never too large, and so the largest is the best.
-fn catch_up(ticks: u64) {
+/// What Xen noted has passed when the counter is `ticks`. A clock that is not there yet is set forward: the distance comes out too small by
+/// what passed between the note and the look at the counter, never too large, and so the largest is the best.
+fn catch_up(noted_ns: u64, ticks: u64) {
     let scale = SCALE.get().get();
-    let behind_ns = noted_ns().saturating_sub(at(ticks));
+    let behind_ns = noted_ns.saturating_sub(at(ticks));
     SCALE.get().set(Scale { start_ns: scale.start_ns + behind_ns, ..scale });
 }
 
