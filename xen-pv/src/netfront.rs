@@ -48,7 +48,7 @@ const BUDGET: u32 = 64;
 const SINGLE_FRAMES_BYTES: usize = BUDGET as usize * 1514;
 
 /// The most frames under way to a backend. Half of them are free when we go on, and Linux's UDP sockets hold 277 small ones, so that there
-/// is room for all when nobody takes any meanwhile.
+/// is room for all, 184 and 92, when nobody takes any meanwhile.
 const TRANSMIT_MAX: usize = 184;
 /// The most packets with segments under way to a backend. Linux answers them in a thread of its own, often after the receiver has
 /// acknowledged what is in them: of eight, three were unanswered when the next eight could go. A fifth of the ring is left for frames.

@@ -314,6 +314,10 @@ impl Store {
         let text = std::str::from_utf8(&payload[..end]).map_err(|_| "EINVAL")?;
         let rest = &payload[end + 1..];
         let path = self.absolute(text);
+        // As the real store has it for the path of a node.
+        if path.contains("//") {
+            return Err("EINVAL");
+        }
         let guest = self.guest;
         let kind = header.kind;
         if kind == MessageType::TransactionEnd as u32 {

@@ -397,6 +397,8 @@ fn bad_values_in_the_store_leave_the_card_out_of_use_until_they_are_mended() {
         ("backend-id", "65536"),
         ("backend-id", "0x0"),
         ("backend", "relative/path"),
+        ("backend", "/nowhere"),
+        ("backend", "/bad//path"),
         ("mtu", "many"),
         ("mtu", "-5"),
     ];

@@ -54,10 +54,11 @@ struct Session<H: Hypervisor> {
     action: Action,
 }
 
-/// One exchange with the store. They follow each other in this order, as far as there is something to do.
+/// One exchange with the store. They follow each other in this order, as far as there is something to do; after a new card was found, or
+/// the old connection ended, comes another look.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Phase {
-    /// Read the card's settings and, of a card that is known, what its backend shows.
+    /// Read the card's settings and, of a card that is known, what its backend shows, and have the store watch what is not watched yet.
     Look,
     /// Write what belongs to the new state.
     Keys,
@@ -115,7 +116,7 @@ impl<H: Hypervisor> Driver<H> {
     }
 
     /// Serves the card for as long as the domain lives. What is wrong with it goes to the console, and is tried again when
-    /// it changes; where the store refuses to be watched, that is never seen.
+    /// it changes. If the store refuses the watch of the devices, no card is used and no change seen.
     pub async fn run(&self) -> ! {
         let directory = self.client.prepare_watch("device/vif");
         let mut unwatched = Some(Operation::watch(Place::Devices, "vif", &directory));
@@ -201,8 +202,11 @@ impl<H: Hypervisor> Driver<H> {
                 // change, so its events are waited for and forgotten.
                 self.complain(&error);
                 self.release();
-                if let Some(session) = session {
-                    session.ours = Ours::Initialising;
+                match session {
+                    // The next look at the card must not depend on a backend that cannot be asked.
+                    Some(Session { watched: false, .. }) => *session = None,
+                    Some(session) => session.ours = Ours::Initialising,
+                    None => {}
                 }
                 operations.clear();
                 (phase != Phase::Settle).then_some(Phase::Settle)

@@ -21,7 +21,7 @@ const MTU_MIN: u32 = 576;
 
 /// The card cannot be used.
 ///
-/// The nodes that it names lie in the card's directory or its backend's.
+/// The nodes that it names lie in the card's directory or its backend's, but for `vif`, the directory of all cards.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Error {
     /// The store refused a request for this node.

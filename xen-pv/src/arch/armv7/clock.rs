@@ -42,7 +42,7 @@ pub(super) fn set_rate(hz: Option<u32>) {
     SCALE.get().set(Scale { whole_ns: (ns_2_32 >> 32) as u32, rest_ns: ns_2_32 as u32, start_ns: 0 });
 }
 
-/// Finds the distance. `entered_ticks` is the counter when the guest began to run.
+/// Finds the least that the distance can be; sleeps improve it. `entered_ticks` is the counter when the guest began to run.
 pub(super) fn start(entered_ticks: u64) {
     let area = RUNSTATE.get().get();
     let mut argument = RegisterRunstateMemoryArea { address: area.expose_provenance() as u64 };
@@ -54,12 +54,15 @@ pub(super) fn start(entered_ticks: u64) {
     let noted = noted_ns();
     // SAFETY: the area is a static. Xen writes it, so it is read volatile.
     let ran_before_ns = unsafe { (&raw const (*area).time_ns[RUNSTATE_RUNNING]).read_volatile() };
-    // If the note is of the first time that the guest ran, it was entered then. If not, that moment has passed by now.
+    assert!(noted > 0, "Xen does not note when the guest runs");
+    // If the guest has not stopped since it first ran, the note is from just before its entry. If it has, the note is of some moment
+    // before now.
     let first = ran_before_ns == 0 && noted_ns() == noted;
     catch_up(noted, if first { entered_ticks } else { ticks() });
 }
 
-/// After a sleep: sees to it that the clock is not behind what Xen noted when it ended the sleep.
+/// After a sleep: sees to it that the clock is not behind what Xen noted when it ended the sleep. A timer that was set before the first
+/// sleeps may so ring early, by a few milliseconds on a slow machine.
 pub(crate) fn woke() {
     // The note first: Xen may take the CPU away in between, and its next note is of a later moment.
     let noted = noted_ns();
