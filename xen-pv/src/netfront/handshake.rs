@@ -159,12 +159,13 @@ impl<H: Hypervisor> Driver<H> {
             }
         };
         match (phase, session) {
-            (Phase::Look, None) => read(Place::Card, &Settings::KEYS),
-            (Phase::Look, Some(Session { watch, watched, .. })) => {
+            (Phase::Look, _) => {
                 read(Place::Card, &Settings::KEYS);
-                read(Place::Backend, &Features::KEYS);
-                if !watched {
-                    operations.push(Operation::watch(Place::Backend, "state", watch));
+                if let Some(Session { watch, watched, .. }) = session {
+                    read(Place::Backend, &Features::KEYS);
+                    if !watched {
+                        operations.push(Operation::watch(Place::Backend, "state", watch));
+                    }
                 }
             }
             (Phase::State, Some(Session { ours, action, .. })) => {

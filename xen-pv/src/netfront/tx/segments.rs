@@ -10,6 +10,8 @@ use alloc::vec::Vec;
 #[cfg(feature = "segmentation-offload")]
 use core::num::NonZeroUsize;
 
+#[cfg(feature = "segmentation-offload")]
+use smoltcp::wire::{IPV4_HEADER_LEN, TCP_HEADER_LEN};
 use xen_sys::io::netif::{
     EXTRA_TYPE_GSO, ExtraInfo, GSO_TYPE_TCPV4, MAX_TX_SIZE, TXF_CSUM_BLANK, TXF_DATA_VALIDATED, TXF_EXTRA_INFO,
     TXF_MORE_DATA, TxRequest,
@@ -29,10 +31,10 @@ const TOTAL_MAX: usize = MAX_TX_SIZE;
 #[cfg(feature = "segmentation-offload")]
 pub(in crate::netfront) fn largest(mtu: usize) -> Option<NonZeroUsize> {
     use crate::netfront::ETHERNET_HEADER;
-    /// Those of Ethernet, IPv4 and TCP without options, as a stream's packets in the middle have.
-    const HEADERS: usize = ETHERNET_HEADER + 20 + 20;
-    let segment = mtu + ETHERNET_HEADER - HEADERS;
-    NonZeroUsize::new(TOTAL_MAX - (TOTAL_MAX - HEADERS) % segment)
+    /// Without options, as a stream's packets in the middle have none.
+    const HEADERS: usize = IPV4_HEADER_LEN + TCP_HEADER_LEN;
+    const DATA_MAX: usize = TOTAL_MAX - ETHERNET_HEADER - HEADERS;
+    NonZeroUsize::new(TOTAL_MAX - DATA_MAX % (mtu - HEADERS))
 }
 
 /// Pages of a run, which holds the largest packet: with the slot of extra information less than the 18 slots that every
