@@ -11,7 +11,7 @@ use std::task::{Context, Waker};
 use embassy_time::{Duration, Instant};
 use embedded_io_async::{Read, Write};
 use embedded_nal_async::{AddrType, ConnectedUdp, Dns, TcpConnect, UdpStack};
-use kernel::net::{Handle, Ip, Next, Parameters, Stack, TcpAccept, TcpListen};
+use kernel::net::{Ip, Parameters, PollAt, Runner, Stack, TcpAccept, TcpListen};
 use smoltcp::wire::Ipv4Cidr;
 
 use xen_fake::tasks::yield_now;
@@ -25,7 +25,7 @@ const TURNS_MAX: u32 = 200;
 
 /// A stack, its cable, and tasks that use it.
 struct World {
-    stack: Stack<Card>,
+    runner: Runner<Card>,
     cable: Cable,
     now: Instant,
     tasks: Vec<Pin<Box<dyn Future<Output = ()>>>>,
@@ -35,11 +35,11 @@ impl World {
     fn new(ip: Ip) -> Self {
         let cable = Cable::default();
         let parameters = Parameters { ip, gateway: None, dns: Some(PEER_IP) };
-        let stack = Stack::new(Card::new(&cable), parameters, 0x5eed).with_buffer_budget(1 << 20);
-        let handle = stack.handle();
+        let runner = Runner::new(Card::new(&cable), parameters, 0x5eed).with_buffer_budget(1 << 20);
+        let stack = runner.stack();
         let tasks: Vec<Pin<Box<dyn Future<Output = ()>>>> =
-            vec![Box::pin(serve(handle)), Box::pin(call(handle)), Box::pin(listen(handle)), Box::pin(ask(handle))];
-        Self { stack, cable, now: Instant::from_secs(1), tasks }
+            vec![Box::pin(serve(stack)), Box::pin(call(stack)), Box::pin(listen(stack)), Box::pin(ask(stack))];
+        Self { runner, cable, now: Instant::from_secs(1), tasks }
     }
 
     /// Lets the stack and its tasks do what is to be done at this moment.
@@ -47,7 +47,7 @@ impl World {
         for _ in 0..TURNS_MAX {
             let context = &mut Context::from_waker(Waker::noop());
             self.tasks.retain_mut(|task| task.as_mut().poll(context).is_pending());
-            if self.stack.turn(self.now, Waker::noop()) != Next::Again && self.cable.borrow().incoming.is_empty() {
+            if self.runner.poll(self.now, Waker::noop()) != PollAt::Now && self.cable.borrow().incoming.is_empty() {
                 return;
             }
         }
@@ -111,8 +111,8 @@ fn peer_port(port: u16) -> SocketAddr {
 }
 
 /// Sends back what comes over TCP.
-async fn serve(handle: Handle) {
-    let Ok(listener) = handle.listen(7, 2).await else { return };
+async fn serve(stack: Stack) {
+    let Ok(listener) = stack.listen(7, 2).await else { return };
     loop {
         let Ok((_, mut connection)) = listener.accept().await else { continue };
         let mut buffer = [0; 256];
@@ -125,9 +125,9 @@ async fn serve(handle: Handle) {
 }
 
 /// Connects over TCP, again and again.
-async fn call(handle: Handle) {
+async fn call(stack: Stack) {
     loop {
-        if let Ok(mut connection) = TcpConnect::connect(&handle, peer_port(80)).await {
+        if let Ok(mut connection) = TcpConnect::connect(&stack, peer_port(80)).await {
             let _ = connection.write_all(b"GET / HTTP/1.0").await;
             let mut buffer = [0; 256];
             while let Ok(1..) = connection.read(&mut buffer).await {}
@@ -137,8 +137,8 @@ async fn call(handle: Handle) {
 }
 
 /// Takes datagrams.
-async fn listen(handle: Handle) {
-    let Ok((_, mut socket)) = UdpStack::connect(&handle, peer_port(9)).await else { return };
+async fn listen(stack: Stack) {
+    let Ok((_, mut socket)) = UdpStack::connect(&stack, peer_port(9)).await else { return };
     let mut buffer = [0; 64];
     loop {
         let _ = socket.send(b"hello").await;
@@ -147,9 +147,9 @@ async fn listen(handle: Handle) {
 }
 
 /// Looks a name up, again and again.
-async fn ask(handle: Handle) {
+async fn ask(stack: Stack) {
     loop {
-        let _ = handle.get_host_by_name("sensor.example", AddrType::IPv4).await;
+        let _ = stack.get_host_by_name("sensor.example", AddrType::IPv4).await;
         yield_now().await;
     }
 }

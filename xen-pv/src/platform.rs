@@ -273,11 +273,11 @@ impl System for Platform {
 
 #[cfg(feature = "netfront")]
 impl kernel::Networked for Platform {
-    type Network = kernel::net::Handle;
+    type Network = kernel::net::Stack;
 
     fn network(&self) -> &Self::Network {
         match self.network.get() {
-            Some(network) => &network.handle,
+            Some(network) => &network.stack,
             // `run_task` starts the network before the task.
             None => panic!("the network is up before the task"),
         }

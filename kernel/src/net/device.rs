@@ -1,6 +1,6 @@
 //! The seam between the network stack and whatever carries its frames.
 //!
-//! Purpose: [`super::Stack`] sees a network card only through [`NetworkDevice`], which is `smoltcp`'s own device trait
+//! Purpose: [`super::Runner`] sees a network card only through [`NetworkDevice`], which is `smoltcp`'s own device trait
 //! and the four things an event-driven stack needs on top of it. On Xen netfront implements it; in tests a pair of
 //! queues in memory does.
 //!
@@ -16,6 +16,10 @@ use core::task::Waker;
 
 use smoltcp::phy::Device;
 use smoltcp::wire::EthernetAddress;
+
+/// The most frames that one turn of the poll loop takes from the device, and the most rounds in which each socket sends
+/// one: other tasks of the thread get their turn in between.
+pub(crate) const BATCH: usize = 64;
 
 /// An Ethernet device that can say when it has become ready.
 ///

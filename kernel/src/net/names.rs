@@ -10,9 +10,10 @@ use embassy_futures::select::{Either, select};
 use embedded_nal_async::{AddrType, Dns, UnconnectedUdp};
 use smoltcp::time::Duration;
 
-use super::deadline::Timeout;
+use super::error::Error;
+use super::stack::Stack;
+use super::timeout::Timeout;
 use super::udp::UdpSocket;
-use super::{Error, Handle};
 
 /// How long a server has to answer before it is asked again, or the next one is.
 const PATIENCE: [Duration; 3] = [Duration::from_secs(1), Duration::from_secs(2), Duration::from_secs(4)];
@@ -43,7 +44,7 @@ enum Answer {
     Unable,
 }
 
-impl Dns for Handle {
+impl Dns for Stack {
     type Error = Error;
 
     /// Looks up the IPv4 address of a name; an address as text is its own answer.
@@ -78,7 +79,7 @@ impl Dns for Handle {
     }
 }
 
-impl Handle {
+impl Stack {
     /// Asks one server once.
     async fn ask(
         &self,

@@ -78,6 +78,6 @@ fn host(text: &str) -> Option<Ipv4Addr> {
 }
 
 /// Whether an address can be that of one host.
-pub(super) fn is_host(address: Ipv4Addr) -> bool {
+pub(crate) fn is_host(address: Ipv4Addr) -> bool {
     !address.is_unspecified() && !address.is_broadcast() && !address.is_multicast()
 }

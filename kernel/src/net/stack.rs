@@ -1,294 +1,66 @@
-//! The stack: a device, the protocols, and the loop that moves packets between them and the sockets.
+//! A task's way to the stack.
 
-use alloc::boxed::Box;
 use core::cell::RefCell;
-use core::future::{pending, poll_fn};
+use core::future::poll_fn;
 use core::net::Ipv4Addr;
-use core::pin::pin;
-use core::task::{Poll, Waker};
+use core::task::Poll;
 
-use embassy_time::{Instant, Timer};
-use smoltcp::iface::{Config, Interface, PollIngressSingleResult, PollResult};
-use smoltcp::phy::TxToken;
-use smoltcp::time::{Duration as WireDuration, Instant as WireInstant};
-use smoltcp::wire::{
-    ArpOperation, ArpPacket, ArpRepr, EthernetAddress, EthernetFrame, EthernetProtocol, EthernetRepr, HardwareAddress,
-};
+use super::parts::filter::DropCounters;
+use super::state::State;
+use super::traits::{Buffers, Network};
 
-use super::deadline::sooner;
-use super::filter::Filter;
-use super::state::{Random, State};
-use super::{Handle, NetworkDevice, Parameters, dhcp};
-use crate::time::recent;
+/// A task's way to the stack. The stack's state lives for ever, as its guest does.
+#[derive(Clone, Copy)]
+pub struct Stack(pub(super) &'static RefCell<State>);
 
-/// The most frames that one turn takes from the device, and the most rounds in which each socket sends one: other tasks
-/// of the thread get their turn in between.
-pub(super) const BATCH: usize = 64;
+impl Stack {
+    /// Calls `f` with the stack's state.
+    pub(super) fn with<R>(&self, f: impl FnOnce(&mut State) -> R) -> R {
+        f(&mut self.0.borrow_mut())
+    }
 
-/// A pause for when `smoltcp` wants to send at once and yet sends nothing. Usually the device has no room and will wake
-/// us earlier.
-const STALLED_PAUSE: WireDuration = WireDuration::from_millis(20);
+    /// The interface's address, if it has one.
+    pub fn address(&self) -> Option<Ipv4Addr> {
+        self.with(|state| state.addressing.address()).map(|own| own.address())
+    }
 
-/// The same while there is no link.
-const LINK_DOWN_PAUSE: WireDuration = WireDuration::from_secs(1);
+    /// The frames that were dropped up to now.
+    pub fn drops(&self) -> DropCounters {
+        self.with(|state| state.drops)
+    }
 
-/// The address of an interface whose device has not said its own. It is never sent: there is no link yet.
-const NO_ADDRESS_YET: EthernetAddress = EthernetAddress([0x02, 0, 0, 0, 0, 0]);
-
-/// When the stack wants its next [`Stack::turn`], unless its waker is woken earlier.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Next {
-    /// As soon as others had their turn: there is more to do.
-    Again,
-    /// At this time.
-    At(Instant),
-    /// When something happens.
-    Woken,
-}
-
-/// A TCP/IP stack on one device.
-///
-/// A platform makes one, gives tasks its [`Stack::handle`], and keeps [`Stack::run`] running beside them.
-pub struct Stack<D> {
-    device: RefCell<D>,
-    state: &'static RefCell<State>,
-    link: core::cell::Cell<bool>,
-}
-
-impl<D: NetworkDevice> Stack<D> {
-    /// A stack that has done nothing yet. What its handles refer to is never freed.
+    /// Resolves when every connection and socket that was dropped has delivered what was written to it.
     ///
-    /// Port numbers, TCP sequence numbers and the identifiers of DNS and DHCP messages come from `seed`: take it from the
-    /// platform's cryptographic generator.
-    pub fn new(mut device: D, parameters: Parameters, seed: u64) -> Self {
-        let mut random = Random(seed);
-        let interface = interface(&mut device, &mut random, WireInstant::ZERO);
-        let state = Box::leak(Box::new(RefCell::new(State::new(interface, parameters, random))));
-        Self { device: RefCell::new(device), state, link: core::cell::Cell::new(false) }
-    }
-
-    /// What the buffers of all sockets together should stay below, 1 MiB if not set. A new socket gets a fraction of
-    /// what is left, so the first connections are fast ones and the hundredth still gets its few KiB.
-    pub fn with_buffer_budget(self, bytes: usize) -> Self {
-        self.state.borrow_mut().sockets.set_budget(bytes);
-        self
-    }
-
-    /// The way to the stack for tasks.
-    pub fn handle(&self) -> Handle {
-        Handle(self.state)
-    }
-
-    /// The poll loop: moves packets for ever.
-    ///
-    /// It waits for the device, for a timer, or for a task that called a socket, does a bounded amount of work, and lets
-    /// others run. They run as well between what was received and what is sent: so an answer goes out together with the
-    /// acknowledgement of what it answers, and the window that is announced has what they took.
-    pub async fn run(&self) -> ! {
-        loop {
-            let received = poll_fn(|context| Poll::Ready(self.take(recent(), context.waker()))).await;
-            if received.any {
-                let_others_run().await;
-            }
-            let next = poll_fn(|_| Poll::Ready(self.give(recent(), received))).await;
-            let mut timer = pin!(async {
-                match next {
-                    Next::Again => {}
-                    Next::At(time) => Timer::at(time).await,
-                    Next::Woken => pending().await,
-                }
-            });
-            // The second poll, whoever caused it, means that there is something to do.
-            let mut waited = false;
-            poll_fn(|context| {
-                if core::mem::replace(&mut waited, true) {
+    /// A platform awaits this, with a time limit, before it ends the guest: the end of a guest is the end of its packets.
+    pub async fn settled(&self) {
+        poll_fn(|context| {
+            self.with(|state| {
+                if state.closing.is_settled() {
                     return Poll::Ready(());
                 }
-                if timer.as_mut().poll(context).is_ready() {
-                    context.waker().wake_by_ref();
-                }
+                state.closing.settled.register(context.waker());
                 Poll::Pending
             })
-            .await;
-        }
-    }
-
-    /// One turn of the poll loop, at the time `now`; `waker` is woken when another is due before what is returned.
-    ///
-    /// [`Stack::run`] does the same in two steps. A test that moves the clock itself calls this.
-    pub fn turn(&self, now: Instant, waker: &Waker) -> Next {
-        let received = self.take(now, waker);
-        self.give(now, received)
-    }
-
-    /// The first half of a turn: brings what came to the sockets.
-    fn take(&self, now: Instant, waker: &Waker) -> Moved {
-        let now = wire_time(now);
-        let device = &mut *self.device.borrow_mut();
-        let state = &mut *self.state.borrow_mut();
-        state.register_poll_loop(waker);
-        device.register_waker(waker);
-
-        self.follow_link(device, state, now);
-        state.deadlines.turn(now);
-        receive(device, state, now)
-    }
-
-    /// The second half: sends what there is to send.
-    fn give(&self, now: Instant, received: Moved) -> Next {
-        let now = wire_time(now);
-        let device = &mut *self.device.borrow_mut();
-        let state = &mut *self.state.borrow_mut();
-        let mut progress = received.any | state.addressing.turn(&mut state.interface, now);
-        progress |= ask(device, state, now) | announce(device, state, now);
-        let sent = send(device, state, now);
-        progress |= sent.any;
-        if state.look_after_datagrams(now) {
-            progress = true;
-            announce(device, state, now);
-        }
-        progress |= state.closing.turn(&mut state.sockets, now);
-        device.flush();
-
-        if received.more || sent.more {
-            return Next::Again;
-        }
-        self.next(state, now, progress)
-    }
-
-    /// When the next turn is due.
-    fn next(&self, state: &mut State, now: WireInstant, progress: bool) -> Next {
-        let protocols = state.interface.poll_at(now, &state.sockets.set);
-        let own = sooner(state.addressing.next_deadline(), state.deadlines.next());
-        let sockets = sooner(state.closing.next_deadline(), state.next_undelivered());
-        match sooner(protocols, sooner(own, sockets)) {
-            None => Next::Woken,
-            Some(time) if time > now => Next::At(time_of(time)),
-            Some(_) if progress => Next::Again,
-            Some(_) => Next::At(time_of(now + if self.link.get() { STALLED_PAUSE } else { LINK_DOWN_PAUSE })),
-        }
-    }
-
-    /// Notices when the link comes and goes.
-    fn follow_link(&self, device: &mut D, state: &mut State, now: WireInstant) {
-        let up = device.link_up();
-        if self.link.replace(up) == up {
-            return;
-        }
-        if !up {
-            crate::println!("network: link down");
-            return;
-        }
-        // smoltcp reads a device's abilities only when it makes an interface, and a new backend may have others.
-        state.interface = interface(device, &mut state.random, now);
-        let capabilities = device.capabilities();
-        state.mtu_bytes = capabilities.ip_mtu();
-        state.sockets.set_packets(&capabilities);
-        state.addressing.link_up(&mut state.interface, now);
+        })
+        .await
     }
 }
 
-/// An interface without an address on the device.
-fn interface<D: NetworkDevice>(device: &mut D, random: &mut Random, now: WireInstant) -> Interface {
-    let address = Some(device.hardware_address()).filter(EthernetAddress::is_unicast).unwrap_or(NO_ADDRESS_YET);
-    let mut config = Config::new(HardwareAddress::Ethernet(address));
-    config.random_seed = random.next();
-    Interface::new(config, device, now)
-}
-
-/// Whether there was anything, and whether there may be more.
-#[derive(Debug, Clone, Copy)]
-struct Moved {
-    any: bool,
-    more: bool,
-}
-
-/// Takes a batch of frames from the device.
-fn receive<D: NetworkDevice>(device: &mut D, state: &mut State, now: WireInstant) -> Moved {
-    for count in 0..BATCH {
-        // Between any two frames a listener whose socket was taken gets another.
-        state.refresh_backlogs();
-        let State { interface, sockets, full_ports, unwanted, addressing, .. } = state;
-        let mut device = Filter { device, full_ports, unwanted, dhcp: addressing.dhcp.as_mut() };
-        if interface.poll_ingress_single(now, &mut device, &mut sockets.set) == PollIngressSingleResult::None {
-            return Moved { any: count > 0, more: false };
-        }
+impl Network for Stack {
+    async fn configured(&self) -> Ipv4Addr {
+        poll_fn(|context| {
+            self.with(|state| match state.addressing.address() {
+                Some(own) => Poll::Ready(own.address()),
+                None => {
+                    state.addressing.waiting.register(context.waker());
+                    Poll::Pending
+                }
+            })
+        })
+        .await
     }
-    Moved { any: true, more: true }
-}
 
-/// Sends what the sockets have to send.
-fn send<D: NetworkDevice>(device: &mut D, state: &mut State, now: WireInstant) -> Moved {
-    for count in 0..BATCH {
-        if state.interface.poll_egress(now, device, &mut state.sockets.set) == PollResult::None {
-            return Moved { any: count > 0, more: false };
-        }
+    fn set_buffers(&self, buffers: Buffers) {
+        self.with(|state| state.sockets.set_buffers(buffers));
     }
-    Moved { any: true, more: true }
-}
-
-/// Waits until every task that is ready now has had its turn: two rounds of the executor, because in the first one it may
-/// come after us.
-async fn let_others_run() {
-    let mut rounds = 2;
-    poll_fn(|context| {
-        if rounds == 0 {
-            return Poll::Ready(());
-        }
-        rounds -= 1;
-        context.waker().wake_by_ref();
-        Poll::Pending
-    })
-    .await;
-}
-
-/// Sends the message of the DHCP client that is due, if any.
-fn ask<D: NetworkDevice>(device: &mut D, state: &mut State, now: WireInstant) -> bool {
-    let State { addressing, interface, random, .. } = state;
-    let Some(client) = addressing.dhcp.as_mut().filter(|client| client.is_due(now)) else { return false };
-    let HardwareAddress::Ethernet(hardware_address) = interface.hardware_addr();
-    let Some(token) = device.transmit(now) else { return false };
-    token.consume(dhcp::FRAME_BYTES, |frame| client.write(frame, hardware_address, random, now));
-    true
-}
-
-/// Sends the ARP requests that are due: an announcement of our address, and questions for neighbours. Says whether there were any.
-fn announce<D: NetworkDevice>(device: &mut D, state: &mut State, now: WireInstant) -> bool {
-    let mut sent = false;
-    while let Some((own, asked)) = state.addressing.question(now) {
-        let HardwareAddress::Ethernet(hardware_address) = state.interface.hardware_addr();
-        let Some(token) = device.transmit(now) else { break };
-        let request = arp_request(hardware_address, own, asked);
-        let ethernet = EthernetRepr {
-            src_addr: hardware_address,
-            dst_addr: EthernetAddress::BROADCAST,
-            ethertype: EthernetProtocol::Arp,
-        };
-        token.consume(ethernet.buffer_len() + request.buffer_len(), |frame| {
-            let mut frame = EthernetFrame::new_unchecked(frame);
-            ethernet.emit(&mut frame);
-            request.emit(&mut ArpPacket::new_unchecked(frame.payload_mut()));
-        });
-        state.addressing.asked(asked, now);
-        sent = true;
-    }
-    sent
-}
-
-fn arp_request(hardware_address: EthernetAddress, own: Ipv4Addr, asked: Ipv4Addr) -> ArpRepr {
-    ArpRepr::EthernetIpv4 {
-        operation: ArpOperation::Request,
-        source_hardware_addr: hardware_address,
-        source_protocol_addr: own,
-        target_hardware_addr: EthernetAddress::BROADCAST,
-        target_protocol_addr: asked,
-    }
-}
-
-fn wire_time(time: Instant) -> WireInstant {
-    WireInstant::from_micros(time.as_micros() as i64)
-}
-
-fn time_of(time: WireInstant) -> Instant {
-    Instant::from_micros(time.total_micros() as u64)
 }

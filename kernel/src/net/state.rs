@@ -1,19 +1,20 @@
 //! What the poll loop and the sockets share: everything but the device, so that sockets need not know its type.
 
-use alloc::vec::Vec;
 use core::net::Ipv4Addr;
 use core::task::Waker;
 
-use smoltcp::iface::Interface;
+use smoltcp::iface::{Interface, SocketHandle};
 
-use super::address::Addressing;
-use super::closing::Closing;
-use super::deadline::Deadlines;
-use super::filter::Unwanted;
-use super::listener::Backlog;
-use super::sockets::Sockets;
-use super::udp::Outbox;
-use super::{Error, Parameters};
+use super::error::Error;
+use super::parameters::Parameters;
+use super::parts::address::Addressing;
+use super::parts::backlog::Backlogs;
+use super::parts::closing::Closing;
+use super::parts::deadline::Deadlines;
+use super::parts::filter::DropCounters;
+use super::parts::outbox::Outboxes;
+use super::parts::random::Random;
+use super::parts::sockets::Sockets;
 
 /// The first of the ports that are given to sockets that name none (RFC 6335).
 const FIRST_EPHEMERAL_PORT: u16 = 49152;
@@ -25,14 +26,11 @@ pub(super) struct State {
     pub(super) mtu_bytes: usize,
     pub(super) sockets: Sockets,
     pub(super) addressing: Addressing,
-    pub(super) backlogs: Vec<Backlog>,
-    /// Ports whose listener has no socket free for another connection.
-    pub(super) full_ports: Vec<u16>,
-    pub(super) unwanted: Unwanted,
+    pub(super) backlogs: Backlogs,
+    pub(super) drops: DropCounters,
     pub(super) closing: Closing,
     pub(super) deadlines: Deadlines,
-    /// The UDP sockets in use.
-    pub(super) outboxes: Vec<Outbox>,
+    pub(super) outboxes: Outboxes,
     pub(super) random: Random,
     poll_loop: Option<Waker>,
 }
@@ -46,12 +44,11 @@ impl State {
             mtu_bytes: 0,
             sockets: Sockets::new(),
             addressing: Addressing::new(parameters),
-            backlogs: Vec::new(),
-            full_ports: Vec::new(),
-            unwanted: Unwanted::default(),
+            backlogs: Backlogs::default(),
+            drops: DropCounters::default(),
             closing: Closing::default(),
             deadlines: Deadlines::default(),
-            outboxes: Vec::new(),
+            outboxes: Outboxes::default(),
             random,
             poll_loop: None,
         }
@@ -70,6 +67,12 @@ impl State {
         if let Some(waker) = &self.poll_loop {
             waker.wake_by_ref();
         }
+    }
+
+    /// Resets a connection whose user is gone.
+    pub(super) fn abort(&mut self, socket: SocketHandle) {
+        self.closing.abort(&mut self.sockets, socket);
+        self.wake_poll_loop();
     }
 
     /// A free port for a socket that names none.
@@ -93,19 +96,5 @@ impl State {
             return Err(Error::NoRoute);
         }
         Ok(own.address())
-    }
-}
-
-/// SplitMix64 (Steele, Lea and Flood): enough for what `smoltcp`'s own generator, which it seeds, is used for. The
-/// seed comes from the platform's cryptographic generator.
-pub(super) struct Random(pub(super) u64);
-
-impl Random {
-    pub(super) fn next(&mut self) -> u64 {
-        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mut z = self.0;
-        z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        z ^ (z >> 31)
     }
 }

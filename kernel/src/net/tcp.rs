@@ -10,10 +10,12 @@ use smoltcp::iface::SocketHandle;
 use smoltcp::socket::tcp;
 use smoltcp::time::Duration;
 
-use super::deadline::Timeout;
-use super::sockets::{Sockets, keep_alive};
+use super::error::Error;
+use super::parts::sockets::{Sockets, keep_alive};
+use super::stack::Stack;
 use super::state::State;
-use super::{Error, Handle, ReadInPlace};
+use super::timeout::Timeout;
+use super::traits::ReadInPlace;
 
 /// How long a client waits for the answer to its SYN, which is repeated after 1, 3 and 7 seconds: 15 seconds, in parts. Before each
 /// but the first it has the neighbour asked for that the SYN has to go through; nearly always the answer is there before.
@@ -23,12 +25,12 @@ const PATIENCE_MS: [u64; 8] = [100, 200, 400, 800, 1500, 3000, 4000, 5000];
 ///
 /// Dropping it closes it in order: what was written is still sent, and so is the end of the stream.
 pub struct TcpConnection {
-    handle: Handle,
+    handle: Stack,
     socket: SocketHandle,
 }
 
 impl TcpConnection {
-    pub(super) fn new(handle: Handle, socket: SocketHandle) -> Self {
+    pub(super) fn new(handle: Stack, socket: SocketHandle) -> Self {
         Self { handle, socket }
     }
 
@@ -53,12 +55,6 @@ impl Drop for TcpConnection {
 }
 
 impl State {
-    /// Resets a connection whose user is gone.
-    pub(super) fn abort(&mut self, socket: SocketHandle) {
-        self.closing.abort(&mut self.sockets, socket);
-        self.wake_poll_loop();
-    }
-
     /// Sends the first SYN.
     fn start_connecting(&mut self, remote: Ipv4Addr, port: u16) -> Result<SocketHandle, Error> {
         let source = self.source_address(remote)?;
@@ -81,7 +77,7 @@ impl State {
 
 /// A connection that is not established. Dropping it gives it up.
 struct Connecting<'a> {
-    handle: &'a Handle,
+    handle: &'a Stack,
     socket: Option<SocketHandle>,
 }
 
@@ -93,7 +89,7 @@ impl Drop for Connecting<'_> {
     }
 }
 
-impl TcpConnect for Handle {
+impl TcpConnect for Stack {
     type Error = Error;
     type Connection<'a> = TcpConnection;
 
@@ -125,7 +121,7 @@ impl TcpConnect for Handle {
         for (part, pause_ms) in PATIENCE_MS.into_iter().enumerate() {
             if part > 0 {
                 self.with(|state| {
-                    state.addressing.wanted(*remote.ip());
+                    state.addressing.request_neighbour(*remote.ip());
                     state.wake_poll_loop();
                 });
             }
@@ -231,7 +227,7 @@ impl embedded_io_async::Write for TcpConnection {
     /// Returns at once: what was written is sent without being asked for, even when the connection is dropped next.
     ///
     /// Waiting for the peer's acknowledgement, which many peers delay, would cost protocol clients that flush after each
-    /// message up to 40 ms a message. [`Handle::settled`] is there for a guest that is about to end.
+    /// message up to 40 ms a message. [`Stack::settled`] is there for a guest that is about to end.
     async fn flush(&mut self) -> Result<(), Error> {
         self.handle.with(|state| {
             let socket = state.sockets.tcp(self.socket);

@@ -7,80 +7,20 @@ use core::task::Poll;
 use embedded_nal_async::{ConnectedUdp, UdpStack, UnconnectedUdp};
 use smoltcp::iface::SocketHandle;
 use smoltcp::socket::udp;
-use smoltcp::time::{Duration, Instant};
 use smoltcp::wire::{IpAddress, IpListenEndpoint};
 
-use super::address::Addressing;
-use super::deadline::sooner;
-use super::listener::{ipv4, socket_address};
-use super::sockets::{LARGEST_UDP_BUFFER_BYTES, Sockets};
+use super::error::Error;
+use super::parts::endpoint::{ipv4, socket_address};
+use super::parts::sockets::{LARGEST_UDP_BUFFER_BYTES, Sockets};
+use super::stack::Stack;
 use super::state::State;
-use super::{Error, Handle};
 
 /// What IPv4 and UDP put in front of a datagram's data.
 const HEADER_BYTES: usize = 20 + 8;
 
-/// How long the first datagram in a socket's queue waits before its destination is asked for.
-const FIRST_PAUSE: Duration = Duration::from_millis(100);
-
-/// The pause doubles each time. What still waits after this one, 3.1 seconds in all, is given up.
-const LAST_PAUSE: Duration = Duration::from_millis(1600);
-
-/// Watches whether a UDP socket's datagrams leave.
-///
-/// `smoltcp` keeps a datagram in the queue until its destination has answered an ARP request. One that nobody answers
-/// would hold up all later datagrams of the socket, to whomever they go, for ever.
-pub(super) struct Outbox {
-    socket: SocketHandle,
-    queued_bytes: usize,
-    /// When something is done about datagrams that have not left.
-    deadline: Option<Instant>,
-    /// The pause that ends then.
-    pause: Duration,
-    /// Where the last datagram goes, which is nearly always where the first does.
-    destination: Ipv4Addr,
-}
-
-impl Outbox {
-    /// Has the destination asked for if the queue is stuck, and empties it if that does not help. Returns whether it did either.
-    fn turn(&mut self, sockets: &mut Sockets, addressing: &mut Addressing, now: Instant) -> bool {
-        let socket = sockets.udp(self.socket);
-        let before = core::mem::replace(&mut self.queued_bytes, socket.send_queue());
-        if self.queued_bytes == 0 {
-            self.deadline = None;
-            return false;
-        }
-        match self.deadline {
-            Some(deadline) if self.queued_bytes >= before => {
-                if deadline > now {
-                    return false;
-                }
-                self.pause *= 2;
-            }
-            _ => {
-                self.pause = FIRST_PAUSE;
-                self.deadline = Some(now + self.pause);
-                return false;
-            }
-        }
-        if self.pause <= LAST_PAUSE {
-            self.deadline = Some(now + self.pause);
-            addressing.wanted(self.destination);
-        } else {
-            // Datagrams may be lost at any time, so it does not matter that this also forgets what has arrived.
-            let endpoint = socket.endpoint();
-            socket.close();
-            // A closed socket can be bound to what it was bound to before.
-            let _ = socket.bind(endpoint);
-            self.deadline = None;
-        }
-        true
-    }
-}
-
 /// A UDP socket that talks to anybody.
 pub struct UdpSocket {
-    handle: Handle,
+    handle: Stack,
     socket: SocketHandle,
     port: u16,
 }
@@ -92,7 +32,7 @@ pub struct ConnectedUdpSocket {
     remote: SocketAddr,
 }
 
-impl Handle {
+impl Stack {
     /// A socket bound to a port (a free one for 0), and to an address unless it is 0.0.0.0.
     pub(super) fn bind(&self, local: SocketAddr, largest_buffer_bytes: usize) -> Result<UdpSocket, Error> {
         let SocketAddr::V4(local) = local else { return Err(Error::Unsupported) };
@@ -110,14 +50,13 @@ impl Handle {
             let addr = (!local.ip().is_unspecified()).then_some(IpAddress::Ipv4(*local.ip()));
             // A new socket that is given a port can be bound.
             let _ = state.sockets.udp(socket).bind(IpListenEndpoint { addr, port });
-            let destination = Ipv4Addr::UNSPECIFIED;
-            state.outboxes.push(Outbox { socket, queued_bytes: 0, deadline: None, pause: FIRST_PAUSE, destination });
+            state.outboxes.add(socket);
             Ok(UdpSocket { handle: *self, socket, port })
         })
     }
 }
 
-impl UdpStack for Handle {
+impl UdpStack for Stack {
     type Error = Error;
     type Connected = ConnectedUdpSocket;
     type UniquelyBound = UdpSocket;
@@ -151,17 +90,6 @@ impl UdpStack for Handle {
 }
 
 impl State {
-    /// Looks after datagrams that have not left. Returns whether there is more for the network to do at once.
-    pub(super) fn look_after_datagrams(&mut self, now: Instant) -> bool {
-        let Self { outboxes, sockets, addressing, .. } = self;
-        outboxes.iter_mut().fold(false, |changed, outbox| outbox.turn(sockets, addressing, now) | changed)
-    }
-
-    /// When there is something to do for datagrams that have not left by then.
-    pub(super) fn next_undelivered(&self) -> Option<Instant> {
-        self.outboxes.iter().fold(None, |first, outbox| sooner(first, outbox.deadline))
-    }
-
     /// Queues a datagram; `None` if there is no room.
     fn send_datagram(
         &mut self,
@@ -183,11 +111,7 @@ impl State {
         metadata.local_address = local.map(IpAddress::Ipv4);
         match socket.send_slice(data, metadata) {
             Ok(()) => {
-                if let Some(outbox) = self.outboxes.iter_mut().find(|outbox| outbox.socket == handle) {
-                    outbox.destination = *remote.ip();
-                    // So that the queue is shorter at the next look only if something has left.
-                    outbox.queued_bytes += data.len();
-                }
+                self.outboxes.queued(handle, *remote.ip(), data.len());
                 self.wake_poll_loop();
                 Ok(Some(()))
             }
@@ -244,9 +168,7 @@ impl UnconnectedUdp for UdpSocket {
 impl Drop for UdpSocket {
     fn drop(&mut self) {
         self.handle.with(|state| {
-            if let Some(index) = state.outboxes.iter().position(|outbox| outbox.socket == self.socket) {
-                state.outboxes.swap_remove(index);
-            }
+            state.outboxes.remove(self.socket);
             state.closing.finish_datagrams(self.socket);
             state.wake_poll_loop();
         });

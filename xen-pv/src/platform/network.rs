@@ -6,7 +6,7 @@ use alloc::string::String;
 
 use embassy_executor::Spawner;
 use embassy_time::{Duration, with_timeout};
-use kernel::net::{Handle, Parameters, Stack};
+use kernel::net::{Parameters, Runner, Stack};
 
 use super::{Platform, spawn};
 use crate::grant_table::GrantTable;
@@ -24,7 +24,7 @@ const PATIENCE: Duration = Duration::from_secs(5);
 
 /// The network as the platform knows it.
 pub(super) struct Interface {
-    pub(super) handle: Handle,
+    pub(super) stack: Stack,
     card: CounterReader<Xen>,
     grants: GrantTable<Xen>,
 }
@@ -43,11 +43,11 @@ pub(super) fn start(platform: &Platform, spawner: Spawner, parameters: Parameter
         driver.run().await;
     });
     let seed = platform.generator().next_u64();
-    let stack = Stack::new(device, parameters, seed).with_buffer_budget(total_bytes / SOCKET_SHARE);
+    let runner = Runner::new(device, parameters, seed).with_buffer_budget(total_bytes / SOCKET_SHARE);
     // This runs once, so the cell is empty.
-    let _ = platform.network.set(Interface { handle: stack.handle(), card, grants });
+    let _ = platform.network.set(Interface { stack: runner.stack(), card, grants });
     spawn(spawner, async move {
-        stack.run().await;
+        runner.run().await;
     });
     Ok(())
 }
@@ -56,7 +56,7 @@ pub(super) fn start(platform: &Platform, spawner: Spawner, parameters: Parameter
 pub(super) async fn settle(platform: &Platform) {
     if let Some(network) = platform.network.get() {
         // The only outcome that differs is a peer that does not answer.
-        let _ = with_timeout(PATIENCE, network.handle.settled()).await;
+        let _ = with_timeout(PATIENCE, network.stack.settled()).await;
     }
 }
 
@@ -67,8 +67,8 @@ const COUNTERS: &str = "\
 
 /// Adds what the card, the stack and the grant table have counted.
 pub(super) fn count(platform: &Platform, text: &mut String) {
-    let Some(Interface { handle, card, grants }) = platform.network.get() else { return };
-    let (card, stack) = (card.read(), handle.unwanted());
+    let Some(Interface { stack, card, grants }) = platform.network.get() else { return };
+    let (card, stack) = (card.read(), stack.drops());
     let dropped = |reason| u64::from(card.dropped(reason));
     let counts = [
         card.received,

@@ -15,7 +15,7 @@ use smoltcp::wire::{
 
 use super::wire::{Shared, hardware_address};
 use super::world::{A, B, World, at, dhcp};
-use crate::net::{Handle, Network, Parameters};
+use crate::net::{Network, Parameters, Stack};
 
 const SERVER: Ipv4Addr = Ipv4Addr::new(10, 0, 0, 200);
 const NAME_SERVER: Ipv4Addr = Ipv4Addr::new(10, 0, 0, 53);
@@ -146,7 +146,7 @@ fn world(parameters: Parameters, server: &Rc<RefCell<Server>>) -> World {
     })
 }
 
-fn routes(handle: &Handle) -> (Option<Ipv4Addr>, usize, bool) {
+fn routes(handle: &Stack) -> (Option<Ipv4Addr>, usize, bool) {
     handle.with(|state| {
         let own = state.addressing.address().map(|own| own.address());
         let name_servers = state.addressing.name_servers().map_or(0, |servers| servers.iter().flatten().count());

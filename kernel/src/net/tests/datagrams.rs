@@ -16,8 +16,8 @@ use smoltcp::wire::{
 
 use super::wire::hardware_address;
 use super::world::{A, B, World, at, dhcp, pattern, socket};
-use crate::net::stack::BATCH;
-use crate::net::{Error, Network, Unwanted};
+use crate::net::device::BATCH;
+use crate::net::{DropCounters, Error, Network};
 
 const ANY: Ipv4Addr = Ipv4Addr::UNSPECIFIED;
 
@@ -248,7 +248,7 @@ fn what_the_stack_drops_is_counted_by_reason() {
     send(good.clone(), &rightly);
     send(who_is_a(), &|_| ());
     world.run_for(Duration::from_millis(10));
-    assert_eq!(a.unwanted(), Unwanted::default(), "of good frames nothing is dropped");
+    assert_eq!(a.drops(), DropCounters::default(), "of good frames nothing is dropped");
 
     let malformed: [&'static Change; 4] = [
         &|packet| packet.set_checksum(!packet.checksum()),
@@ -280,6 +280,6 @@ fn what_the_stack_drops_is_counted_by_reason() {
     (0..3).for_each(|_| world.wire.send(1, foreign.clone().into_inner()));
     world.run_for(Duration::from_millis(10));
     let cut = good.len() + who_is_a().len() - 14;
-    let expected = Unwanted { malformed: 4 + cut as u32, fragments: 2, foreign: 3, backlog_full: 0 };
-    assert_eq!(a.unwanted(), expected);
+    let expected = DropCounters { malformed: 4 + cut as u32, fragments: 2, foreign: 3, backlog_full: 0 };
+    assert_eq!(a.drops(), expected);
 }

@@ -9,7 +9,7 @@ use embassy_time::Duration;
 use embedded_nal_async::{AddrType, Dns, UdpStack, UnconnectedUdp};
 
 use super::world::{A, B, World, at, socket};
-use crate::net::{Error, Handle, Network, Parameters};
+use crate::net::{Error, Network, Parameters, Stack};
 
 const SENSOR: IpAddr = IpAddr::V4(Ipv4Addr::new(192, 0, 2, 33));
 
@@ -34,7 +34,7 @@ fn answer(question: &[u8]) -> Vec<u8> {
 }
 
 /// Answers questions for ever.
-async fn serve(handle: &Handle) {
+async fn serve(handle: &Stack) {
     let mut socket53 = handle.bind_multiple(socket(Ipv4Addr::UNSPECIFIED, 53)).await.expect("a free port");
     let mut question = [0; 512];
     loop {

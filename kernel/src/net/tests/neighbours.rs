@@ -196,7 +196,7 @@ fn a_gateway_in_use_stays_known_in_spite_of_forged_neighbours() {
             for _ in 0..60 {
                 client.send(socket(ANY, 0), socket(far, 7), b"hello").await.expect("room");
                 world.pause(Duration::from_millis(10)).await;
-                let waiting = a.with(|state| state.next_undelivered());
+                let waiting = a.with(|state| state.outboxes.next_deadline());
                 assert_eq!(waiting, None, "at {:?} its address is not known", world.now());
                 world.pause(Duration::from_secs(5)).await;
             }

@@ -11,25 +11,25 @@ use embedded_nal_async::TcpConnect;
 
 use super::wire::{End, Shared};
 use super::world::{A, B, World, at, dhcp, socket};
-use crate::net::{Error, Network, Next, Parameters, Stack, TcpAccept, TcpListen};
+use crate::net::{Error, Network, Parameters, PollAt, Runner, TcpAccept, TcpListen};
 
 const HOUR: Duration = Duration::from_secs(3600);
 
 /// Turns the stack at this moment until it rests; returns when it wants to go on.
-fn settle(stack: &Stack<End>, now: Instant) -> Option<Instant> {
+fn settle(stack: &Runner<End>, now: Instant) -> Option<Instant> {
     for _ in 0..8 {
-        match stack.turn(now, Waker::noop()) {
-            Next::Again => {}
-            Next::At(time) if time <= now => {}
-            Next::At(time) => return Some(time),
-            Next::Woken => return None,
+        match stack.poll(now, Waker::noop()) {
+            PollAt::Now => {}
+            PollAt::Time(time) if time <= now => {}
+            PollAt::Time(time) => return Some(time),
+            PollAt::Woken => return None,
         }
     }
     panic!("the stack does not come to rest");
 }
 
 /// Follows the stack's timers for so long; returns the time at the end.
-fn follow(stack: &Stack<End>, start: Instant, time: Duration) -> Instant {
+fn follow(stack: &Runner<End>, start: Instant, time: Duration) -> Instant {
     let mut now = start;
     while let Some(next) = settle(stack, now).filter(|next| *next < start + time) {
         now = next;
@@ -40,8 +40,8 @@ fn follow(stack: &Stack<End>, start: Instant, time: Duration) -> Instant {
 /// A stack that calls a host which is not there, paused for an hour.
 fn paused(parameters: Parameters) -> usize {
     let wire = Shared::new();
-    let stack = Stack::new(wire.end(0), parameters, 1);
-    let handle = stack.handle();
+    let stack = Runner::new(wire.end(0), parameters, 1);
+    let handle = stack.stack();
     let mut now = Instant::from_secs(1);
     settle(&stack, now);
     let mut call = pin!(TcpConnect::connect(&handle, socket(B, 7)));

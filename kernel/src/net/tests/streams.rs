@@ -15,16 +15,16 @@ use smoltcp::socket::Socket;
 use smoltcp::wire::{EthernetFrame, EthernetProtocol, Ipv4Packet, TcpPacket};
 
 use super::world::{A, B, World, at, dhcp, pattern, socket};
-use crate::net::{Buffers, Error, Handle, Network, ReadInPlace, TcpAccept, TcpConnection, TcpListen, TcpListener};
+use crate::net::{Buffers, Error, Network, ReadInPlace, Stack, TcpAccept, TcpConnection, TcpListen, TcpListener};
 
 const PORT: u16 = 7;
 
-async fn connect(handle: &Handle) -> Result<TcpConnection, Error> {
+async fn connect(handle: &Stack) -> Result<TcpConnection, Error> {
     handle.configured().await;
     TcpConnect::connect(handle, socket(B, PORT)).await
 }
 
-async fn listen(handle: &Handle, backlog: usize) -> TcpListener {
+async fn listen(handle: &Stack, backlog: usize) -> TcpListener {
     handle.listen(PORT, backlog).await.expect("a free port")
 }
 
@@ -89,7 +89,7 @@ async fn echo(mut connection: TcpConnection) {
 }
 
 /// Sends `data` to an echo, and returns what comes back.
-async fn through_echo(handle: &Handle, data: &[u8]) -> Vec<u8> {
+async fn through_echo(handle: &Stack, data: &[u8]) -> Vec<u8> {
     let mut connection = connect(handle).await.expect("a connection");
     let mut returned = vec![0; data.len()];
     // Both directions at once, in turns: more data than all buffers together hold must not block.
@@ -376,7 +376,7 @@ fn a_full_backlog_is_silent_until_there_is_room() {
         // The third waits, and gets its turn when one was accepted.
         let mut third = Box::pin(connect(&a));
         assert!(matches!(select(&mut third, world.pause(Duration::from_millis(500))).await, Either::Second(())));
-        assert_eq!(b.unwanted().backlog_full, 1);
+        assert_eq!(b.drops().backlog_full, 1);
         let (third, mut server) = join(third, accept(&listener)).await;
         third.expect("room by now");
         assert!(world.now() - start < Duration::from_secs(2));

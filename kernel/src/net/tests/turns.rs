@@ -12,7 +12,7 @@ use embedded_nal_async::{UdpStack, UnconnectedUdp};
 
 use super::wire::Shared;
 use super::world::{A, B, World, at, socket};
-use crate::net::{Error, Network, Next, Stack};
+use crate::net::{Error, Network, PollAt, Runner};
 
 struct Ignored;
 
@@ -27,10 +27,10 @@ fn waker() -> Waker {
 #[test]
 fn a_turn_takes_a_bounded_number_of_frames() {
     let wire = Shared::new();
-    let stack = Stack::new(wire.end(0), at(A), 1);
+    let stack = Runner::new(wire.end(0), at(A), 1);
     (0..1000).for_each(|_| wire.send(1, vec![0xff; 60]));
     let mut turns = 0;
-    while stack.turn(Instant::from_secs(1), &waker()) == Next::Again {
+    while stack.poll(Instant::from_secs(1), &waker()) == PollAt::Now {
         turns += 1;
         assert!(turns <= 1000 / 32);
     }
@@ -41,14 +41,14 @@ fn a_turn_takes_a_bounded_number_of_frames() {
 #[test]
 fn a_stack_with_nothing_to_do_waits_without_a_timer() {
     let wire = Shared::new();
-    let stack = Stack::new(wire.end(0), at(A), 1);
+    let stack = Runner::new(wire.end(0), at(A), 1);
     let mut now = Instant::from_secs(1);
     // The announcements of its address come first.
     for _ in 0..20 {
-        match stack.turn(now, &waker()) {
-            Next::At(time) => now = time,
-            Next::Again => {}
-            Next::Woken => return,
+        match stack.poll(now, &waker()) {
+            PollAt::Time(time) => now = time,
+            PollAt::Now => {}
+            PollAt::Woken => return,
         }
     }
     panic!("still busy at {now:?}");
@@ -58,15 +58,15 @@ fn a_stack_with_nothing_to_do_waits_without_a_timer() {
 fn without_a_link_a_stack_rests() {
     let wire = Shared::new();
     wire.set(|wire| wire.up = false);
-    let stack = Stack::new(wire.end(0), super::world::dhcp(), 1);
+    let stack = Runner::new(wire.end(0), super::world::dhcp(), 1);
     let mut now = Instant::from_secs(1);
     let mut turns = 0;
     while now < Instant::from_secs(61) {
         turns += 1;
-        match stack.turn(now, &waker()) {
-            Next::At(time) => now = time,
-            Next::Again => {}
-            Next::Woken => return,
+        match stack.poll(now, &waker()) {
+            PollAt::Time(time) => now = time,
+            PollAt::Now => {}
+            PollAt::Woken => return,
         }
     }
     assert!(turns <= 70, "{turns} turns in a minute");
@@ -93,8 +93,8 @@ fn a_new_backend_may_take_smaller_frames() {
 #[test]
 fn the_loop_runs_on_the_machines_clock() {
     let wire = Shared::new();
-    let (one, other) = (Stack::new(wire.end(0), at(A), 1), Stack::new(wire.end(1), at(B), 2));
-    let (a, b) = (one.handle(), other.handle());
+    let (one, other) = (Runner::new(wire.end(0), at(A), 1), Runner::new(wire.end(1), at(B), 2));
+    let (a, b) = (one.stack(), other.stack());
     let exchange = async {
         let mut receiver = b.bind_multiple(socket(Ipv4Addr::UNSPECIFIED, 7)).await.expect("a free port");
         a.configured().await;

@@ -14,7 +14,7 @@ use core::task::{Context, Poll, Waker};
 use embassy_time::{Duration, Instant};
 
 use super::wire::{End, Shared};
-use crate::net::{Handle, Ip, Next, Parameters, Stack};
+use crate::net::{Ip, Parameters, PollAt, Runner, Stack};
 use crate::parameters::Parameters as CommandLine;
 
 pub const A: Ipv4Addr = Ipv4Addr::new(10, 0, 0, 1);
@@ -44,9 +44,9 @@ impl Flag {
 }
 
 struct Running {
-    stack: Stack<End>,
+    stack: Runner<End>,
     flag: Arc<Flag>,
-    next: Cell<Next>,
+    next: Cell<PollAt>,
 }
 
 type Peer = Box<dyn Fn(&Shared, Instant)>;
@@ -66,9 +66,9 @@ impl World {
     pub fn new(parameters: &[Parameters]) -> Self {
         let wire = Shared::new();
         let stacks = parameters.iter().enumerate().map(|(side, parameters)| Running {
-            stack: Stack::new(wire.end(side), *parameters, 0x5eed + side as u64),
+            stack: Runner::new(wire.end(side), *parameters, 0x5eed + side as u64),
             flag: Flag::new(),
-            next: Cell::new(Next::Again),
+            next: Cell::new(PollAt::Now),
         });
         Self {
             stacks: stacks.collect(),
@@ -89,12 +89,12 @@ impl World {
         Self { peer: Some(Box::new(peer)), ..Self::new(&[parameters]) }
     }
 
-    pub fn a(&self) -> Handle {
-        self.stacks[0].stack.handle()
+    pub fn a(&self) -> Stack {
+        self.stacks[0].stack.stack()
     }
 
-    pub fn b(&self) -> Handle {
-        self.stacks[1].stack.handle()
+    pub fn b(&self) -> Stack {
+        self.stacks[1].stack.stack()
     }
 
     pub fn now(&self) -> Instant {
@@ -107,7 +107,7 @@ impl World {
     }
 
     /// How many sockets the stack has.
-    pub fn sockets(&self, handle: &Handle) -> usize {
+    pub fn sockets(&self, handle: &Stack) -> usize {
         handle.with(|state| state.sockets.set.iter().count())
     }
 
@@ -173,12 +173,12 @@ impl World {
         });
         for running in &self.stacks {
             let due = match running.next.get() {
-                Next::Again => true,
-                Next::At(time) => time <= self.now(),
-                Next::Woken => false,
+                PollAt::Now => true,
+                PollAt::Time(time) => time <= self.now(),
+                PollAt::Woken => false,
             };
             if running.flag.take() | due {
-                running.next.set(running.stack.turn(self.now(), &Waker::from(running.flag.clone())));
+                running.next.set(running.stack.poll(self.now(), &Waker::from(running.flag.clone())));
                 moved = true;
             }
         }
@@ -193,7 +193,7 @@ impl World {
 
     fn next_time(&self) -> Option<Instant> {
         let times = self.stacks.iter().filter_map(|running| match running.next.get() {
-            Next::At(time) => Some(time),
+            PollAt::Time(time) => Some(time),
             _ => None,
         });
         times.chain(self.pauses.borrow().iter().map(|(until, _)| *until)).min()

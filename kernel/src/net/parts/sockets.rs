@@ -11,8 +11,9 @@ use smoltcp::socket::{AnySocket, Socket, tcp, udp};
 use smoltcp::time::Duration;
 use smoltcp::wire::{IPV4_HEADER_LEN, TCP_HEADER_LEN};
 
-use super::stack::BATCH;
-use super::{Buffers, Error};
+use crate::net::device::BATCH;
+use crate::net::error::Error;
+use crate::net::traits::Buffers;
 
 /// How large a connection's buffers are at most, unless the task says otherwise: enough to fill a fast link.
 const LARGEST_BUFFER_BYTES: usize = 64 * 1024;
@@ -24,13 +25,13 @@ const SMALLEST_BUFFER_BYTES: usize = 4 * 1024;
 const SHARE: usize = 8;
 
 /// What the buffers of all sockets together should not exceed, unless the platform says otherwise.
-pub(super) const DEFAULT_BUDGET_BYTES: usize = 1024 * 1024;
+pub(crate) const DEFAULT_BUDGET_BYTES: usize = 1024 * 1024;
 
 /// How many datagrams a UDP socket holds in each direction: all that one turn brings, before the task is asked.
 const DATAGRAMS: usize = BATCH;
 
 /// A UDP socket's buffers are no larger than this: enough for its number of datagrams as large as Ethernet carries.
-pub(super) const LARGEST_UDP_BUFFER_BYTES: usize = DATAGRAMS * 1472;
+pub(crate) const LARGEST_UDP_BUFFER_BYTES: usize = DATAGRAMS * 1472;
 
 /// A connection that hears nothing for this long asks whether the other side is still there.
 const KEEP_ALIVE: Duration = Duration::from_secs(30);
@@ -45,9 +46,9 @@ const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(10);
 const FIRST_SLOTS: usize = 8;
 
 /// The set of all sockets.
-pub(super) struct Sockets {
+pub(crate) struct Sockets {
     /// `smoltcp`'s own set.
-    pub(super) set: SocketSet<'static>,
+    pub(crate) set: SocketSet<'static>,
     used_slots: usize,
     slots: usize,
     capacity: usize,
@@ -59,7 +60,7 @@ pub(super) struct Sockets {
 }
 
 impl Sockets {
-    pub(super) fn new() -> Self {
+    pub(crate) fn new() -> Self {
         Self {
             set: SocketSet::new(Vec::with_capacity(FIRST_SLOTS)),
             used_slots: 0,
@@ -73,7 +74,7 @@ impl Sockets {
     }
 
     /// Learns from the device how much of a stream a packet carries.
-    pub(super) fn set_packets(&mut self, device: &DeviceCapabilities) {
+    pub(crate) fn set_packets(&mut self, device: &DeviceCapabilities) {
         const HEADERS: usize = IPV4_HEADER_LEN + TCP_HEADER_LEN;
         let packet = device.ip_mtu();
         #[cfg(feature = "segmentation-offload")]
@@ -82,12 +83,12 @@ impl Sockets {
         self.packet_bytes = packet.saturating_sub(HEADERS).max(1);
     }
 
-    pub(super) fn set_budget(&mut self, bytes: usize) {
+    pub(crate) fn set_budget(&mut self, bytes: usize) {
         self.budget_bytes = bytes;
     }
 
     /// Sets how large the buffers of later connections are at most.
-    pub(super) fn set_buffers(&mut self, largest: Buffers) {
+    pub(crate) fn set_buffers(&mut self, largest: Buffers) {
         self.largest = largest;
     }
 
@@ -107,7 +108,7 @@ impl Sockets {
     }
 
     /// Removes a socket and frees its buffers.
-    pub(super) fn remove(&mut self, handle: SocketHandle) {
+    pub(crate) fn remove(&mut self, handle: SocketHandle) {
         self.used_slots -= 1;
         match self.set.remove(handle) {
             Socket::Tcp(socket) => self.buffer_bytes -= socket.recv_capacity() + socket.send_capacity(),
@@ -115,11 +116,11 @@ impl Sockets {
         }
     }
 
-    pub(super) fn tcp(&mut self, handle: SocketHandle) -> &mut tcp::Socket<'static> {
+    pub(crate) fn tcp(&mut self, handle: SocketHandle) -> &mut tcp::Socket<'static> {
         self.set.get_mut(handle)
     }
 
-    pub(super) fn udp(&mut self, handle: SocketHandle) -> &mut udp::Socket<'static> {
+    pub(crate) fn udp(&mut self, handle: SocketHandle) -> &mut udp::Socket<'static> {
         self.set.get_mut(handle)
     }
 
@@ -148,7 +149,7 @@ impl Sockets {
     }
 
     /// Adds a TCP socket without a connection.
-    pub(super) fn add_tcp(&mut self) -> Result<SocketHandle, Error> {
+    pub(crate) fn add_tcp(&mut self) -> Result<SocketHandle, Error> {
         let [receive, transmit] = self.buffers(self.largest, Self::whole_packets)?;
         let bytes = receive.len() + transmit.len();
         let mut socket = tcp::Socket::new(tcp::SocketBuffer::new(receive), tcp::SocketBuffer::new(transmit));
@@ -164,7 +165,7 @@ impl Sockets {
     }
 
     /// Adds a UDP socket that is not bound.
-    pub(super) fn add_udp(&mut self, largest_bytes: usize) -> Result<SocketHandle, Error> {
+    pub(crate) fn add_udp(&mut self, largest_bytes: usize) -> Result<SocketHandle, Error> {
         let largest = Buffers { receive: largest_bytes, send: largest_bytes };
         let [receive, transmit] = self.buffers(largest, |_, size| size)?;
         let bytes = receive.len() + transmit.len();
@@ -174,7 +175,7 @@ impl Sockets {
     }
 
     /// True if a TCP socket uses the port.
-    pub(super) fn tcp_port_in_use(&self, port: u16) -> bool {
+    pub(crate) fn tcp_port_in_use(&self, port: u16) -> bool {
         self.set.iter().any(|(_, socket)| match socket {
             Socket::Tcp(socket) => {
                 socket.listen_endpoint().port == port
@@ -185,7 +186,7 @@ impl Sockets {
     }
 
     /// True if a UDP socket uses the port.
-    pub(super) fn udp_port_in_use(&self, port: u16) -> bool {
+    pub(crate) fn udp_port_in_use(&self, port: u16) -> bool {
         self.set.iter().any(|(_, socket)| match socket {
             Socket::Udp(socket) => socket.endpoint().port == port,
             _ => false,
@@ -194,7 +195,7 @@ impl Sockets {
 }
 
 /// Watches a connection whose handshake is done: it lives as long as its peer answers.
-pub(super) fn keep_alive(socket: &mut tcp::Socket<'_>) {
+pub(crate) fn keep_alive(socket: &mut tcp::Socket<'_>) {
     if socket.keep_alive().is_none() {
         socket.set_timeout(Some(PEER_TIMEOUT));
         socket.set_keep_alive(Some(KEEP_ALIVE));

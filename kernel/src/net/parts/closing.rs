@@ -23,10 +23,10 @@ const TIME_WAIT: Duration = Duration::from_secs(1);
 
 /// The sockets without users.
 #[derive(Default)]
-pub(super) struct Closing {
+pub(crate) struct Closing {
     sockets: Vec<Entry>,
     /// Those who wait until nothing is left to send.
-    pub(super) settled: Wakers,
+    pub(crate) settled: Wakers,
 }
 
 struct Entry {
@@ -62,19 +62,19 @@ impl Stage {
 
 impl Closing {
     /// Closes a connection in order.
-    pub(super) fn close(&mut self, sockets: &mut Sockets, socket: SocketHandle) {
+    pub(crate) fn close(&mut self, sockets: &mut Sockets, socket: SocketHandle) {
         sockets.tcp(socket).close();
         self.push(socket, Stage::Delivering);
     }
 
     /// Resets a connection.
-    pub(super) fn abort(&mut self, sockets: &mut Sockets, socket: SocketHandle) {
+    pub(crate) fn abort(&mut self, sockets: &mut Sockets, socket: SocketHandle) {
         sockets.tcp(socket).abort();
         self.push(socket, Stage::Resetting);
     }
 
     /// Removes a UDP socket when its datagrams are sent.
-    pub(super) fn finish_datagrams(&mut self, socket: SocketHandle) {
+    pub(crate) fn finish_datagrams(&mut self, socket: SocketHandle) {
         self.push(socket, Stage::Datagrams);
     }
 
@@ -83,14 +83,14 @@ impl Closing {
     }
 
     /// True if nothing is left to send.
-    pub(super) fn is_settled(&self) -> bool {
+    pub(crate) fn is_settled(&self) -> bool {
         self.sockets.iter().all(|entry| entry.delivered)
     }
 
     /// Moves every socket on. Returns whether there is more for the network to do at once.
     // Within its only caller, both would want more registers than there are.
     #[inline(never)]
-    pub(super) fn turn(&mut self, sockets: &mut Sockets, now: Instant) -> bool {
+    pub(crate) fn poll(&mut self, sockets: &mut Sockets, now: Instant) -> bool {
         let mut changed = false;
         let mut index = 0;
         while let Some(entry) = self.sockets.get_mut(index) {
@@ -123,7 +123,7 @@ impl Closing {
     }
 
     /// When the next stage ends.
-    pub(super) fn next_deadline(&self) -> Option<Instant> {
+    pub(crate) fn next_deadline(&self) -> Option<Instant> {
         self.sockets.iter().fold(None, |first, entry| sooner(first, entry.until))
     }
 }

@@ -1,6 +1,6 @@
 //! What a task sees of the network.
 //!
-//! Purpose: a task is written against [`Network`] and so runs unchanged on the stack of [`super::Stack`] in a guest and
+//! Purpose: a task is written against [`Network`] and so runs unchanged on the stack of [`super::Runner`] in a guest and
 //! on ordinary sockets on the developer's machine. The client side is `embedded-nal-async`, so that the ecosystem's
 //! protocol clients fit; it has no TCP server, so [`TcpListen`] and [`TcpAccept`] add one in the same style.
 

@@ -1,7 +1,7 @@
 //! The DHCP client (RFC 2131): asks for an address, keeps it, and gives it up when nobody confirms it.
 //!
 //! It reads and writes whole frames, because before there is an address nothing else of the stack can send: what arrives
-//! passes through [`super::filter`], which hides messages for a DHCP client from all others; [`super::stack`] sends.
+//! passes through [`super::filter`], which hides messages for a DHCP client from all others; the poll loop sends.
 //! A message that makes no sense is ignored, and the one that it should have answered is repeated.
 
 use core::net::Ipv4Addr;
@@ -13,10 +13,9 @@ use smoltcp::wire::{
     UdpPacket,
 };
 
-use super::address::NameServers;
 use super::deadline::sooner;
-use super::parameters::is_host;
-use super::state::Random;
+use super::random::Random;
+use crate::net::parameters::is_host;
 
 /// The first pause before the client asks again; each is as long as all before it together.
 const FIRST_DISCOVER_PAUSE: Duration = Duration::from_millis(250);
@@ -39,7 +38,7 @@ const UDP_BYTES: usize = 8;
 /// A message as the client sends it: all relays take this length, which was BOOTP's.
 const MESSAGE_BYTES: usize = 300;
 /// A frame with such a message.
-pub(super) const FRAME_BYTES: usize = ETHERNET_BYTES + IP_BYTES + UDP_BYTES + MESSAGE_BYTES;
+pub(crate) const FRAME_BYTES: usize = ETHERNET_BYTES + IP_BYTES + UDP_BYTES + MESSAGE_BYTES;
 
 /// Where the options begin, behind this word.
 const OPTIONS: usize = 240;
@@ -52,12 +51,15 @@ const REQUEST: u8 = 3;
 const ACK: u8 = 5;
 const NAK: u8 = 6;
 
+/// The name servers that are used, the best first.
+pub(crate) type NameServers = [Option<Ipv4Addr>; 3];
+
 /// What a server has given to us.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Lease {
-    pub(super) address: Ipv4Cidr,
-    pub(super) gateway: Option<Ipv4Addr>,
-    pub(super) name_servers: NameServers,
+pub(crate) struct Lease {
+    pub(crate) address: Ipv4Cidr,
+    pub(crate) gateway: Option<Ipv4Addr>,
+    pub(crate) name_servers: NameServers,
 }
 
 /// Where messages go.
@@ -76,7 +78,7 @@ enum State {
 }
 
 /// See the module.
-pub(super) struct Client {
+pub(crate) struct Client {
     state: State,
     /// Since when it has been looking for a server.
     since: Instant,
@@ -90,7 +92,7 @@ pub(super) struct Client {
 }
 
 impl Client {
-    pub(super) fn new() -> Self {
+    pub(crate) fn new() -> Self {
         Self {
             state: State::Discovering,
             since: Instant::ZERO,
@@ -102,7 +104,7 @@ impl Client {
     }
 
     /// Looks for a server, whatever was before.
-    pub(super) fn restart(&mut self, now: Instant) {
+    pub(crate) fn restart(&mut self, now: Instant) {
         self.state = State::Discovering;
         self.since = now;
         self.next_at = now;
@@ -110,7 +112,7 @@ impl Client {
     }
 
     /// What has become of our address since the last call.
-    pub(super) fn news(&mut self, now: Instant) -> Option<Option<Lease>> {
+    pub(crate) fn news(&mut self, now: Instant) -> Option<Option<Lease>> {
         match self.state {
             State::Requesting { tries: REQUESTS, .. } if self.next_at <= now => self.look_again(now),
             State::Bound { expires_at, .. } if expires_at <= now => self.lose(now),
@@ -131,7 +133,7 @@ impl Client {
     }
 
     /// When there is something to do without a packet from outside.
-    pub(super) fn next_deadline(&self) -> Option<Instant> {
+    pub(crate) fn next_deadline(&self) -> Option<Instant> {
         let expires_at = match self.state {
             State::Bound { expires_at, .. } => Some(expires_at),
             _ => None,
@@ -140,14 +142,14 @@ impl Client {
     }
 
     /// True when a message is to be sent.
-    pub(super) fn is_due(&self, now: Instant) -> bool {
+    pub(crate) fn is_due(&self, now: Instant) -> bool {
         self.next_at <= now
     }
 
     /// Writes the message that is due into `frame`, which has [`FRAME_BYTES`], and notes when the next is.
     // Within its only caller, both would want more registers than there are.
     #[inline(never)]
-    pub(super) fn write(&mut self, frame: &mut [u8], from: EthernetAddress, random: &mut Random, now: Instant) {
+    pub(crate) fn write(&mut self, frame: &mut [u8], from: EthernetAddress, random: &mut Random, now: Instant) {
         self.hardware_address = from;
         if !matches!(self.state, State::Requesting { .. }) {
             self.transaction = (random.next() as u32).to_be_bytes();
@@ -201,7 +203,7 @@ impl Client {
 
     /// Looks at a frame that arrived, whose UDP checksum it verifies if asked to. True when the frame was for a DHCP client,
     /// and so is for nobody else.
-    pub(super) fn receive(&mut self, frame: &[u8], verify: bool, now: Instant) -> bool {
+    pub(crate) fn receive(&mut self, frame: &[u8], verify: bool, now: Instant) -> bool {
         let Some((from, message)) = message(frame, verify) else { return false };
         // What makes no sense changes nothing.
         let _ = self.handle(from, message, now);

@@ -5,18 +5,18 @@ use core::task::Waker;
 
 /// A set of wakers that are woken together.
 #[derive(Default)]
-pub(super) struct Wakers(Vec<Waker>);
+pub(crate) struct Wakers(Vec<Waker>);
 
 impl Wakers {
     /// Adds `waker`, once.
-    pub(super) fn register(&mut self, waker: &Waker) {
+    pub(crate) fn register(&mut self, waker: &Waker) {
         if !self.0.iter().any(|known| known.will_wake(waker)) {
             self.0.push(waker.clone());
         }
     }
 
     /// Wakes and forgets all.
-    pub(super) fn wake(&mut self) {
+    pub(crate) fn wake(&mut self) {
         while let Some(waker) = self.0.pop() {
             waker.wake();
         }

@@ -16,7 +16,7 @@ use super::dhcp::Client;
 
 /// Frames that the stack has dropped, by reason. A count that is full begins anew.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub struct Unwanted {
+pub struct DropCounters {
     /// Shorter than they say, contradicting themselves, or with a wrong checksum of IPv4 or ICMP. Those of TCP and UDP are
     /// left to who verifies them, which is the device or `smoltcp`.
     pub malformed: u32,
@@ -28,13 +28,13 @@ pub struct Unwanted {
     pub backlog_full: u32,
 }
 
-/// A device that hides unwanted frames and messages for the DHCP client.
-pub(super) struct Filter<'f, D> {
-    pub(super) device: &'f mut D,
+/// A device that hides drops frames and messages for the DHCP client.
+pub(crate) struct Filter<'f, D> {
+    pub(crate) device: &'f mut D,
     /// The ports without room.
-    pub(super) full_ports: &'f [u16],
-    pub(super) unwanted: &'f mut Unwanted,
-    pub(super) dhcp: Option<&'f mut Client>,
+    pub(crate) full_ports: &'f [u16],
+    pub(crate) drops: &'f mut DropCounters,
+    pub(crate) dhcp: Option<&'f mut Client>,
 }
 
 impl<D: Device> Device for Filter<'_, D> {
@@ -51,10 +51,7 @@ impl<D: Device> Device for Filter<'_, D> {
         let verify = self.device.capabilities().checksum;
         let (token, reply) = self.device.receive(timestamp)?;
         let dhcp = self.dhcp.as_deref_mut();
-        Some((
-            Filtered { token, full_ports: self.full_ports, unwanted: self.unwanted, dhcp, verify, now: timestamp },
-            reply,
-        ))
+        Some((Filtered { token, full_ports: self.full_ports, drops: self.drops, dhcp, verify, now: timestamp }, reply))
     }
 
     fn transmit(&mut self, timestamp: Instant) -> Option<Self::TxToken<'_>> {
@@ -67,10 +64,10 @@ impl<D: Device> Device for Filter<'_, D> {
 }
 
 /// A received frame that may turn out to be hidden.
-pub(super) struct Filtered<'a, T> {
+pub(crate) struct Filtered<'a, T> {
     token: T,
     full_ports: &'a [u16],
-    unwanted: &'a mut Unwanted,
+    drops: &'a mut DropCounters,
     dhcp: Option<&'a mut Client>,
     /// Checksums that are for the stack to verify.
     verify: ChecksumCapabilities,
@@ -79,12 +76,12 @@ pub(super) struct Filtered<'a, T> {
 
 impl<T: RxToken> RxToken for Filtered<'_, T> {
     fn consume<R, F: FnOnce(&[u8]) -> R>(self, f: F) -> R {
-        let Self { token, full_ports, unwanted, dhcp, verify, now } = self;
+        let Self { token, full_ports, drops, dhcp, verify, now } = self;
         token.consume(|frame| {
             let hide = match judge(frame, full_ports, &verify) {
                 Ok(()) => dhcp.is_some_and(|client| client.receive(frame, verify.udp.rx(), now)),
                 Err(reason) => {
-                    let count = unwanted.count(reason);
+                    let count = drops.count(reason);
                     *count = count.wrapping_add(1);
                     true
                 }
@@ -99,7 +96,7 @@ impl<T: RxToken> RxToken for Filtered<'_, T> {
     }
 }
 
-/// Why a frame is dropped; see [`Unwanted`].
+/// Why a frame is dropped; see [`DropCounters`].
 enum Reason {
     Malformed,
     Fragment,
@@ -113,7 +110,7 @@ impl From<wire::Error> for Reason {
     }
 }
 
-impl Unwanted {
+impl DropCounters {
     fn count(&mut self, reason: Reason) -> &mut u32 {
         match reason {
             Reason::Malformed => &mut self.malformed,

@@ -12,7 +12,7 @@ use smoltcp::wire::{
 };
 
 use super::{Client, FRAME_BYTES};
-use crate::net::state::Random;
+use crate::net::parts::random::Random;
 
 const US: EthernetAddress = EthernetAddress([2, 0, 0, 0, 0, 1]);
 const THEM: EthernetAddress = EthernetAddress([2, 0, 0, 0, 0, 2]);

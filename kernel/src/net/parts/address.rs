@@ -12,9 +12,10 @@ use smoltcp::time::{Duration, Instant};
 use smoltcp::wire::{IpCidr, Ipv4Cidr};
 
 use super::deadline::sooner;
-use super::dhcp::{Client, Lease};
+use super::dhcp::{Client, Lease, NameServers};
 use super::wakers::Wakers;
-use super::{Error, Ip, Parameters};
+use crate::net::error::Error;
+use crate::net::parameters::{Ip, Parameters};
 
 /// How long after a link came back an address from before it is kept while DHCP is asked anew: connections survive if
 /// it is given to us again.
@@ -27,17 +28,14 @@ const FIRST_PAUSE: Duration = Duration::from_millis(100);
 const LAST_PAUSE: Duration = Duration::from_millis(800);
 
 /// ... but the gateway is asked for again, at last so often, when there is traffic. `smoltcp` forgets a neighbour that has said nothing
-/// for a minute, as a gateway may that passes on what others say, and might not get to ask it (see [`Addressing::wanted`]).
+/// for a minute, as a gateway may that passes on what others say, and might not get to ask it (see [`Addressing::request_neighbour`]).
 const LONGEST_PAUSE: Duration = Duration::from_secs(25);
 
-/// The name servers that are used, the best first.
-pub(super) type NameServers = [Option<Ipv4Addr>; 3];
-
 /// The interface's address and where it comes from.
-pub(super) struct Addressing {
+pub(crate) struct Addressing {
     parameters: Parameters,
     /// The DHCP client, unless the address is static.
-    pub(super) dhcp: Option<Client>,
+    pub(crate) dhcp: Option<Client>,
     current: Option<Settings>,
     /// Until when an address from before the link went down is kept.
     held_until: Option<Instant>,
@@ -45,9 +43,9 @@ pub(super) struct Addressing {
     next_announcement: Instant,
     pause: Duration,
     /// Neighbours to ask for, or 0.0.0.0. Where there are more, those left out are wanted again a little later.
-    questions: [Ipv4Addr; 4],
+    wanted_neighbours: [Ipv4Addr; 4],
     /// Those who wait for an address.
-    pub(super) waiting: Wakers,
+    pub(crate) waiting: Wakers,
 }
 
 /// What the interface is set to.
@@ -70,7 +68,7 @@ impl fmt::Display for Settings {
 }
 
 impl Addressing {
-    pub(super) fn new(parameters: Parameters) -> Self {
+    pub(crate) fn new(parameters: Parameters) -> Self {
         Self {
             parameters,
             dhcp: (parameters.ip == Ip::Dhcp).then(Client::new),
@@ -78,29 +76,29 @@ impl Addressing {
             held_until: None,
             next_announcement: Instant::ZERO,
             pause: FIRST_PAUSE,
-            questions: [Ipv4Addr::UNSPECIFIED; 4],
+            wanted_neighbours: [Ipv4Addr::UNSPECIFIED; 4],
             waiting: Wakers::default(),
         }
     }
 
     /// The interface's address and network.
-    pub(super) fn address(&self) -> Option<Ipv4Cidr> {
+    pub(crate) fn address(&self) -> Option<Ipv4Cidr> {
         self.current.as_ref().map(|settings| settings.address)
     }
 
     /// True if packets can leave our network.
-    pub(super) fn has_gateway(&self) -> bool {
+    pub(crate) fn has_gateway(&self) -> bool {
         self.current.as_ref().is_some_and(|settings| settings.gateway.is_some())
     }
 
     /// The name servers to ask.
-    pub(super) fn name_servers(&self) -> Result<NameServers, Error> {
+    pub(crate) fn name_servers(&self) -> Result<NameServers, Error> {
         let servers = self.current.ok_or(Error::NoAddress)?.name_servers;
         servers[0].map(|_| servers).ok_or(Error::NoNameServer)
     }
 
     /// The link came up, with a new interface: sets the address, or looks for one.
-    pub(super) fn link_up(&mut self, interface: &mut Interface, now: Instant) {
+    pub(crate) fn link_up(&mut self, interface: &mut Interface, now: Instant) {
         if let Some(dhcp) = &mut self.dhcp {
             dhcp.restart(now);
             self.held_until = self.current.is_some().then_some(now + HOLD);
@@ -120,7 +118,7 @@ impl Addressing {
     }
 
     /// Follows what DHCP says. Returns whether anything changed.
-    pub(super) fn turn(&mut self, interface: &mut Interface, now: Instant) -> bool {
+    pub(crate) fn poll(&mut self, interface: &mut Interface, now: Instant) -> bool {
         let Some(dhcp) = &mut self.dhcp else { return false };
         let news = dhcp.news(now);
         let held_too_long = self.held_until.is_some_and(|until| until <= now);
@@ -156,7 +154,7 @@ impl Addressing {
         self.current = Some(settings);
         self.next_announcement = now;
         self.pause = FIRST_PAUSE;
-        self.questions = [Ipv4Addr::UNSPECIFIED; 4];
+        self.wanted_neighbours = [Ipv4Addr::UNSPECIFIED; 4];
         self.waiting.wake();
     }
 
@@ -168,7 +166,7 @@ impl Addressing {
     }
 
     /// When there is something to do without a packet from outside.
-    pub(super) fn next_deadline(&self) -> Option<Instant> {
+    pub(crate) fn next_deadline(&self) -> Option<Instant> {
         let announcement = self.current.as_ref().filter(|_| self.announces()).map(|_| self.next_announcement);
         let own = sooner(announcement, self.held_until);
         sooner(own, self.dhcp.as_ref().and_then(Client::next_deadline))
@@ -184,12 +182,12 @@ impl Addressing {
     /// `smoltcp` asks too, but for one neighbour a second, whoever wants to reach it. Frames from forged neighbours have it ask for
     /// them, without end and without an answer, and then it never asks for those whom a task wants to talk to. What they answer
     /// to a question of ours it learns as if it were its own.
-    pub(super) fn wanted(&mut self, host: Ipv4Addr) {
+    pub(crate) fn request_neighbour(&mut self, host: Ipv4Addr) {
         let Some(settings) = &self.current else { return };
         let direct = Some(host).filter(|host| settings.address.contains_addr(host));
         let Some(neighbour) = direct.or(settings.gateway) else { return };
-        if !self.questions.contains(&neighbour)
-            && let Some(place) = self.questions.iter_mut().find(|place| place.is_unspecified())
+        if !self.wanted_neighbours.contains(&neighbour)
+            && let Some(place) = self.wanted_neighbours.iter_mut().find(|place| place.is_unspecified())
         {
             *place = neighbour;
         }
@@ -199,7 +197,7 @@ impl Addressing {
     ///
     /// An announcement asks for the gateway, so that the answer is there when the first packet needs it; without a gateway it
     /// asks for our own address. Everybody who hears it learns where we are.
-    pub(super) fn question(&self, now: Instant) -> Option<(Ipv4Addr, Ipv4Addr)> {
+    pub(crate) fn next_arp_request(&self, now: Instant) -> Option<(Ipv4Addr, Ipv4Addr)> {
         let settings = self.current.as_ref()?;
         let own = settings.address.address();
         let gateway = settings.gateway.filter(|gateway| settings.address.contains_addr(gateway));
@@ -208,12 +206,12 @@ impl Addressing {
         {
             return Some((own, asked));
         }
-        self.questions.iter().find(|place| !place.is_unspecified()).map(|asked| (own, *asked))
+        self.wanted_neighbours.iter().find(|place| !place.is_unspecified()).map(|asked| (own, *asked))
     }
 
     /// The address was asked for.
-    pub(super) fn asked(&mut self, asked: Ipv4Addr, now: Instant) {
-        if let Some(place) = self.questions.iter_mut().find(|place| **place == asked) {
+    pub(crate) fn arp_request_sent(&mut self, asked: Ipv4Addr, now: Instant) {
+        if let Some(place) = self.wanted_neighbours.iter_mut().find(|place| **place == asked) {
             *place = Ipv4Addr::UNSPECIFIED;
         }
         if self.next_announcement <= now {
