@@ -9,14 +9,14 @@ use core::cell::RefCell;
 
 use embassy_sync::blocking_mutex::raw::NoopRawMutex;
 use embassy_sync::signal::Signal;
+use readings::{Item, senml};
 
 use crate::outbox::{Outbox, Summary};
 use crate::parameters::Settings;
 use crate::repeats::Repeats;
-use crate::report::{Report, SensorReport};
-use crate::senml::{self, Item};
+use crate::report::Report;
 use crate::summary::{self, Run};
-use crate::window::{Sensors, Taken};
+use crate::window::{Sensor, Sensors, Taken};
 
 /// A summary ready to be sent.
 pub(crate) struct Message {
@@ -169,7 +169,7 @@ impl Collector {
     pub(crate) fn into_report(self) -> Report {
         let State { sensors, outbox, mut counts, .. } = self.state.into_inner();
         counts.dropped += outbox.dropped() + outbox.len() as u64;
-        counts.sensors = sensors.all().iter().map(SensorReport::of).collect();
+        counts.sensors = sensors.all().iter().map(Sensor::report).collect();
         counts
     }
 }

@@ -1,6 +1,6 @@
 //! Aggregates sensor readings: from the MQTT broker next to the sensors, in windows of time, to a broker in the cloud.
 //!
-//! The data's way: [`source`] receives SenML packs, [`senml`] reads them, [`window`] assigns each reading to its
+//! The data's way: [`source`] receives SenML packs, [`readings::senml`] reads them, [`window`] assigns each reading to its
 //! sensor's window, [`readings::statistics`] keeps count, extremes, mean and variance, a closed window waits in [`outbox`], and
 //! [`cloud`] publishes it as [`summary`] writes it. Memory grows with the number of sensors and of summaries not yet
 //! delivered, both bounded by parameters, never with the number of readings.
@@ -17,7 +17,6 @@ mod link;
 mod mqtt;
 mod outbox;
 mod repeats;
-mod senml;
 mod summary;
 mod window;
 
@@ -27,7 +26,8 @@ mod report;
 mod source;
 
 pub use parameters::{Error, Parameters};
-pub use report::{Report, SensorReport};
+pub use readings::SensorReport;
+pub use report::Report;
 
 use embassy_futures::join::join;
 use kernel::Networked;

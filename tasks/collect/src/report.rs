@@ -1,12 +1,10 @@
 //! What the task reports at its end.
 
-use alloc::string::String;
 use alloc::vec::Vec;
 
 use postcard_schema::Schema;
+use readings::SensorReport;
 use serde::{Deserialize, Serialize};
-
-use crate::window::Sensor;
 
 /// Totals of a run.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, Schema)]
@@ -35,37 +33,4 @@ pub struct Report {
     pub cloud_reconnects: u32,
     /// The sensors, in the order in which they were first seen.
     pub sensors: Vec<SensorReport>,
-}
-
-/// Totals of a sensor over all its windows.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, Schema)]
-pub struct SensorReport {
-    /// Its name.
-    pub name: String,
-    /// The unit of its readings, empty when none was given.
-    pub unit: String,
-    /// How many were counted.
-    pub count: u64,
-    /// The smallest.
-    pub minimum: f64,
-    /// The largest.
-    pub maximum: f64,
-    /// Their mean.
-    pub mean: f64,
-    /// Their variance, in the unit's square, divided by the count.
-    pub variance: f64,
-}
-
-impl SensorReport {
-    pub(crate) fn of(sensor: &Sensor) -> Self {
-        Self {
-            name: String::from(&*sensor.name),
-            unit: String::from(&*sensor.unit),
-            count: sensor.total.count(),
-            minimum: sensor.total.minimum(),
-            maximum: sensor.total.maximum(),
-            mean: sensor.total.mean(),
-            variance: sensor.total.variance(),
-        }
-    }
 }

@@ -12,9 +12,7 @@
 use alloc::boxed::Box;
 use alloc::vec::Vec;
 
-use readings::Statistics;
-
-use crate::senml::Reading;
+use readings::{Reading, SensorReport, Statistics};
 
 /// Number of a sensor, in the order in which they were first seen.
 pub type SensorId = u16;
@@ -61,6 +59,13 @@ pub struct Sensor {
     newest: f64,
     /// The open window: its number since 1970, and what was read in it.
     open: Option<(u64, Statistics)>,
+}
+
+impl Sensor {
+    /// Its totals.
+    pub fn report(&self) -> SensorReport {
+        SensorReport::new(self.name.as_ref().into(), self.unit.as_ref().into(), &self.total)
+    }
 }
 
 /// All sensors seen so far.

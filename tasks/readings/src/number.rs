@@ -18,12 +18,19 @@ const DIGITS: i32 = 19;
 /// Numbers of up to 19 digits, as many of them after the point, are rounded correctly, half to even; longer ones are
 /// off by no more than a unit in the last place.
 pub fn parse(text: &str) -> Option<f64> {
-    let (negative, digits) = match text.strip_prefix('-') {
-        Some(digits) => (true, digits),
-        None => (false, text),
-    };
-    let number = magnitude(&Decimal::parse(digits.as_bytes())?)?;
-    Some(if negative { -number } else { number })
+    match text.as_bytes() {
+        [b'-', digits @ ..] => magnitude(&Decimal::parse(digits, false)?).map(|number| -number),
+        digits => magnitude(&Decimal::parse(digits, false)?),
+    }
+}
+
+/// Reads a number as people and programs write them elsewhere: as JSON has it, or with a plus sign, or beginning with the
+/// point, such as `+5` and `-.5`. `None` as with [`parse`].
+pub fn parse_decimal(text: &[u8]) -> Option<f64> {
+    match text {
+        [b'-', digits @ ..] => magnitude(&Decimal::parse(digits, true)?).map(|number| -number),
+        [b'+', digits @ ..] | digits => magnitude(&Decimal::parse(digits, true)?),
+    }
 }
 
 /// `digits * 10^exponent`, and a little more when there were more digits than fit.
@@ -34,7 +41,8 @@ struct Decimal {
 }
 
 impl Decimal {
-    fn parse(text: &[u8]) -> Option<Self> {
+    /// `point_first` says that there need be no digit before the point.
+    fn parse(text: &[u8], point_first: bool) -> Option<Self> {
         let mut decimal = Self { digits: 0, exponent: 0, more: false };
         let mut point = false;
         let mut any = false;
@@ -45,7 +53,7 @@ impl Decimal {
                     any = true;
                     decimal.push(byte - b'0', point);
                 }
-                b'.' if any && !point => point = true,
+                b'.' if (any || point_first) && !point => point = true,
                 b'e' | b'E' if any => {
                     decimal.exponent = decimal.exponent.saturating_add(exponent(after)?);
                     return Some(decimal);

@@ -5,11 +5,10 @@ use alloc::string::{String, ToString};
 use alloc::vec::Vec;
 
 use proptest::prelude::*;
-use readings::Statistics;
+use readings::{Item, Reading, Statistics, senml};
 
 use super::{Run, write};
 use crate::outbox::Summary;
-use crate::senml::{self, Item, Reading};
 use crate::window::{Sensors, Window};
 
 /// The summary of a window with these values.

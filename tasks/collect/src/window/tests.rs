@@ -5,10 +5,9 @@ use alloc::string::{String, ToString};
 use alloc::vec::Vec;
 
 use proptest::prelude::*;
-use readings::Statistics;
+use readings::{Reading, Statistics};
 
 use super::{Sensors, Taken, Window};
-use crate::senml::Reading;
 
 fn reading(name: &str, time: f64, value: f64) -> Reading<'_> {
     Reading { name, unit: "Cel", time, dated: true, value }

@@ -5,7 +5,7 @@ use alloc::string::String;
 
 use proptest::prelude::*;
 
-use super::{LARGEST, parse, write};
+use super::{LARGEST, parse, parse_decimal, write};
 
 fn written(number: f64) -> String {
     let mut text = String::new();
@@ -42,6 +42,16 @@ fn numbers_that_no_sensor_gives_are_refused() {
 fn what_is_no_number_is_refused() {
     for text in ["", "-", "+1", ".5", "e5", "1e", "1e+", "1e5.0", "1.2.3", "1 ", "--1", "nan", "inf", "0x10", "1e-"] {
         assert_eq!(parse(text), None, "{text}");
+    }
+}
+
+#[test]
+fn decimals_may_have_a_plus_or_begin_with_their_point() {
+    for (text, number) in [("+5", 5.0), (".5", 0.5), ("-.5e1", -5.0), ("5.", 5.0), ("+.25", 0.25), ("-12", -12.0)] {
+        assert_eq!(parse_decimal(text.as_bytes()), Some(number), "{text}");
+    }
+    for text in ["", ".", "+", "+.", "-+1", "..5", ".e5", "e5", " 1", "1,5", "nan", "1.1e30"] {
+        assert_eq!(parse_decimal(text.as_bytes()), None, "{text}");
     }
 }
 

@@ -10,18 +10,11 @@
 
 use alloc::string::String;
 
-use nanojson::{Deserialize, ParseError, ParseErrorKind, Parser};
-use readings::name::{NAME_BYTES, is_name};
-use readings::number;
+use nanojson::Parser;
 
-/// Longest unit in bytes; the longest registered one has 8.
-pub const UNIT_BYTES: usize = 16;
-
-/// Longest label or string value that is looked at, in bytes. Longer values of other fields are skipped unread.
-const TEXT_BYTES: usize = 256;
-
-/// Arrays and objects within an unknown field's value may be nested this deep.
-const DEPTH: usize = 8;
+use crate::json::{DEPTH, TEXT_BYTES, read_number, read_text, skip};
+use crate::name::{NAME_BYTES, is_name};
+use crate::{Item, Reading, UNIT_BYTES, Unreadable};
 
 /// Times below this are relative to now (RFC 8428, section 4.5.3).
 const FIRST_ABSOLUTE_TIME: f64 = 268_435_456.0;
@@ -31,47 +24,17 @@ const FIRST_ABSOLUTE_TIME: f64 = 268_435_456.0;
 const VERSION: f64 = 10.0;
 const VERSION_WITH_SECONDARY_UNITS: f64 = 26.0;
 
-/// A resolved record with a numeric value.
-#[derive(Debug, Clone, Copy, PartialEq)]
-pub struct Reading<'a> {
-    /// The sensor's name: base name and name.
-    pub name: &'a str,
-    /// Its unit, empty when none is given.
-    pub unit: &'a str,
-    /// When it was taken, in seconds since 1970.
-    pub time: f64,
-    /// Whether the record or its base said when it was taken.
-    pub dated: bool,
-    /// Base value and value.
-    pub value: f64,
-}
-
-/// What a record gives.
-#[derive(Debug, Clone, Copy, PartialEq)]
-pub enum Item<'a> {
-    /// A number.
-    Reading(Reading<'a>),
-    /// A string, a truth value, binary data, or a sum alone: nothing to compute statistics of.
-    Other,
-    /// A record that cannot be used. The records after it can.
-    Malformed,
-}
-
-/// Why the rest of a pack was given up.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Unreadable;
-
-impl From<ParseError> for Unreadable {
-    fn from(_: ParseError) -> Self {
-        Self
-    }
-}
+/// A sum is a quantity of its own, the integral of the value over time (section 4.3), and so a series of its own: the
+/// sensor's name and this, in the unit multiplied by seconds, as UCUM writes it.
+const SUM: &str = "/sum";
+const SUM_UNIT: &str = ".s";
 
 /// Reads a pack and hands each record's [`Item`] to `take`. Records with base fields alone give nothing.
 ///
 /// `now` is the time in seconds since 1970 to which relative times refer.
 ///
-/// # Errors [`Unreadable`] when the pack is not UTF-8, not an array of objects, ends early, has a base field of the
+/// # Errors
+/// [`Unreadable`] when the pack is not UTF-8, not an array of objects, ends early, has a base field of the
 /// wrong type, or needs a version or an extension that this does not know. What was handed out until then stands.
 pub fn read(pack: &[u8], now: f64, take: &mut dyn FnMut(Item<'_>)) -> Result<(), Unreadable> {
     // The parser looks at the text it hands out only. What is no text at all is no JSON.
@@ -95,6 +58,7 @@ struct Base {
     unit: String,
     time: Option<f64>,
     value: f64,
+    sum: f64,
 }
 
 /// One record's own fields.
@@ -106,13 +70,13 @@ struct Record {
     value: Option<f64>,
     /// How many of the value fields there are, numbers included.
     values: u8,
-    sum: bool,
+    sum: Option<f64>,
     malformed: bool,
 }
 
 impl Record {
     fn resolve(self, base: &Base, now: f64, take: &mut dyn FnMut(Item<'_>)) {
-        if self.values == 0 && !self.sum && !self.malformed {
+        if self.values == 0 && self.sum.is_none() && !self.malformed {
             return;
         }
         let mut name = base.name.clone();
@@ -120,16 +84,24 @@ impl Record {
         if !is_name(name.as_bytes()) || self.malformed || self.values > 1 {
             return take(Item::Malformed);
         }
-        let Some(value) = self.value else { return take(Item::Other) };
         let time = base.time.unwrap_or(0.0) + self.time.unwrap_or(0.0);
-        let absolute = time >= FIRST_ABSOLUTE_TIME;
-        take(Item::Reading(Reading {
-            name: &name,
-            unit: self.unit.as_ref().unwrap_or(&base.unit),
-            time: if absolute { time } else { now + time },
-            dated: absolute,
-            value: base.value + value,
-        }));
+        let dated = time >= FIRST_ABSOLUTE_TIME;
+        let time = if dated { time } else { now + time };
+        let unit = self.unit.as_ref().unwrap_or(&base.unit);
+        if let Some(value) = self.value {
+            take(Item::Reading(Reading { name: &name, unit, time, dated, value: base.value + value }));
+        } else if self.values != 0 {
+            take(Item::Other);
+        }
+        if let Some(sum) = self.sum {
+            name.push_str(SUM);
+            let unit = if unit.is_empty() { String::new() } else { unit.clone() + SUM_UNIT };
+            take(if is_name(name.as_bytes()) && unit.len() <= UNIT_BYTES {
+                Item::Reading(Reading { name: &name, unit: &unit, time, dated, value: base.sum + sum })
+            } else {
+                Item::Malformed
+            });
+        }
     }
 }
 
@@ -188,6 +160,7 @@ fn read_record(parser: &mut Parser<'_, '_>, base: &mut Base) -> Result<Record, U
             Field::BaseUnit => base.unit = read_text(parser, UNIT_BYTES)?.ok_or(Unreadable)?,
             Field::BaseTime => base.time = Some(read_number(parser)?.ok_or(Unreadable)?),
             Field::BaseValue => base.value = read_number(parser)?.ok_or(Unreadable)?,
+            Field::BaseSum => base.sum = read_number(parser)?.ok_or(Unreadable)?,
             Field::BaseVersion => {
                 let known = |version: &f64| *version <= VERSION || *version == VERSION_WITH_SECONDARY_UNITS;
                 read_number(parser)?.filter(known).ok_or(Unreadable)?;
@@ -200,7 +173,7 @@ fn read_record(parser: &mut Parser<'_, '_>, base: &mut Base) -> Result<Record, U
                 Some(unit) => record.unit = Some(unit),
                 None => record.malformed = true,
             },
-            Field::Value | Field::Sum | Field::Time | Field::UpdateTime | Field::BaseSum => {
+            Field::Value | Field::Sum | Field::Time | Field::UpdateTime => {
                 let number = read_number(parser)?;
                 record.malformed |= number.is_none();
                 match field {
@@ -209,7 +182,7 @@ fn read_record(parser: &mut Parser<'_, '_>, base: &mut Base) -> Result<Record, U
                         record.values = record.values.saturating_add(1);
                     }
                     Field::Time => record.time = number,
-                    Field::Sum => record.sum = true,
+                    Field::Sum => record.sum = number,
                     _ => {}
                 }
             }
@@ -223,57 +196,6 @@ fn read_record(parser: &mut Parser<'_, '_>, base: &mut Base) -> Result<Record, U
     }
     parser.object_end()?;
     Ok(record)
-}
-
-/// A string of at most so many bytes, or `None` for a value that is none, which is skipped.
-fn read_text(parser: &mut Parser<'_, '_>, longest: usize) -> Result<Option<String>, Unreadable> {
-    if parser.is_string_ahead() {
-        let text = parser.string()?;
-        return Ok((text.len() <= longest).then(|| String::from(text)));
-    }
-    skip(parser, DEPTH)?;
-    Ok(None)
-}
-
-/// A number, or `None` for a value that is none or out of range, which is skipped.
-fn read_number(parser: &mut Parser<'_, '_>) -> Result<Option<f64>, Unreadable> {
-    if parser.is_number_ahead() {
-        return Ok(number::parse(parser.number_str()?));
-    }
-    skip(parser, DEPTH)?;
-    Ok(None)
-}
-
-/// Skips one value of any type, nested no deeper than `depth`.
-fn skip(parser: &mut Parser<'_, '_>, depth: usize) -> Result<(), Unreadable> {
-    let depth = depth.checked_sub(1).ok_or(Unreadable)?;
-    if parser.is_string_ahead() {
-        // Taken as a borrowed string, which needs no room for its text however long it is. With an escape in it there
-        // is nothing to borrow, but it has been passed.
-        match <&str>::deserialize(parser) {
-            Err(error) if error.kind != ParseErrorKind::KeyHasEscapes => return Err(error.into()),
-            _ => {}
-        }
-    } else if parser.is_object_ahead() {
-        parser.object_begin()?;
-        while parser.member_decoded()?.is_some() {
-            skip(parser, depth)?;
-        }
-        parser.object_end()?;
-    } else if parser.is_array_ahead() {
-        parser.array_begin()?;
-        while parser.array_item()? {
-            skip(parser, depth)?;
-        }
-        parser.array_end()?;
-    } else if parser.is_number_ahead() {
-        parser.number_str()?;
-    } else if parser.is_null_ahead() {
-        parser.null()?;
-    } else {
-        parser.boolean()?;
-    }
-    Ok(())
 }
 
 #[cfg(test)]

@@ -8,7 +8,8 @@ use alloc::vec::Vec;
 use proptest::prelude::*;
 use serde_json::{Map, Value, json};
 
-use super::{Item, Reading, Unreadable, read};
+use super::read;
+use crate::{Item, Reading, Unreadable};
 
 const NOW: f64 = 1_700_000_000.0;
 
@@ -94,13 +95,23 @@ fn small_times_are_relative_to_now() {
 
 #[test]
 fn what_is_no_number_is_other() {
-    let pack = r#"[{"n":"a","vs":"text"},{"n":"a","vb":true},{"n":"a","vd":"aGk"},{"n":"a","s":5},{"bn":"base"}]"#;
-    assert_eq!(whole(pack), [Owned::Other, Owned::Other, Owned::Other, Owned::Other]);
+    let pack = r#"[{"n":"a","vs":"text"},{"n":"a","vb":true},{"n":"a","vd":"aGk"},{"bn":"base"}]"#;
+    assert_eq!(whole(pack), [Owned::Other, Owned::Other, Owned::Other]);
 }
 
 #[test]
-fn a_sum_beside_a_value_is_ignored() {
-    assert_eq!(whole(r#"[{"n":"a","u":"W","bs":7,"s":5,"ut":60,"t":1e9,"v":2}]"#), [reading("a", "W", 1e9, 2.0)]);
+fn a_sum_is_a_series_of_its_own() {
+    let sum = |value| reading("a/sum", "W.s", 1e9, value);
+    assert_eq!(
+        whole(r#"[{"n":"a","u":"W","bs":7,"s":5,"ut":60,"bt":1e9,"v":2},{"n":"a","u":"W","s":6},{"n":"b","s":1}]"#),
+        [reading("a", "W", 1e9, 2.0), sum(12.0), sum(13.0), reading("b/sum", "", 1e9, 8.0)]
+    );
+    // Neither of its names may be too long.
+    let name = "a".repeat(125);
+    assert_eq!(
+        whole(&format!(r#"[{{"n":"{name}","t":1e9,"v":1,"s":2}}]"#)),
+        [reading(&name, "", 1e9, 1.0), Owned::Malformed]
+    );
 }
 
 #[test]
@@ -113,6 +124,7 @@ fn a_bad_record_costs_itself_alone() {
         r#"{"n":"a","v":1,"vs":"1"}"#,
         r#"{"n":"a","v":1,"v":2}"#,
         r#"{"n":"a","v":1,"t":"now"}"#,
+        r#"{"n":"a","v":1,"s":"much"}"#,
         r#"{"n":5,"v":1}"#,
         r#"{"n":"a","u":5,"v":1}"#,
         r#"{"n":"a b","v":1}"#,
@@ -154,6 +166,7 @@ fn a_pack_is_given_up_when_the_rest_cannot_be_trusted() {
     for rest in [
         r#",{"bn":7,"n":"b","v":1}]"#,
         r#",{"bt":"x","n":"b","v":1}]"#,
+        r#",{"bs":null,"n":"b","v":1}]"#,
         r#",{"bver":11,"n":"b","v":1}]"#,
         r#",{"n":"b","must_":1,"v":1}]"#,
         r#",{"n":"b","v":01}]"#,
@@ -190,7 +203,7 @@ fn what_is_no_pack_is_given_up() {
 
 /// The same rules on a parsed tree, for packs that are JSON arrays of objects with at most one field of a name.
 fn model(pack: &[Map<String, Value>]) -> (Vec<Owned>, Result<(), Unreadable>) {
-    let (mut bn, mut bu, mut bt, mut bv) = (String::new(), String::new(), 0.0, 0.0);
+    let (mut bn, mut bu, mut bt, mut bv, mut bs) = (String::new(), String::new(), 0.0, 0.0, 0.0);
     let mut items = Vec::new();
     for record in pack {
         for (key, base) in [("bn", &mut bn), ("bu", &mut bu)] {
@@ -200,7 +213,7 @@ fn model(pack: &[Map<String, Value>]) -> (Vec<Owned>, Result<(), Unreadable>) {
                 Some(_) => return (items, Err(Unreadable)),
             }
         }
-        for (key, base) in [("bt", &mut bt), ("bv", &mut bv)] {
+        for (key, base) in [("bt", &mut bt), ("bv", &mut bv), ("bs", &mut bs)] {
             match record.get(key).map(Value::as_f64) {
                 None => {}
                 Some(Some(number)) => *base = number,
@@ -221,16 +234,29 @@ fn model(pack: &[Map<String, Value>]) -> (Vec<Owned>, Result<(), Unreadable>) {
         let name = bn.clone() + record.get("n").and_then(Value::as_str).unwrap_or("");
         let allowed = |c: char| c.is_ascii_alphanumeric() || "-:./_".contains(c);
         let named = name.chars().next().is_some_and(|c| c.is_ascii_alphanumeric()) && name.chars().all(allowed);
-        items.push(match record.get("v").and_then(Value::as_f64) {
-            _ if wrong || values > 1 || !named || name.len() > 128 => Owned::Malformed,
-            None => Owned::Other,
+        if wrong || values > 1 || !named || name.len() > 128 {
+            items.push(Owned::Malformed);
+            continue;
+        }
+        let time = bt + record.get("t").and_then(Value::as_f64).unwrap_or(0.0);
+        let dated = time >= 268_435_456.0;
+        let time = if dated { time } else { NOW + time };
+        let unit = record.get("u").and_then(Value::as_str).unwrap_or(&bu).to_string();
+        let number = |key: &str| record.get(key).and_then(Value::as_f64);
+        match number("v") {
             Some(value) => {
-                let time = bt + record.get("t").and_then(Value::as_f64).unwrap_or(0.0);
-                let dated = time >= 268_435_456.0;
-                let unit = record.get("u").and_then(Value::as_str).unwrap_or(&bu).to_string();
-                Owned::Reading { name, unit, time: if dated { time } else { NOW + time }, dated, value: bv + value }
+                let (name, unit) = (name.clone(), unit.clone());
+                items.push(Owned::Reading { name, unit, time, dated, value: bv + value });
             }
-        });
+            None if values > 0 => items.push(Owned::Other),
+            None => {}
+        }
+        if let Some(sum) = number("s") {
+            let (name, unit) = (name + "/sum", if unit.is_empty() { unit } else { unit + ".s" });
+            let fits = name.len() <= 128 && unit.len() <= 16;
+            let reading = Owned::Reading { name, unit, time, dated, value: bs + sum };
+            items.push(if fits { reading } else { Owned::Malformed });
+        }
     }
     (items, Ok(()))
 }
@@ -261,6 +287,7 @@ fn record() -> impl Strategy<Value = Map<String, Value>> {
             1 => unit().prop_map(|value| ("bu", value)),
             2 => unit().prop_map(|value| ("u", value)),
             1 => number().prop_map(|value| ("bv", value)),
+            1 => number().prop_map(|value| ("bs", value)),
             8 => number().prop_map(|value| ("v", value)),
             1 => number().prop_map(|value| ("s", value)),
             1 => or_anything("\\PC{0,300}".prop_map(Value::from)).prop_map(|value| ("vs", value)),
