@@ -9,19 +9,20 @@ use alloc::boxed::Box;
 use alloc::vec::Vec;
 use core::cell::RefCell;
 use core::marker::PhantomData;
-use core::mem::{ManuallyDrop, offset_of};
+use core::mem::ManuallyDrop;
 use core::ptr::NonNull;
 use core::slice;
-use core::sync::atomic::{AtomicU16, Ordering};
 
-use xen_sys::grant_table::{
-    EntryV1, GTF_INVALID, GTF_PERMIT_ACCESS, GTF_READING, GTF_READONLY, GTF_WRITING, RESERVED_ENTRIES,
-};
+use xen_sys::grant_table::{EntryV1, GTF_PERMIT_ACCESS, GTF_READONLY, RESERVED_ENTRIES};
 use xen_sys::types::{Domid, GrantRef};
 
 use crate::hypervisor::Hypervisor;
 use crate::memory::{PAGE_SIZE, Page};
 use crate::shared_page::{Shared, SharedPage};
+
+mod entry;
+
+use entry::{Entry, MappedEntry};
 
 /// What the other domain may do with a page.
 pub trait Access {
@@ -98,7 +99,7 @@ impl<H: Hypervisor> GrantTable<H> {
     pub fn grant<A: Access>(&self, page: Page, to: Domid) -> Result<Grant<A>, Error> {
         let frame = u32::try_from(self.hypervisor.gfn(&page).0).map_err(|_| Error::FrameTooHigh)?;
         let reference = self.table.claim().ok_or(Error::TableFull)?;
-        self.table.fill(reference, to, frame, A::FLAGS);
+        self.table.entry(reference).fill(to, frame, A::FLAGS);
         Ok(Grant { page: ManuallyDrop::new(page), reference, table: self.table, access: PhantomData })
     }
 
@@ -111,7 +112,7 @@ impl<H: Hypervisor> GrantTable<H> {
     /// Frees what is quarantined and no longer in use.
     pub fn sweep(&self) {
         self.table.quarantine.borrow_mut().retain_mut(|(page, reference)| {
-            let ended = self.table.end(*reference);
+            let ended = self.table.entry(*reference).end();
             if ended {
                 self.table.release(*reference);
                 // SAFETY: the other domain has lost the page, and it leaves the list, so it is dropped once.
@@ -151,45 +152,12 @@ impl Table {
         }
     }
 
-    /// The address of an entry.
-    fn entry(&self, reference: GrantRef) -> NonNull<EntryV1> {
+    fn entry(&self, reference: GrantRef) -> MappedEntry {
         assert!(reference.0 < self.count);
         // SAFETY: the entry is one of the `count` that `GrantTable::new` was promised.
-        unsafe { self.entries.add(reference.0 as usize) }
-    }
-
-    /// The flags of an entry, which the hypervisor changes at any time.
-    fn flags(&self, reference: GrantRef) -> &AtomicU16 {
-        // SAFETY: an entry is 8 bytes long and `flags` lies in it.
-        let flags = unsafe { self.entry(reference).byte_add(offset_of!(EntryV1, flags)) };
-        // SAFETY: the field is mapped for ever, aligned, and accessed by atomic instructions only, on both sides.
-        unsafe { AtomicU16::from_ptr(flags.cast().as_ptr()) }
-    }
-
-    /// Makes an entry valid.
-    fn fill(&self, reference: GrantRef, to: Domid, frame: u32, flags: u16) {
-        let entry = self.entry(reference).as_ptr();
-        // SAFETY: the entry is ours and mapped; its flags are 0, so the hypervisor does not read it yet.
-        unsafe { (&raw mut (*entry).domid).write_volatile(to) };
-        // SAFETY: as above.
-        unsafe { (&raw mut (*entry).frame).write_volatile(frame) };
-        // Release: the hypervisor sees domain and frame before it sees the entry become valid.
-        self.flags(reference).store(flags, Ordering::Release);
-    }
-
-    /// Takes access away, or says that it is in use. Never tests first and ends then: between the two the other domain
-    /// could begin.
-    fn end(&self, reference: GrantRef) -> bool {
-        let flags = self.flags(reference);
-        let mut current = flags.load(Ordering::Relaxed);
-        while current & (GTF_READING | GTF_WRITING) == 0 {
-            // SeqCst on success: what we do with the page afterwards happens after the other domain lost it.
-            match flags.compare_exchange_weak(current, GTF_INVALID, Ordering::SeqCst, Ordering::Relaxed) {
-                Ok(_) => return true,
-                Err(changed) => current = changed,
-            }
-        }
-        false
+        let address = unsafe { self.entries.add(reference.0 as usize) };
+        // SAFETY: as promised there, it is mapped for ever, and nobody but this table changes it.
+        unsafe { MappedEntry::new(address) }
     }
 }
 
@@ -240,7 +208,7 @@ impl<A: Access> Grant<A> {
     /// # Errors
     /// [`Busy`] with the grant, which is as it was, while the other domain still reads, writes or maps the page.
     pub fn end(self) -> Result<Page, Busy<A>> {
-        if !self.table.end(self.reference) {
+        if !self.table.entry(self.reference).end() {
             return Err(Busy(self));
         }
         let mut ended = ManuallyDrop::new(self);
@@ -282,7 +250,7 @@ impl<A: Access> Drop for Grant<A> {
     // Inlined, each use would cost a hundred bytes.
     #[inline(never)]
     fn drop(&mut self) {
-        if self.table.end(self.reference) {
+        if self.table.entry(self.reference).end() {
             self.table.release(self.reference);
             // SAFETY: the grant is being dropped, so its page is taken once.
             unsafe { ManuallyDrop::drop(&mut self.page) };

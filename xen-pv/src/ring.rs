@@ -15,12 +15,15 @@
 
 use core::marker::PhantomData;
 use core::mem::{offset_of, size_of};
-use core::sync::atomic::{Ordering, fence};
+use core::sync::atomic::Ordering;
 
 use xen_sys::io::ring::{RingHeader, slots};
 
 use crate::memory::PAGE_SIZE;
-use crate::shared_page::{Plain, Shared, SharedPage};
+use crate::shared_page::{Plain, SharedMemory};
+
+#[cfg(test)]
+mod model;
 
 /// The other side's producer index claims more than can be there, or went backwards. The ring cannot be used any more.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -32,7 +35,7 @@ pub struct Broken;
 ///
 /// ```compile_fail
 /// #![deny(unused_must_use)]
-/// fn forget<M: xen_pv::shared_page::Shared>(ring: &mut xen_pv::ring::FrontRing<u32, u32, M>) {
+/// fn forget<M: xen_pv::shared_page::SharedMemory>(ring: &mut xen_pv::ring::FrontRing<u32, u32, M>) {
 ///     ring.push();
 /// }
 /// ```
@@ -93,25 +96,25 @@ fn slot_at<Request, Response>(index: u32) -> usize {
 }
 
 /// Publishes a producer index; `event_at` is where the consumer writes from which index on it wants an event.
-fn publish(page: SharedPage<'_>, producer_at: usize, event_at: usize, old: u32, new: u32) -> Notify {
+fn publish(memory: &impl SharedMemory, producer_at: usize, event_at: usize, old: u32, new: u32) -> Notify {
     if old == new {
         return Notify::NO;
     }
     // The other side sees the messages before it sees the index that covers them.
-    fence(Ordering::Release);
-    page.write(producer_at, new);
+    memory.fence(Ordering::Release);
+    memory.write(producer_at, new);
     // The other side sees the index before we read its event index. It writes its event index before it reads our index
     // again (in `check`), so at least one of the two sees the other's write and no message is left lying.
-    fence(Ordering::SeqCst);
-    let event: u32 = page.read(event_at);
+    memory.fence(Ordering::SeqCst);
+    let event: u32 = memory.read(event_at);
     Notify(new.wrapping_sub(event) < new.wrapping_sub(old))
 }
 
 /// Asks for an event when the producer passes `event`.
-fn ask(page: SharedPage<'_>, event_at: usize, event: u32) {
-    page.write(event_at, event);
+fn ask(memory: &impl SharedMemory, event_at: usize, event: u32) {
+    memory.write(event_at, event);
     // Our wish is visible before we read the producer index again; see `publish`.
-    fence(Ordering::SeqCst);
+    memory.fence(Ordering::SeqCst);
 }
 
 /// The frontend's side of a ring in one page.
@@ -129,19 +132,18 @@ pub struct FrontRing<Request, Response, Memory> {
     messages: PhantomData<(Request, Response)>,
 }
 
-impl<Request: Plain, Response: Plain, Memory: Shared> FrontRing<Request, Response, Memory> {
+impl<Request: Plain, Response: Plain, Memory: SharedMemory> FrontRing<Request, Response, Memory> {
     /// Number of slots.
     pub const SLOTS: u32 = slots(PAGE_SIZE, slot_size::<Request, Response>());
 
     /// A new ring in the page that `memory` keeps.
     #[must_use]
     pub fn new(memory: Memory) -> Self {
-        let page = memory.shared();
-        page.write(REQ_PROD, 0u32);
-        page.write(RSP_PROD, 0u32);
+        memory.write(REQ_PROD, 0u32);
+        memory.write(RSP_PROD, 0u32);
         // As SHARED_RING_INIT has it: each side wants an event for the first message.
-        page.write(REQ_EVENT, 1u32);
-        page.write(RSP_EVENT, 1u32);
+        memory.write(REQ_EVENT, 1u32);
+        memory.write(RSP_EVENT, 1u32);
         Self::attach(memory, 0)
     }
 
@@ -185,7 +187,7 @@ impl<Request: Plain, Response: Plain, Memory: Shared> FrontRing<Request, Respons
     pub fn put_as<Other: Plain>(&mut self, message: Other) {
         const { assert!(size_of::<Other>() <= slot_size::<Request, Response>()) };
         assert!(self.room() > 0);
-        self.memory.shared().write(slot_at::<Request, Response>(self.req_prod_pvt), message);
+        self.memory.write(slot_at::<Request, Response>(self.req_prod_pvt), message);
         self.req_prod_pvt = self.req_prod_pvt.wrapping_add(1);
     }
 
@@ -193,7 +195,7 @@ impl<Request: Plain, Response: Plain, Memory: Shared> FrontRing<Request, Respons
     pub fn push(&mut self) -> Notify {
         let old = self.req_prod;
         self.req_prod = self.req_prod_pvt;
-        publish(self.memory.shared(), REQ_PROD, REQ_EVENT, old, self.req_prod)
+        publish(&self.memory, REQ_PROD, REQ_EVENT, old, self.req_prod)
     }
 
     /// Reads the backend's producer index once and says how many responses wait.
@@ -201,7 +203,7 @@ impl<Request: Plain, Response: Plain, Memory: Shared> FrontRing<Request, Respons
     /// # Errors
     /// [`Broken`] when the index went backwards or beyond the requests that were pushed.
     pub fn responses(&mut self) -> Result<u32, Broken> {
-        let claimed: u32 = self.memory.shared().read(RSP_PROD);
+        let claimed: u32 = self.memory.read(RSP_PROD);
         // Both distances are taken from what we consumed, so that they can be compared across the wrap of the indices.
         let waiting = claimed.wrapping_sub(self.rsp_cons);
         let seen = self.rsp_prod.wrapping_sub(self.rsp_cons);
@@ -211,7 +213,7 @@ impl<Request: Plain, Response: Plain, Memory: Shared> FrontRing<Request, Respons
         }
         self.rsp_prod = claimed;
         // No response is read before the index that covers it.
-        fence(Ordering::Acquire);
+        self.memory.fence(Ordering::Acquire);
         Ok(waiting)
     }
 
@@ -222,7 +224,7 @@ impl<Request: Plain, Response: Plain, Memory: Shared> FrontRing<Request, Respons
             return None;
         }
         self.rsp_cons = index.wrapping_add(1);
-        Some((index, self.memory.shared().read(slot_at::<Request, Response>(index))))
+        Some((index, self.memory.read(slot_at::<Request, Response>(index))))
     }
 
     /// The same slot as another kind of message, for protocols in which a response says that one follows.
@@ -233,7 +235,7 @@ impl<Request: Plain, Response: Plain, Memory: Shared> FrontRing<Request, Respons
             return None;
         }
         self.rsp_cons = index.wrapping_add(1);
-        Some((index, self.memory.shared().read(slot_at::<Request, Response>(index))))
+        Some((index, self.memory.read(slot_at::<Request, Response>(index))))
     }
 
     /// Asks for an event at the next response and looks once more.
@@ -249,7 +251,7 @@ impl<Request: Plain, Response: Plain, Memory: Shared> FrontRing<Request, Respons
     /// # Errors
     /// [`Broken`] as for [`responses`](Self::responses).
     pub fn final_check_after(&mut self, count: u32) -> Result<Check, Broken> {
-        ask(self.memory.shared(), RSP_EVENT, self.rsp_cons.wrapping_add(count));
+        ask(&self.memory, RSP_EVENT, self.rsp_cons.wrapping_add(count));
         Ok(if self.responses()? >= count { Check::Work } else { Check::Idle(Idle(())) })
     }
 }
@@ -269,14 +271,14 @@ pub struct BackRing<Request, Response, Memory> {
     messages: PhantomData<(Request, Response)>,
 }
 
-impl<Request: Plain, Response: Plain, Memory: Shared> BackRing<Request, Response, Memory> {
+impl<Request: Plain, Response: Plain, Memory: SharedMemory> BackRing<Request, Response, Memory> {
     /// Number of slots.
     pub const SLOTS: u32 = slots(PAGE_SIZE, slot_size::<Request, Response>());
 
     /// Attaches to the ring that a frontend has made in the page that `memory` keeps, and goes on where a backend before may have stopped.
     #[must_use]
     pub fn attach(memory: Memory) -> Self {
-        let start = memory.shared().read(RSP_PROD);
+        let start = memory.read(RSP_PROD);
         Self { memory, rsp_prod_pvt: start, rsp_prod: start, req_cons: start, req_prod: start, messages: PhantomData }
     }
 
@@ -285,7 +287,7 @@ impl<Request: Plain, Response: Plain, Memory: Shared> BackRing<Request, Response
     /// # Errors
     /// [`Broken`] when the index went backwards or beyond what the ring holds.
     pub fn requests(&mut self) -> Result<u32, Broken> {
-        let claimed: u32 = self.memory.shared().read(REQ_PROD);
+        let claimed: u32 = self.memory.read(REQ_PROD);
         // Both distances are taken from what was answered, behind which no request lies that is still wanted.
         let used = claimed.wrapping_sub(self.rsp_prod_pvt);
         let seen = self.req_prod.wrapping_sub(self.rsp_prod_pvt);
@@ -294,7 +296,7 @@ impl<Request: Plain, Response: Plain, Memory: Shared> BackRing<Request, Response
         }
         self.req_prod = claimed;
         // No request is read before the index that covers it.
-        fence(Ordering::Acquire);
+        self.memory.fence(Ordering::Acquire);
         Ok(claimed.wrapping_sub(self.req_cons))
     }
 
@@ -309,7 +311,7 @@ impl<Request: Plain, Response: Plain, Memory: Shared> BackRing<Request, Response
         if self.req_cons == self.req_prod {
             return None;
         }
-        let request = self.memory.shared().read(slot_at::<Request, Response>(self.req_cons));
+        let request = self.memory.read(slot_at::<Request, Response>(self.req_cons));
         self.req_cons = self.req_cons.wrapping_add(1);
         Some(request)
     }
@@ -329,7 +331,7 @@ impl<Request: Plain, Response: Plain, Memory: Shared> BackRing<Request, Response
     pub fn put_as<Other: Plain>(&mut self, message: Other) {
         const { assert!(size_of::<Other>() <= slot_size::<Request, Response>()) };
         assert!(self.rsp_prod_pvt != self.req_cons);
-        self.memory.shared().write(slot_at::<Request, Response>(self.rsp_prod_pvt), message);
+        self.memory.write(slot_at::<Request, Response>(self.rsp_prod_pvt), message);
         self.rsp_prod_pvt = self.rsp_prod_pvt.wrapping_add(1);
     }
 
@@ -337,7 +339,7 @@ impl<Request: Plain, Response: Plain, Memory: Shared> BackRing<Request, Response
     pub fn push(&mut self) -> Notify {
         let old = self.rsp_prod;
         self.rsp_prod = self.rsp_prod_pvt;
-        publish(self.memory.shared(), RSP_PROD, RSP_EVENT, old, self.rsp_prod)
+        publish(&self.memory, RSP_PROD, RSP_EVENT, old, self.rsp_prod)
     }
 
     /// Asks for an event at the next request and looks once more.
@@ -345,7 +347,7 @@ impl<Request: Plain, Response: Plain, Memory: Shared> BackRing<Request, Response
     /// # Errors
     /// [`Broken`] as for [`requests`](Self::requests).
     pub fn final_check(&mut self) -> Result<Check, Broken> {
-        ask(self.memory.shared(), REQ_EVENT, self.req_cons.wrapping_add(1));
+        ask(&self.memory, REQ_EVENT, self.req_cons.wrapping_add(1));
         Ok(if self.requests()? > 0 { Check::Work } else { Check::Idle(Idle(())) })
     }
 }

@@ -9,6 +9,7 @@
 use core::marker::PhantomData;
 use core::mem::size_of;
 use core::ptr::NonNull;
+use core::sync::atomic::{Ordering, fence};
 
 use xen_sys::io::{netif, xs_wire};
 
@@ -122,6 +123,52 @@ impl Shared for SharedPage<'_> {
         *self
     }
 }
+
+/// What a protocol between two domains needs of the memory that they share: copies in and out, and their order.
+///
+/// Everything but a model of such a protocol is [`Shared`]. A model runs the protocol's own code over memory that finds
+/// out when the two sides meet in a page without a fence between them (`shared_page/model.rs`).
+pub trait SharedMemory {
+    /// Copies a value out, as [`SharedPage::read`].
+    fn read<T: Plain>(&self, offset: usize) -> T;
+
+    /// Copies a value in, as [`SharedPage::write`].
+    fn write<T: Plain>(&self, offset: usize, value: T);
+
+    /// Copies bytes out, as [`SharedPage::read_bytes`].
+    fn read_bytes(&self, offset: usize, destination: &mut [u8]);
+
+    /// Copies bytes in, as [`SharedPage::write_bytes`].
+    fn write_bytes(&self, offset: usize, source: &[u8]);
+
+    /// Orders the accesses before it and those after it, as the other domain sees them.
+    fn fence(&self, ordering: Ordering);
+}
+
+impl<Memory: Shared> SharedMemory for Memory {
+    fn read<T: Plain>(&self, offset: usize) -> T {
+        self.shared().read(offset)
+    }
+
+    fn write<T: Plain>(&self, offset: usize, value: T) {
+        self.shared().write(offset, value);
+    }
+
+    fn read_bytes(&self, offset: usize, destination: &mut [u8]) {
+        self.shared().read_bytes(offset, destination);
+    }
+
+    fn write_bytes(&self, offset: usize, source: &[u8]) {
+        self.shared().write_bytes(offset, source);
+    }
+
+    fn fence(&self, ordering: Ordering) {
+        fence(ordering);
+    }
+}
+
+#[cfg(test)]
+pub(crate) mod model;
 
 #[cfg(test)]
 mod tests {

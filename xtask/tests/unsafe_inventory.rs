@@ -8,7 +8,7 @@ use std::path::Path;
 
 use common::rust_files;
 
-const INVENTORY: [(&str, &str); 36] = [
+const INVENTORY: [(&str, &str); 38] = [
     // The library OS.
     ("kernel/host/src/log.rs", "the symbols that defmt calls, on the developer's machine"),
     ("kernel/src/executor.rs", "embassy's raw executor, and the symbol that it calls"),
@@ -38,10 +38,12 @@ const INVENTORY: [(&str, &str); 36] = [
     ("xen-pv/src/wall_clock.rs", "time that the hypervisor writes meanwhile"),
     // Memory, and what is shared with other domains.
     ("xen-pv/src/grant_table.rs", "the table's entries, and pages that may be in use by others"),
+    ("xen-pv/src/grant_table/entry.rs", "the table's entries"),
     ("xen-pv/src/memory.rs", "pages"),
     ("xen-pv/src/memory/runs.rs", "runs of pages"),
     ("xen-pv/src/shared_page.rs", "volatile access to what others write"),
     // Tests only.
+    ("xen-pv/src/shared_page/model.rs", "a page in which a model's two sides must not meet"),
     ("qemu-tests/agent/src/cpu_time.rs", "a hypercall of dom0's, and the page for its arguments"),
     ("qemu-tests/subjects/trouble/src/faults.rs", "the faults that a guest must report"),
     ("xen-pv/fake/src/hypervisor.rs", "the other end of grants"),

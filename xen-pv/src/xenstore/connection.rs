@@ -3,7 +3,7 @@
 use alloc::string::String;
 use alloc::vec::Vec;
 use core::mem::{offset_of, size_of};
-use core::sync::atomic::{Ordering, fence};
+use core::sync::atomic::Ordering;
 use core::task::{Poll, Waker};
 
 use xen_sys::io::xs_wire::{
@@ -13,7 +13,10 @@ use xen_sys::io::xs_wire::{
 
 use super::ErrorKind;
 use crate::decimal;
-use crate::shared_page::SharedPage;
+use crate::shared_page::{SharedMemory, SharedPage};
+
+#[cfg(test)]
+mod model;
 
 /// Paths kept of a watch whose owner does not look; what comes after is told as a change of the watched path itself.
 const EVENTS_MAX: usize = 8;
@@ -52,8 +55,8 @@ enum Link {
 
 /// This domain's connection to the store.
 #[derive(Debug)]
-pub(super) struct Connection {
-    page: SharedPage<'static>,
+pub(super) struct Connection<Memory = SharedPage<'static>> {
+    page: Memory,
     link: Link,
     /// The private copies of the indices that we write.
     req_prod: u32,
@@ -71,13 +74,13 @@ pub(super) struct Connection {
     unexpected: u32,
 }
 
-impl Connection {
-    pub(super) fn new(page: SharedPage<'static>) -> Self {
+impl<Memory: SharedMemory> Connection<Memory> {
+    pub(super) fn new(page: Memory) -> Self {
         Self {
-            page,
             link: Link::Up,
             req_prod: page.read(offset_of!(DomainInterface, req_prod)),
             rsp_cons: page.read(offset_of!(DomainInterface, rsp_cons)),
+            page,
             outgoing: Vec::new(),
             sent: 0,
             incoming: Vec::new(),
@@ -213,7 +216,7 @@ impl Connection {
         let used = self.req_prod.wrapping_sub(req_cons) as usize;
         let room = RING_SIZE.checked_sub(used).ok_or(Violation)?;
         // The store has read a byte before we see the index that frees its place.
-        fence(Ordering::Acquire);
+        self.page.fence(Ordering::Acquire);
         let count = room.min(self.outgoing.len() - self.sent);
         for byte in &self.outgoing[self.sent..self.sent + count] {
             let position = self.req_prod as usize % RING_SIZE;
@@ -226,7 +229,7 @@ impl Connection {
             self.sent = 0;
         }
         // The store sees the bytes before it sees the index that covers them.
-        fence(Ordering::Release);
+        self.page.fence(Ordering::Release);
         self.page.write(offset_of!(DomainInterface, req_prod), self.req_prod);
         Ok(count > 0)
     }
@@ -239,7 +242,7 @@ impl Connection {
             return Err(Violation);
         }
         // No byte is read before the index that covers it.
-        fence(Ordering::Acquire);
+        self.page.fence(Ordering::Acquire);
         let mut left = available;
         while left > 0 {
             let position = self.rsp_cons as usize % RING_SIZE;
@@ -255,11 +258,11 @@ impl Connection {
             }
         }
         // We have read the bytes before the store sees the index that frees their places.
-        fence(Ordering::Release);
+        self.page.fence(Ordering::Release);
         self.page.write(offset_of!(DomainInterface, rsp_cons), self.rsp_cons);
         // A store that found the ring full waits to be told of the room. It may have filled the ring since we looked: the
         // new index is visible before the second look, so that one side sees what the other did.
-        fence(Ordering::SeqCst);
+        self.page.fence(Ordering::SeqCst);
         let rsp_prod: u32 = self.page.read(offset_of!(DomainInterface, rsp_prod));
         let start = self.rsp_cons.wrapping_sub(available as u32);
         Ok(rsp_prod.wrapping_sub(start) as usize >= RING_SIZE)
