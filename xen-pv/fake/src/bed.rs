@@ -1,11 +1,14 @@
 //! A machine with a network card, and a stand-in for the stack that drives it.
 
+#[cfg(feature = "segmentation-offload")]
 use core::num::NonZeroU16;
 use std::sync::Arc;
 use std::task::Waker;
 
 use kernel::net::device::NetworkDevice;
-use smoltcp::phy::{Device as _, PacketMeta, RxToken, TxToken};
+#[cfg(feature = "segmentation-offload")]
+use smoltcp::phy::PacketMeta;
+use smoltcp::phy::{Device as _, RxToken, TxToken};
 use smoltcp::time::Instant;
 use xen_pv::netfront::{Buffers, Counters, Device, checksum};
 use xen_sys::types::Domid;
@@ -112,6 +115,7 @@ impl Bed {
     }
 
     /// Sends a packet to be cut into segments of this size, if there is room, without a flush.
+    #[cfg(feature = "segmentation-offload")]
     pub fn try_send_segments(&mut self, packet: &[u8], segment_bytes: u16) -> bool {
         let Some(mut token) = self.device.transmit(Instant::ZERO) else { return false };
         let mut meta = PacketMeta::default();

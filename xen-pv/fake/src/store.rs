@@ -156,6 +156,12 @@ impl Store {
         self.outgoing.extend(bytes);
     }
 
+    /// One of the indices in the page.
+    #[must_use]
+    pub fn index(&self, offset: usize) -> u32 {
+        self.page.read(offset)
+    }
+
     /// Overwrites one of the indices in the page, and sends an event.
     pub fn overwrite_index(&mut self, offset: usize, value: u32) {
         self.page.write(offset, value);

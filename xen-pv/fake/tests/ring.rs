@@ -361,3 +361,26 @@ fn a_response_is_copied_out_of_the_page_once() {
     assert_eq!(looks.get(), before + 1, "one look for one response");
     assert_eq!(response.id, Claimed::new(looks.get() as u16), "it is what was there at that look");
 }
+
+#[test]
+fn an_index_is_fetched_once_and_judged_as_it_was_then() {
+    let memory = Memory(Rc::new(Page::allocate().expect("memory")));
+    let (front_looks, back_looks) = (Cell::new(0), Cell::new(0));
+    let restless = |looks| Restless { memory: &memory, looks };
+    let mut front = FrontRing::<RxRequest, RxResponse, _>::new(restless(&front_looks));
+    let mut back = BackRing::<RxRequest, RxResponse, _>::attach(restless(&back_looks));
+    front.put(request(1));
+    let _ = front.push().requested();
+    let before = back_looks.get();
+    assert_eq!((back.requests(), back_looks.get()), (Ok(1), before + 1));
+    let _ = back.take();
+    back.put(response(1));
+    let _ = back.push().requested();
+    let before = front_looks.get();
+    assert_eq!((front.responses(), front_looks.get()), (Ok(1), before + 1));
+    let _ = front.take();
+    // Asks for an event, and looks once.
+    let (front_before, back_before) = (front_looks.get(), back_looks.get());
+    assert!(matches!(front.final_check(), Ok(Check::Idle(_))) && matches!(back.final_check(), Ok(Check::Idle(_))));
+    assert_eq!((front_looks.get(), back_looks.get()), (front_before + 2, back_before + 2));
+}

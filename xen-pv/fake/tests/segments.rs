@@ -1,5 +1,7 @@
 //! Segments of a TCP stream that go over the rings in one piece, in both directions.
 
+#![cfg(feature = "segmentation-offload")]
+
 use smoltcp::phy::{Device as _, TxToken};
 use smoltcp::time::Instant;
 use xen_fake::bed::{BUFFERS, Bed};
@@ -125,6 +127,52 @@ fn without_room_for_the_largest_packet_frames_are_still_received_and_answered() 
     bed.turn(0);
     bed.machine.settle();
     assert_eq!(bed.netback().sent.len(), 3);
+}
+
+/// A card with the buffers of a large guest, whose backend answers nothing: what one turn sends stays in the ring.
+fn unanswered(frames: usize, segments: usize) -> Bed {
+    let buffers = Buffers::for_memory(64 << 20);
+    assert_eq!((buffers.transmit, buffers.segments), (184, 12));
+    let mut bed = Bed::with(buffers, |netback| netback.silent = true);
+    bed.turn(0);
+    for _ in 0..frames {
+        assert!(bed.try_send(&udp_frame(b"small", true)));
+    }
+    for _ in 0..segments {
+        assert!(bed.try_send_segments(&packet(LARGEST), 1460));
+    }
+    bed
+}
+
+#[test]
+fn a_full_ring_takes_no_answer_though_there_are_places_for_more() {
+    // Each of the largest packets takes 16 pages and a slot of extra information.
+    let mut bed = unanswered(52, 12);
+    // A frame that was received finds no room for its answer, so it stays where it is.
+    bed.netback().to_deliver.push_back((udp_frame(b"question", true), 0));
+    bed.machine.settle();
+    assert!(bed.device.receive(Instant::ZERO).is_none());
+    bed.turn(0);
+    bed.netback().silent = false;
+    bed.machine.settle();
+    assert_eq!(bed.netback().sent.len(), 64);
+    assert_eq!(bed.receive().len(), 1);
+    bed.assert_works();
+}
+
+#[test]
+fn the_largest_packet_is_taken_up_to_the_last_slot_of_the_ring() {
+    // 4 packets of 17 slots and 171 frames leave 17 slots; a frame more leaves one too few.
+    for (frames, room) in [(171, true), (172, false)] {
+        let mut bed = unanswered(frames, 4);
+        assert_eq!(bed.try_send_segments(&packet(LARGEST), 1460), room, "{frames} frames");
+        bed.turn(0);
+        bed.netback().silent = false;
+        bed.machine.settle();
+        assert_eq!(bed.netback().sent.len(), frames + 4 + usize::from(room));
+        bed.receive();
+        bed.assert_works();
+    }
 }
 
 #[test]

@@ -151,6 +151,75 @@ fn what_does_not_fit_is_refused_before_it_is_sent() {
 }
 
 #[test]
+fn a_message_of_exactly_the_largest_size_is_sent_and_one_byte_more_is_refused() {
+    let mut machine = Machine::new();
+    // The path and a zero byte are part of the payload.
+    let room = 4096 - "data/x".len() - 1;
+    for (length, fits) in [(0, true), (room, true), (room + 1, false)] {
+        let value = vec![b'v'; length];
+        let outcome = ask!(machine, client => client.write("data/x", &value));
+        assert_eq!(outcome.map_err(|error| error.kind).err(), (!fits).then_some(ErrorKind::TooLong), "{length}");
+    }
+    assert_eq!(ask!(machine, client => client.read("data/x")).expect("there").len(), room);
+}
+
+#[test]
+fn a_path_of_exactly_the_largest_length_is_sent_and_one_byte_more_is_refused() {
+    let mut machine = Machine::new();
+    for (start, longest) in [("", 2048), ("/", 3072)] {
+        for length in [longest, longest + 1] {
+            let path = format!("{start}{}", "x".repeat(length - start.len()));
+            let sent = machine.store.requests;
+            let error = ask!(machine, client => client.read(&path)).expect_err("nothing is there");
+            assert_eq!(machine.store.requests - sent, u32::from(length == longest), "{length}");
+            assert_eq!(error.kind == ErrorKind::TooLong, length > longest, "{length}");
+        }
+    }
+}
+
+#[test]
+fn replies_of_any_allowed_length_arrive() {
+    for length in [0, 1, 15, 16, 1007, 1008, 1009, 4095, 4096] {
+        let mut machine = Machine::new();
+        machine.store.paused = true;
+        let client = machine.client;
+        let result = machine.tasks.spawn_for(async move { client.read("data/x").await });
+        machine.settle();
+        let value: Vec<u8> = (0..length).map(|number| number as u8).collect();
+        machine.store.inject(MessageType::Read as u32, 1, &value);
+        machine.settle();
+        assert_eq!(result.take().expect("answered").expect("there"), value);
+        assert_eq!(machine.client.unexpected_messages(), 0);
+    }
+}
+
+#[test]
+fn a_ring_may_be_full_to_the_last_byte_and_no_fuller() {
+    let (rsp_prod, rsp_cons) = (offset_of!(DomainInterface, rsp_prod), offset_of!(DomainInterface, rsp_cons));
+    let (req_prod, req_cons) = (offset_of!(DomainInterface, req_prod), offset_of!(DomainInterface, req_cons));
+    // Where the store's index is, seen from the guest's.
+    let cases = [
+        (rsp_prod, rsp_cons, 1024, true),
+        (rsp_prod, rsp_cons, 1025, false),
+        (rsp_prod, rsp_cons, -1, false),
+        (req_cons, req_prod, -1024, true),
+        (req_cons, req_prod, -1025, false),
+        (req_cons, req_prod, 1, false),
+    ];
+    for (theirs, ours, distance, whole) in cases {
+        let mut machine = Machine::new();
+        machine.store.paused = true;
+        let index = machine.store.index(ours).wrapping_add_signed(distance);
+        machine.store.overwrite_index(theirs, index);
+        let client = machine.client;
+        let result = machine.tasks.spawn_for(async move { client.read("data/x").await });
+        machine.settle();
+        let outcome = result.take().map(|outcome| outcome.expect_err("nobody answers").kind);
+        assert_eq!(outcome, (!whole).then_some(ErrorKind::Disconnected), "{theirs} {distance}");
+    }
+}
+
+#[test]
 fn a_watch_tells_at_once_and_then_each_change() {
     let mut machine = Machine::new();
     let watch = std::rc::Rc::new(watch(&mut machine, "data"));
