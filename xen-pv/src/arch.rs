@@ -1,4 +1,6 @@
-//! What differs between CPUs: entry, page tables, traps, clock, and how shared pages are found.
+//! What differs between CPUs and everything else stands on: clock, copies, frame numbers, page tables.
+//!
+//! It calls nothing above it. Where a guest begins and what traps do is in [`entry`](crate::entry).
 //!
 //! Every architecture defines the same names:
 //!
@@ -22,6 +24,13 @@ mod x86_64;
 pub(crate) use armv7::*;
 #[cfg(target_arch = "x86_64")]
 pub(crate) use x86_64::*;
+
+/// Ports that the toolstack has opened in the domain in which a suspended guest goes on.
+#[cfg(feature = "xenstore")]
+pub(crate) struct Ports {
+    pub(crate) console: xen_sys::types::Port,
+    pub(crate) xenstore: xen_sys::types::Port,
+}
 
 /// Frames of the grant table: room for a network card's buffers, its rings, what a backend
 /// keeps from former connections, and the reserved entries.

@@ -2,21 +2,11 @@
 
 use core::ops::Range;
 
-use xen_sys::types::Port;
+use crate::memory;
+use crate::shared_ring::SharedRing;
 
-use crate::shared_page::SharedPage;
-use crate::{memory, platform};
-
-/// A ring that the domain builder has set up: a page that the guest shares with a domain, and its event channel.
-pub(crate) struct SharedRing {
-    /// The page.
-    pub(crate) page: SharedPage<'static>,
-    /// This end's port.
-    pub(crate) port: Port,
-}
-
-/// What the architecture's entry found.
-pub(crate) struct BootInfo {
+/// What the architecture's entry found. It goes from hand to hand: entry, main function, platform.
+pub struct Boot {
     /// When the guest began to run, on the clock of `arch::now_ns`.
     pub(crate) entered_ns: u64,
     /// `extra` of the xl config.
@@ -27,11 +17,13 @@ pub(crate) struct BootInfo {
     pub(crate) free: Range<usize>,
     /// Xenstore's ring.
     pub(crate) xenstore: SharedRing,
+    /// Random words that the toolstack has drawn for this guest, where it does.
+    pub(crate) seed: Option<[u64; 4]>,
 }
 
 unsafe extern "Rust" {
     /// The task, bound to this platform by [`crate::main!`].
-    safe fn __spore_main() -> !;
+    safe fn __spore_main(boot: Boot) -> !;
 }
 
 unsafe extern "C" {
@@ -40,10 +32,9 @@ unsafe extern "C" {
 }
 
 /// Called once by the architecture's entry, with page tables in place and the console open.
-pub(crate) fn start(info: BootInfo) -> ! {
+pub(crate) fn start(boot: Boot) -> ! {
     let image_bytes = (&raw const __image_end).addr() - (&raw const __image_start).addr();
     // SAFETY: this is the only call, and the entry vouches for the range.
-    unsafe { memory::initialise(info.free, image_bytes, info.memory) };
-    platform::boot(info.entered_ns, info.command_line, info.xenstore);
-    __spore_main()
+    unsafe { memory::initialise(boot.free.clone(), image_bytes, boot.memory.clone()) };
+    __spore_main(boot)
 }

@@ -13,10 +13,10 @@ use xen_sys::io::console::ConsoleInterface;
 use xen_sys::types::Port;
 
 use crate::arch;
-use crate::boot::SharedRing;
 use crate::hypervisor::Hypervisor;
 use crate::real::{self, Xen};
 use crate::shared_page::SharedPage;
+use crate::shared_ring::SharedRing;
 use crate::single_cpu::SingleCpu;
 
 const INPUT_BYTES: u32 = 1024;

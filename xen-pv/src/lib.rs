@@ -9,6 +9,7 @@ extern crate std;
 #[cfg(feature = "xenstore")]
 mod decimal;
 pub mod device_tree;
+mod error;
 pub mod event_channel;
 pub mod grant_table;
 pub mod hypervisor;
@@ -32,6 +33,10 @@ mod console;
 #[cfg(target_os = "none")]
 mod crash;
 #[cfg(target_os = "none")]
+mod entry;
+#[cfg(target_os = "none")]
+mod hypercall;
+#[cfg(target_os = "none")]
 mod log;
 #[cfg(target_os = "none")]
 pub mod platform;
@@ -39,6 +44,8 @@ pub mod platform;
 mod real;
 #[cfg(all(target_os = "none", feature = "xenstore"))]
 mod resume;
+#[cfg(target_os = "none")]
+mod shared_ring;
 #[cfg(target_os = "none")]
 mod single_cpu;
 #[cfg(target_os = "none")]
@@ -67,8 +74,8 @@ macro_rules! main {
 
             // SAFETY: an image has one main function.
             #[unsafe(no_mangle)]
-            fn __spore_main() -> ! {
-                $crate::platform::run(NAME, VERSION, |parameters: $task::Parameters, platform| {
+            fn __spore_main(boot: $crate::platform::Boot) -> ! {
+                $crate::platform::run(boot, NAME, VERSION, |parameters: $task::Parameters, platform| {
                     $task::run(parameters, platform)
                 })
             }

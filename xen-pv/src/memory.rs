@@ -12,8 +12,7 @@ mod runs;
 #[cfg(target_os = "none")]
 pub(crate) use runs::{allocate_run, figures, free_run, initialise, refused_bytes};
 
-/// Size of a page in bytes.
-pub const PAGE_SIZE: usize = 4096;
+pub use xen_sys::types::PAGE_SIZE;
 
 /// A page that the guest owns: 4096 bytes at a multiple of 4096, zeroed when allocated, freed on drop.
 #[derive(Debug)]

@@ -4,7 +4,7 @@
 //! driver, and the task. Before the task starts and after it has ended nothing else runs, so there the platform waits for
 //! xenstore in place, up to a limit where one is due: code that does not wait in a future is smaller.
 
-use core::cell::{Cell, OnceCell};
+use core::cell::OnceCell;
 use core::fmt::{Display, Write};
 use core::future::Future;
 use core::time::Duration;
@@ -24,10 +24,9 @@ use serde::de::DeserializeOwned;
 use xen_sys::sched::ShutdownReason;
 use xen_sys::types::Port;
 
-use crate::boot::SharedRing;
+pub use crate::boot::Boot;
 use crate::event_channel::Events;
 use crate::real::{self, Xen};
-use crate::single_cpu::SingleCpu;
 use crate::toolstack::Toolstack;
 use crate::{arch, console, memory, wall_clock};
 
@@ -45,30 +44,18 @@ impl Clock for SystemTime {
     }
 }
 
-static BOOT: SingleCpu<Cell<Option<Boot>>> = SingleCpu::new(Cell::new(None));
-
 /// More event channels than an image's drivers have: the console's, the store's, two of a card's. Each wake-up clears so much memory.
 const PORTS_MAX: usize = 16;
 
 /// How long a task may go on after it was asked to end.
 const GRACE: embassy_time::Duration = embassy_time::Duration::from_secs(10);
 
-/// What the boot leaves for the platform.
-struct Boot {
-    entered_ns: u64,
-    command_line: &'static [u8],
-    xenstore: SharedRing,
-}
-
-/// Keeps what the platform needs once the task starts it.
-pub(crate) fn boot(entered_ns: u64, command_line: &'static [u8], xenstore: SharedRing) {
-    BOOT.get().set(Some(Boot { entered_ns, command_line, xenstore }));
-}
-
 /// The platform.
 pub struct Platform {
     /// When the guest began to run.
     entered_ns: u64,
+    /// Random words that the toolstack has drawn.
+    seed: Option<[u64; 4]>,
     toolstack: Toolstack,
     /// Made when it is first asked for, so that an image whose task never asks does without.
     random: OnceCell<Generator>,
@@ -78,11 +65,13 @@ pub struct Platform {
     events: Events<Xen>,
 }
 
-/// Runs a task; [`crate::main!`] calls it.
-///
-/// # Panics
-/// When called twice.
-pub fn run<P, R, E, F>(name: &str, version: &str, task: impl FnOnce(P, &'static Platform) -> F + 'static) -> !
+/// Runs a task; [`crate::main!`] calls it with what the entry found, which there is once.
+pub fn run<P, R, E, F>(
+    boot: Boot,
+    name: &str,
+    version: &str,
+    task: impl FnOnce(P, &'static Platform) -> F + 'static,
+) -> !
 where
     P: DeserializeOwned + 'static,
     R: Serialize + 'static,
@@ -95,10 +84,10 @@ where
         figures.total_bytes / 1024,
         figures.heap_bytes / 1024
     );
-    let Some(boot) = BOOT.get().take() else { panic!("the platform runs once") };
     let events = Events::new(Xen);
     let platform: &'static Platform = Box::leak(Box::new(Platform {
         entered_ns: boot.entered_ns,
+        seed: boot.seed,
         toolstack: Toolstack::connect(boot.xenstore, &events),
         random: OnceCell::new(),
         #[cfg(feature = "netfront")]
@@ -238,7 +227,7 @@ impl Platform {
     fn generator(&self) -> &Generator {
         self.random.get_or_init(|| {
             let random = Generator::new();
-            let [first, second, third, fourth] = arch::entropy().unwrap_or_default();
+            let [first, second, third, fourth] = arch::entropy().or(self.seed).unwrap_or_default();
             let time = wall_clock::unix_time();
             let clocks = [time.as_secs(), time.subsec_nanos().into(), arch::now_ns(), self.toolstack.seed()];
             for word in [first, second, third, fourth].iter().chain(&clocks) {

@@ -2,7 +2,6 @@
 
 use core::sync::atomic::{AtomicU64, Ordering};
 
-use xen_sys::arch::hypercall2;
 use xen_sys::event_channel::{
     AllocUnbound, Close, EVTCHNOP_ALLOC_UNBOUND, EVTCHNOP_CLOSE, EVTCHNOP_SEND, Send as SendEvent,
 };
@@ -12,18 +11,13 @@ use xen_sys::shared_info::EVENT_WORDS;
 use xen_sys::types::{Domid, Gfn, Port};
 
 use crate::arch;
+use crate::hypercall::operation;
 use crate::hypervisor::{Error, Hypervisor};
 use crate::memory::Page;
 
 /// Xen, reached by hypercalls.
 #[derive(Debug, Clone, Copy)]
 pub struct Xen;
-
-/// Calls `EVTCHNOP_*`, `SCHEDOP_*` and their like: an operation and a pointer to its argument.
-pub(crate) fn operation<T>(number: usize, operation: usize, argument: &mut T) -> Result<usize, Error> {
-    // SAFETY: the callers pass the structure that the operation asks for, which Xen reads and writes in place.
-    Error::check(unsafe { hypercall2(number, operation, (&raw mut *argument).expose_provenance()) })
-}
 
 impl Hypervisor for Xen {
     fn notify(&self, port: Port) -> Result<(), Error> {

@@ -4,18 +4,10 @@
 //! console and xenstore have other ports, watches are registered anew, and what xenstore then says makes each frontend
 //! find its new backend, as if the device had been attached anew.
 
-use xen_sys::types::Port;
-
 use crate::event_channel::Events;
 use crate::real::Xen;
 use crate::xenstore::Client;
 use crate::{arch, console};
-
-/// Ports that the toolstack has opened in the new domain.
-pub(crate) struct Ports {
-    pub(crate) console: Port,
-    pub(crate) xenstore: Port,
-}
 
 /// Suspends the guest and returns when it goes on. To be called while no message to or from xenstore is under way.
 pub(crate) fn suspend(events: &Events<Xen>, store: &Client<Xen>) {

@@ -8,7 +8,7 @@ use std::path::Path;
 
 use common::rust_files;
 
-const INVENTORY: [(&str, &str); 38] = [
+const INVENTORY: [(&str, &str); 41] = [
     // The library OS.
     ("kernel/host/src/log.rs", "the symbols that defmt calls, on the developer's machine"),
     ("kernel/src/executor.rs", "embassy's raw executor, and the symbol that it calls"),
@@ -21,15 +21,18 @@ const INVENTORY: [(&str, &str); 38] = [
     ("xen-pv/src/arch/armv7/clock.rs", "the timer's registers"),
     ("xen-pv/src/arch/armv7/copy.rs", "copies memory"),
     ("xen-pv/src/arch/armv7/memory.rs", "page tables"),
-    ("xen-pv/src/arch/armv7/traps.rs", "exception vectors"),
     ("xen-pv/src/arch/x86_64.rs", "entry from the hypervisor, the shared info page"),
     ("xen-pv/src/arch/x86_64/copy.rs", "copies and compares memory"),
     ("xen-pv/src/arch/x86_64/grant_frames.rs", "maps the grant table"),
     ("xen-pv/src/arch/x86_64/memory.rs", "page tables"),
     ("xen-pv/src/arch/x86_64/pvclock.rs", "time that the hypervisor writes meanwhile"),
     ("xen-pv/src/arch/x86_64/suspend.rs", "the start info, and the hypercall that ends the domain"),
-    ("xen-pv/src/arch/x86_64/traps.rs", "the trap table and the frames that Xen pushes"),
     ("xen-pv/src/boot.rs", "the pages that the domain builder has made"),
+    ("xen-pv/src/entry/armv7.rs", "entry from the hypervisor, the device tree"),
+    ("xen-pv/src/entry/armv7/traps.rs", "exception vectors"),
+    ("xen-pv/src/entry/x86_64.rs", "entry from the hypervisor, the start info"),
+    ("xen-pv/src/entry/x86_64/traps.rs", "the trap table and the frames that Xen pushes"),
+    ("xen-pv/src/hypercall.rs", "hypercalls"),
     ("xen-pv/src/lib.rs", "the symbols by which a task's image is linked"),
     ("xen-pv/src/log.rs", "the symbols that defmt calls"),
     ("xen-pv/src/platform/network.rs", "takes over the mapped grant table, once"),

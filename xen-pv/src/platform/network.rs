@@ -32,7 +32,7 @@ pub(super) struct Interface {
 /// Starts the card's driver and the stack. The interface may get its address much later.
 pub(super) fn start(platform: &Platform, spawner: Spawner, parameters: Parameters) -> Result<(), String> {
     let store = &platform.toolstack.store;
-    let (entries, count) = arch::map_grant_frames().ok_or("the hypervisor gives no grant table")?;
+    let (entries, count) = arch::map_grant_frames(memory::allocate_run).ok_or("the hypervisor gives no grant table")?;
     // SAFETY: the frames are mapped for good, and this is the only table made of them.
     let grants = unsafe { GrantTable::new(Xen, entries, count) };
     let total_bytes = memory::figures().total_bytes;

@@ -8,9 +8,9 @@ use kernel::Stop;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
-use crate::boot::SharedRing;
 use crate::event_channel::Events;
 use crate::real::Xen;
+use crate::shared_ring::SharedRing;
 
 /// The other end of nothing.
 pub(crate) struct Toolstack;

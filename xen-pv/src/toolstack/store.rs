@@ -23,10 +23,10 @@ use kernel::{Stop, println};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
-use crate::boot::SharedRing;
 use crate::event_channel::Events;
 use crate::platform::{sleep, spawn};
 use crate::real::Xen;
+use crate::shared_ring::SharedRing;
 use crate::xenstore::{Client, Error, ErrorKind, Request, Watch};
 use crate::{arch, resume};
 

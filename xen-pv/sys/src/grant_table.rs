@@ -4,7 +4,7 @@
 
 use core::mem::{offset_of, size_of};
 
-use crate::types::Domid;
+use crate::types::{Domid, PAGE_SIZE};
 
 /// Asks for the frames of the table; the argument is a [`SetupTable`]. Source: `GNTTABOP_setup_table`.
 pub const GNTTABOP_SETUP_TABLE: usize = 2;
@@ -17,7 +17,7 @@ pub const GNTST_OKAY: i16 = 0;
 /// Entries at the start of the table that the toolstack may fill. Source: `GNTTAB_NR_RESERVED_ENTRIES`.
 pub const RESERVED_ENTRIES: u32 = 8;
 /// Entries in each frame of the table.
-pub const ENTRIES_PER_FRAME: usize = 4096 / size_of::<EntryV1>();
+pub const ENTRIES_PER_FRAME: usize = PAGE_SIZE / size_of::<EntryV1>();
 
 /// The entry grants nothing. Source: `GTF_invalid`.
 pub const GTF_INVALID: u16 = 0;

@@ -2,6 +2,9 @@
 //!
 //! Source: `xen/include/public/xen.h`, `xen/include/public/grant_table.h`, `xen/include/public/event_channel.h`.
 
+/// Size in bytes of a page, as Xen's interface counts them on every CPU.
+pub const PAGE_SIZE: usize = 4096;
+
 /// A domain. Source: `domid_t`.
 #[repr(transparent)]
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]

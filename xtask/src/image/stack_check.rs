@@ -1,4 +1,4 @@
-//! Makes each function of an x86_64 image begin with a call of the stack check (`xen-pv/src/arch/x86_64/stack.rs`).
+//! Makes each function of an x86_64 image begin with a call of the stack check (`xen-pv/src/entry/x86_64/stack_check.rs`).
 //!
 //! The compiler leaves [`ENTRY`] bytes that do nothing at the start of each function and lists their addresses in a
 //! section; here they become `call __stack_check`.

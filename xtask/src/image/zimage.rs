@@ -1,6 +1,6 @@
 //! A zImage: an ELF file's loaded bytes as they lie in memory, from the first on.
 //!
-//! xl copies the file to one place. The header in its first bytes comes from `xen-pv/src/arch/armv7/entry.rs`. Source:
+//! xl copies the file to one place. The header in its first bytes comes from `xen-pv/src/entry/armv7/head.rs`. Source:
 //! Linux' `Documentation/arch/arm/booting.rst`; `xg_dom_armzimageloader.c` of Xen.
 
 use anyhow::{Context, Result, ensure};

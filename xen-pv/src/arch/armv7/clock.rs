@@ -14,7 +14,7 @@ use xen_sys::arch::hypercall3;
 use xen_sys::number;
 use xen_sys::vcpu::{RUNSTATE_RUNNING, RegisterRunstateMemoryArea, RunstateInfo, VCPUOP_REGISTER_RUNSTATE_MEMORY_AREA};
 
-use crate::hypervisor::Error;
+use crate::error::Error;
 use crate::single_cpu::SingleCpu;
 
 /// How the counter becomes Xen's system time.
@@ -34,7 +34,7 @@ static RUNSTATE: SingleCpu<UnsafeCell<RunstateInfo>> =
     SingleCpu::new(UnsafeCell::new(RunstateInfo { state: 0, pad: 0, state_entry_time_ns: 0, time_ns: [0; 4] }));
 
 /// Sets the counter's rate: the toolstack's word if there is one, because the CPU's own is wrong then.
-pub(super) fn set_rate(hz: Option<u32>) {
+pub(crate) fn set_rate(hz: Option<u32>) {
     // Xen counts in kHz, and so must we, to agree with it after months.
     let khz = hz.unwrap_or_else(rate_hz) / 1000;
     assert!(khz > 0, "the timer's rate is unknown");
@@ -43,7 +43,7 @@ pub(super) fn set_rate(hz: Option<u32>) {
 }
 
 /// Finds the least that the distance can be; sleeps improve it. `entered_ticks` is the counter when the guest began to run.
-pub(super) fn start(entered_ticks: u64) {
+pub(crate) fn start(entered_ticks: u64) {
     let area = RUNSTATE.get().get();
     let mut argument = RegisterRunstateMemoryArea { address: area.expose_provenance() as u64 };
     let argument = (&raw mut argument).expose_provenance();
@@ -102,7 +102,7 @@ pub(crate) fn system_time_ns(at_ns: u64) -> u64 {
 }
 
 /// The system time at which the counter was `ticks`.
-pub(super) fn at(ticks: u64) -> u64 {
+pub(crate) fn at(ticks: u64) -> u64 {
     let Scale { whole_ns, rest_ns, start_ns } = SCALE.get().get();
     let (high, low) = (ticks >> 32, ticks & u64::from(u32::MAX));
     let rest = high * u64::from(rest_ns) + ((low * u64::from(rest_ns)) >> 32);

@@ -6,14 +6,15 @@ use core::ptr::NonNull;
 
 use xen_sys::grant_table::{ENTRIES_PER_FRAME, EntryV1};
 use xen_sys::memory::XENMAPSPACE_GRANT_TABLE;
-use xen_sys::types::Gfn;
+use xen_sys::types::{Gfn, PAGE_SIZE};
 
 use super::super::GRANT_FRAMES;
 use super::memory::{grant_window, map_page};
-use crate::memory::PAGE_SIZE;
 
-/// The grant table, mapped, and its number of entries.
-pub(crate) fn map_grant_frames() -> Option<(NonNull<EntryV1>, u32)> {
+/// The grant table, mapped where no memory is, and its number of entries.
+pub(crate) fn map_grant_frames(
+    _allocate: impl FnOnce(usize) -> Option<NonNull<u8>>,
+) -> Option<(NonNull<EntryV1>, u32)> {
     let window = grant_window();
     for index in 0..GRANT_FRAMES {
         let address = window + index * PAGE_SIZE;

@@ -13,22 +13,22 @@ use core::ptr::NonNull;
 
 use xen_sys::arch::GUEST_RAM_BASE;
 
-use crate::device_tree::{self, Facts};
-use crate::memory::PAGE_SIZE;
+use xen_sys::types::PAGE_SIZE;
+
 use crate::single_cpu::SingleCpu;
 
 /// What an entry of the first level maps.
-pub(super) const MEGABYTE: usize = 1 << 20;
+pub(crate) const MEGABYTE: usize = 1 << 20;
 /// The first level: an entry for each megabyte of 4 GiB.
-pub(super) const LEVEL_1_BYTES: usize = 4096 * 4;
+pub(crate) const LEVEL_1_BYTES: usize = 4096 * 4;
 /// A table of the second level: an entry for each page of a megabyte.
-pub(super) const LEVEL_2_BYTES: usize = 256 * 4;
+pub(crate) const LEVEL_2_BYTES: usize = 256 * 4;
 
 /// A first-level entry that leads to a table; domain 0.
-pub(super) const TABLE: u32 = 1;
+pub(crate) const TABLE: u32 = 1;
 /// A first-level entry that maps a megabyte: attribute 7 (bits B, C and the lowest of TEX), shareable, read, write, never
 /// execute.
-pub(super) const SECTION: u32 = 1 << 1 | 1 << 2 | 1 << 3 | 1 << 4 | 1 << 10 | 1 << 12 | 1 << 16;
+pub(crate) const SECTION: u32 = 1 << 1 | 1 << 2 | 1 << 3 | 1 << 4 | 1 << 10 | 1 << 12 | 1 << 16;
 
 /// A second-level entry: a small page, attribute 7 (bits B, C and the lowest of TEX), shareable, privileged access.
 const PAGE: u32 = 1 << 1 | 1 << 2 | 1 << 3 | 1 << 4 | 1 << 6 | 1 << 10;
@@ -36,17 +36,13 @@ const NEVER_EXECUTE: u32 = 1 << 0;
 const NEVER_WRITE: u32 = 1 << 9;
 
 /// Second-level entries of this protection.
-pub(super) const READ_WRITE: u32 = PAGE | NEVER_EXECUTE;
-pub(super) const READ_ONLY: u32 = PAGE | NEVER_EXECUTE | NEVER_WRITE;
-pub(super) const EXECUTABLE: u32 = PAGE | NEVER_WRITE;
-
-/// The largest device tree that is believed. xl's has some 4 KiB, most of it the command line.
-const DEVICE_TREE_MAX_BYTES: usize = 64 * 1024;
+pub(crate) const READ_WRITE: u32 = PAGE | NEVER_EXECUTE;
+pub(crate) const READ_ONLY: u32 = PAGE | NEVER_EXECUTE | NEVER_WRITE;
+pub(crate) const EXECUTABLE: u32 = PAGE | NEVER_WRITE;
 
 unsafe extern "C" {
     /// Level 1, then the tables of level 2.
     static mut __translation_tables: [u32; 8 * 1024];
-    static __image_end: [u8; 0];
 }
 
 /// Where the next table of level 2 is made: behind those for the image and the stack.
@@ -55,34 +51,8 @@ static NEXT_TABLE: SingleCpu<Cell<usize>> = SingleCpu::new(Cell::new(LEVEL_1_BYT
 /// Where grant frames may be put.
 static GRANT_WINDOW: SingleCpu<Cell<usize>> = SingleCpu::new(Cell::new(0));
 
-/// Reads the device tree, then wipes it, because it holds the seed of the random numbers and lies within memory that will be
-/// used. The command line is copied behind the image. Returns the facts, and where free memory begins.
-///
-/// # Safety
-/// A device tree must be at `blob`, in mapped memory; to be called once, before any memory behind the image is used.
-pub(super) unsafe fn take_device_tree(blob: NonNull<u8>) -> (Facts<'static>, usize) {
-    // SAFETY: a device tree's header begins with its magic number and its size, big-endian; xl aligns it to a page.
-    let size = u32::from_be(unsafe { blob.cast::<[u32; 2]>().read() }[1]) as usize;
-    let size = size.min(DEVICE_TREE_MAX_BYTES);
-    // SAFETY: the tree is there, and nobody writes it while it is read.
-    let facts = match device_tree::read(unsafe { core::slice::from_raw_parts(blob.as_ptr(), size) }) {
-        Ok(facts) => facts,
-        Err(error) => panic!("device tree: {error:?}"),
-    };
-    let place = core::ptr::with_exposed_provenance_mut::<u8>((&raw const __image_end).addr());
-    let length = facts.command_line.len();
-    // SAFETY: nothing uses what lies behind the image yet, and `copy` allows the two to overlap.
-    unsafe { core::ptr::copy(facts.command_line.as_ptr(), place, length) };
-    // SAFETY: it was just written, and nobody writes it again.
-    let command_line = unsafe { core::slice::from_raw_parts(place, length) };
-    let facts = Facts { command_line, ..facts };
-    // SAFETY: nothing refers to the tree any more.
-    unsafe { blob.write_bytes(0, size) };
-    (facts, (place.addr() + length).next_multiple_of(PAGE_SIZE))
-}
-
 /// Maps the guest's memory, as far as it can be reached, and returns its end.
-pub(super) fn map(memory: Range<u64>) -> usize {
+pub(crate) fn map(memory: Range<u64>) -> usize {
     /// The last megabyte stays unused, so that no address or length overflows.
     const REACH: u64 = (1 << 32) - MEGABYTE as u64;
     let end = memory.end.min(REACH) as usize & !(PAGE_SIZE - 1);
@@ -95,7 +65,7 @@ pub(super) fn map(memory: Range<u64>) -> usize {
 }
 
 /// Maps one page that lies outside the guest's memory.
-pub(super) fn map_page(address: usize) {
+pub(crate) fn map_page(address: usize) {
     let entry = read(0, address / MEGABYTE);
     assert!(entry == 0 || entry & 3 == TABLE, "a page within memory that is mapped otherwise");
     let mut table = entry as usize & !(LEVEL_2_BYTES - 1);
@@ -115,13 +85,13 @@ pub(super) fn map_page(address: usize) {
 }
 
 /// Keeps where grant frames may be put.
-pub(super) fn set_grant_window(address: usize) {
+pub(crate) fn set_grant_window(address: usize) {
     GRANT_WINDOW.get().set(address);
 }
 
 /// Where grant frames may be put.
 #[cfg(feature = "netfront")]
-pub(super) fn grant_window() -> usize {
+pub(crate) fn grant_window() -> usize {
     GRANT_WINDOW.get().get()
 }
 

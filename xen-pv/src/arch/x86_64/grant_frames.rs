@@ -8,20 +8,19 @@ use core::ptr::NonNull;
 use xen_sys::arch::hypercall3;
 use xen_sys::grant_table::{ENTRIES_PER_FRAME, EntryV1, GNTST_OKAY, GNTTABOP_SETUP_TABLE, SetupTable};
 use xen_sys::number;
-use xen_sys::types::{Domid, Mfn};
+use xen_sys::types::{Domid, Mfn, PAGE_SIZE};
 
 use super::super::GRANT_FRAMES;
 use super::memory::{map_frame, unmap_page};
-use crate::hypervisor::Error;
-use crate::memory::{PAGE_SIZE, allocate_run};
+use crate::error::Error;
 use crate::single_cpu::SingleCpu;
 
 /// The pages over which the frames are mapped.
 static ENTRIES: SingleCpu<Cell<Option<NonNull<u8>>>> = SingleCpu::new(Cell::new(None));
 
-/// The grant table, mapped over pages of ours, and its number of entries.
-pub(crate) fn map_grant_frames() -> Option<(NonNull<EntryV1>, u32)> {
-    let entries = allocate_run(GRANT_FRAMES * PAGE_SIZE)?;
+/// The grant table, mapped over pages of ours, which `allocate` gives, and its number of entries.
+pub(crate) fn map_grant_frames(allocate: impl FnOnce(usize) -> Option<NonNull<u8>>) -> Option<(NonNull<EntryV1>, u32)> {
+    let entries = allocate(GRANT_FRAMES * PAGE_SIZE)?;
     map(entries)?;
     ENTRIES.get().set(Some(entries));
     Some((entries.cast(), (GRANT_FRAMES * ENTRIES_PER_FRAME) as u32))

@@ -12,10 +12,9 @@ use core::ops::Range;
 use core::ptr::NonNull;
 
 use xen_sys::arch::{MMU_NORMAL_PT_UPDATE, MmuUpdate, StartInfo, Translation, mmu_update, update_va_mapping};
-use xen_sys::types::{Mfn, Pfn};
+use xen_sys::types::{Mfn, PAGE_SIZE, Pfn};
 
-use crate::hypervisor::Error;
-use crate::memory::PAGE_SIZE;
+use crate::error::Error;
 use crate::single_cpu::SingleCpu;
 
 const PRESENT: u64 = 1 << 0;
@@ -40,7 +39,7 @@ const ENTRIES: usize = 512;
 const CHUNK_BYTES: usize = ENTRIES * PAGE_SIZE;
 
 /// What the one second-level table maps that the domain builder makes; memory beyond stays unused.
-pub(super) const REACH_BYTES: usize = ENTRIES * CHUNK_BYTES;
+pub(crate) const REACH_BYTES: usize = ENTRIES * CHUNK_BYTES;
 
 unsafe extern "C" {
     static __text_end: [u8; 0];
@@ -95,7 +94,7 @@ static SPACE: SingleCpu<RefCell<Option<AddressSpace>>> = SingleCpu::new(RefCell:
 ///
 /// # Safety
 /// The address must be Xen's shared info page, and nothing may have used the page set aside.
-pub(super) unsafe fn map_shared_info(machine_address: u64) {
+pub(crate) unsafe fn map_shared_info(machine_address: u64) {
     // SAFETY: the caller vouches for it.
     let result = unsafe {
         update_va_mapping(super::shared_info().addr().get(), machine_address | READ_WRITE, Translation::Invalidate)
@@ -107,7 +106,7 @@ pub(super) unsafe fn map_shared_info(machine_address: u64) {
 ///
 /// # Safety
 /// To be called once, with Xen's start info, before any memory outside the image is used.
-pub(super) unsafe fn take_over(start_info: &StartInfo) -> Range<usize> {
+pub(crate) unsafe fn take_over(start_info: &StartInfo) -> Range<usize> {
     let pages = (start_info.nr_pages as usize).min(REACH_BYTES / PAGE_SIZE);
     let p2m_address = start_info.mfn_list as usize;
     let p2m = FrameList { start: core::ptr::with_exposed_provenance(p2m_address), pages };

@@ -13,13 +13,12 @@ use core::ptr::NonNull;
 use xen_sys::arch::{StartInfo, hypercall3};
 use xen_sys::number;
 use xen_sys::sched::{SCHEDOP_SHUTDOWN, Shutdown, ShutdownReason};
-use xen_sys::types::{Mfn, Pfn, Port};
+use xen_sys::types::{Mfn, PAGE_SIZE, Pfn, Port};
 
 #[cfg(feature = "netfront")]
 use super::grant_frames;
 use super::{memory, pvclock};
-use crate::memory::PAGE_SIZE;
-use crate::resume::Ports;
+use crate::arch::Ports;
 use crate::single_cpu::SingleCpu;
 
 /// A guest can be suspended.
@@ -36,7 +35,7 @@ struct Description {
 static DESCRIPTION: SingleCpu<Cell<Option<Description>>> = SingleCpu::new(Cell::new(None));
 
 /// Keeps what a suspension needs, and lets the toolstack find the p2m list.
-pub(super) fn prepare(start_info: NonNull<StartInfo>) {
+pub(crate) fn prepare(start_info: NonNull<StartInfo>) {
     // SAFETY: it is the start info, and nothing changes it while the reference lasts.
     let info = unsafe { start_info.as_ref() };
     let (console, xenstore) = (super::pfn(Mfn(info.console.mfn)), super::pfn(Mfn(info.store_mfn)));

@@ -18,7 +18,7 @@ use core::arch::global_asm;
 
 use xen_sys::arch::GUEST_RAM_BASE;
 
-use super::memory::{self, LEVEL_1_BYTES, LEVEL_2_BYTES, MEGABYTE};
+use crate::arch::memory::{self, LEVEL_1_BYTES, LEVEL_2_BYTES, MEGABYTE};
 
 /// SCTLR: what the entry turns on. MMU, data cache, branch prediction, instruction cache, "writable is never executable",
 /// and memory attributes by PRRR and NMRR: the only way to say "inner shareable", which Xen asks for (`arch-arm.h`).

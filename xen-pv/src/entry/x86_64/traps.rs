@@ -8,8 +8,8 @@ use core::fmt;
 
 use xen_sys::arch::{FLAT_KERNEL_CS, TrapInfo};
 
-use crate::crash;
 use crate::words::line;
+use crate::{arch, crash};
 
 /// Exceptions by vector, with the name that the processor manuals use.
 const NAMES: &str = "divide error
@@ -134,7 +134,7 @@ pub(super) fn install() {
 
 extern "C" fn report(frame: &mut Frame) -> ! {
     frame.vector = (frame.vector - (&raw const ENTRIES).addr() as u64) / ENTRY_BYTES;
-    let shared = super::shared_info().as_ptr();
+    let shared = arch::shared_info().as_ptr();
     // SAFETY: the field lies within the shared info page, which is mapped for the guest's whole life.
     let cr2 = unsafe { (&raw const (*shared).vcpu_info[0].arch.cr2).read_volatile() };
     let address = (frame.vector == PAGE_FAULT).then_some(cr2);
