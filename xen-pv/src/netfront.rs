@@ -21,12 +21,14 @@ use smoltcp::wire::EthernetAddress;
 pub mod checksum;
 mod counters;
 mod handshake;
+mod pacing;
 mod rx;
 mod settings;
 mod tx;
 
 pub use counters::{CounterReader, Counters, Dropped};
 pub use handshake::Driver;
+pub use pacing::Pacing;
 pub use settings::Error;
 
 use crate::event_channel::{EventChannel, Events};
@@ -44,18 +46,6 @@ const ETHERNET_HEADER: usize = 14;
 const FRAME_MAX: usize = 0xffff + ETHERNET_HEADER + 4;
 /// Receive slots that one turn of the stack looks at, so that a flood starves nobody.
 const BUDGET: u32 = 64;
-/// More bytes than this come in one turn only from a stream in large pieces: it is the budget full of frames as large as Ethernet carries.
-const SINGLE_FRAMES_BYTES: usize = BUDGET as usize * 1514;
-
-/// The most frames under way to a backend. Half of them are free when we go on, and Linux's UDP sockets hold 277 small ones, so that there
-/// is room for all, 184 and 92, when nobody takes any meanwhile.
-const TRANSMIT_MAX: usize = 184;
-/// The most packets with segments under way to a backend. Linux answers them in a thread of its own, often after the receiver has
-/// acknowledged what is in them: of eight, three were unanswered when the next eight could go. A fifth of the ring is left for frames.
-const SEGMENTS_MAX: usize = 12;
-/// How often we yield the CPU to who takes them. The scheduler may give it back before they are taken, and does at once when nobody else
-/// wants it.
-const YIELDS: u32 = 4;
 
 /// How many frames can be under way in each direction; each at most 256. A receive buffer takes a page, a transmit buffer
 /// half of one, segments in one piece 16 of them.
@@ -71,13 +61,14 @@ pub struct Buffers {
 }
 
 impl Buffers {
-    /// What fits a domain with this much memory: an eighth of it at most, and no more than the rings hold.
+    /// What fits a domain with this much memory: an eighth of it at most, and no more than may be under way.
     #[must_use]
-    pub fn for_memory(total_bytes: usize) -> Self {
-        let receive = (total_bytes >> 16).clamp(32, 256);
-        let transmit = receive.clamp(64, TRANSMIT_MAX);
+    pub fn for_memory(total_bytes: usize, pacing: &Pacing) -> Self {
+        let limits = tx::limits(pacing);
+        let receive = (total_bytes >> 16).clamp(32, rx::SLOTS);
+        let transmit = receive.clamp(64, limits.frames.into());
         let left = (total_bytes / PAGE_SIZE / 8).saturating_sub(receive + transmit.div_ceil(tx::FRAMES_PER_PAGE));
-        let segments = if tx::OFFLOAD { (left / tx::RUN_PAGES).min(SEGMENTS_MAX) } else { 0 };
+        let segments = if tx::OFFLOAD { (left / tx::RUN_PAGES).min(limits.segments.into()) } else { 0 };
         Self { receive: receive as u16, transmit: transmit as u16, segments: segments as u16 }
     }
 }
@@ -88,6 +79,7 @@ pub fn netfront<H: Hypervisor>(
     grants: GrantTable<H>,
     client: Client<H>,
     buffers: Buffers,
+    pacing: Pacing,
 ) -> (Device<H>, Driver<H>) {
     let card: &RefCell<_> = Box::leak(Box::new(RefCell::new(Card {
         queues: None,
@@ -96,12 +88,13 @@ pub fn netfront<H: Hypervisor>(
         address: EthernetAddress([0; 6]),
         mtu: 1500,
         burst: usize::from(buffers.receive).min(rx::SLOTS),
+        pacing,
         counters: Counters::default(),
         stack: None,
         driver: None,
     })));
     let frame = alloc::vec![0; FRAME_MAX].into_boxed_slice();
-    let device = Device { card, frame, budget: BUDGET, turn_bytes: 0, in_stream: false, emptied: false };
+    let device = Device { card, frame, budget: BUDGET };
     (device, Driver::new(card, events, grants, client, buffers))
 }
 
@@ -118,6 +111,7 @@ struct Card<H: Hypervisor> {
     mtu: usize,
     /// Frames that find room when they come all at once.
     burst: usize,
+    pacing: Pacing,
     counters: Counters,
     /// Waits for frames and for room.
     stack: Option<Waker>,
@@ -133,8 +127,6 @@ struct Queues<H: Hypervisor> {
     /// For both directions, unless the backend takes one each.
     channel: EventChannel<H>,
     tx_channel: Option<EventChannel<H>>,
-    /// Something was to be sent and found no room.
-    waits_for_room: bool,
 }
 
 impl<H: Hypervisor> Queues<H> {
@@ -155,16 +147,11 @@ impl<H: Hypervisor> Queues<H> {
         }
     }
 
-    /// Whether there is room to send anything now.
-    ///
-    /// Who has waited for room lets the backend's domain run first. What was taken off the ring is on its way to somebody there,
-    /// who may share this CPU and would never get it from a guest that fills every slot as soon as it is free.
-    fn has_room(&mut self, counters: &mut Counters) -> Result<bool, Broken> {
+    /// Whether there is room to send anything now. Who has waited for room may let others run first.
+    fn has_room(&mut self, pacing: &mut Pacing, counters: &mut Counters) -> Result<bool, Broken> {
         let room = self.tx.has_room(Load::Most, counters)?;
-        if core::mem::replace(&mut self.waits_for_room, !room) && room {
-            for _ in 0..YIELDS {
-                self.tx_channel().yield_cpu();
-            }
+        for _ in 0..pacing.before_sending(room) {
+            self.tx_channel().yield_cpu();
         }
         Ok(room)
     }
@@ -219,9 +206,12 @@ impl<H: Hypervisor> Card<H> {
     }
 
     /// Runs `work` on the queues while the link is up. A broken protocol takes the link down.
-    fn with_queues<R>(&mut self, work: impl FnOnce(&mut Queues<H>, &mut Counters) -> Result<R, Broken>) -> Option<R> {
+    fn with_queues<R>(
+        &mut self,
+        work: impl FnOnce(&mut Queues<H>, &mut Pacing, &mut Counters) -> Result<R, Broken>,
+    ) -> Option<R> {
         let queues = self.queues.as_mut().filter(|_| self.up)?;
-        match work(queues, &mut self.counters) {
+        match work(queues, &mut self.pacing, &mut self.counters) {
             Ok(value) => Some(value),
             Err(Broken) => {
                 self.fail();
@@ -239,14 +229,6 @@ pub struct Device<H: Hypervisor> {
     frame: Box<[u8]>,
     /// Receive slots left in this turn.
     budget: u32,
-    /// What came in this turn.
-    turn_bytes: usize,
-    /// A piece of a stream came. What comes once the ring was empty is the beginning of the next piece, and the backend's domain, which
-    /// may share this CPU, gets on with it first: what comes at once costs one turn here, one acknowledgement and one event for the
-    /// backend.
-    in_stream: bool,
-    /// The last turn left nothing that can be taken.
-    emptied: bool,
 }
 
 impl<H: Hypervisor> Device<H> {
@@ -300,23 +282,24 @@ impl<H: Hypervisor> phy::Device for Device<H> {
     type TxToken<'a> = TxToken<'a, H>;
 
     fn receive(&mut self, _timestamp: Instant) -> Option<(RxToken<'_>, TxToken<'_, H>)> {
-        let Self { card, frame, budget, turn_bytes, in_stream, emptied } = self;
-        let length = card.borrow_mut().with_queues(|queues, counters| {
-            if core::mem::take(emptied) && core::mem::take(in_stream) {
+        let Self { card, frame, budget } = self;
+        let length = card.borrow_mut().with_queues(|queues, pacing, counters| {
+            for _ in 0..pacing.before_receiving() {
                 queues.channel.yield_cpu();
             }
             // A frame may be answered at once, so it stays in the ring until there is room for the answer.
             if !queues.tx.has_room(Load::Frame, counters)? {
                 return Ok(None);
             }
-            queues.rx.receive(&mut frame[..], budget, counters)
+            let length = queues.rx.receive(&mut frame[..], budget, counters)?;
+            pacing.received(length.unwrap_or(0));
+            Ok(length)
         })??;
-        *turn_bytes += length;
         Some((RxToken(frame.get(..length)?), TxToken::new(card)))
     }
 
     fn transmit(&mut self, _timestamp: Instant) -> Option<TxToken<'_, H>> {
-        let room = self.card.borrow_mut().with_queues(|queues, counters| queues.has_room(counters));
+        let room = self.card.borrow_mut().with_queues(Queues::has_room);
         room.filter(|room| *room).map(|_| TxToken::new(self.card))
     }
 
@@ -351,16 +334,15 @@ impl<H: Hypervisor> NetworkDevice for Device<H> {
 
     fn flush(&mut self) {
         self.budget = BUDGET;
-        self.in_stream |= core::mem::take(&mut self.turn_bytes) > SINGLE_FRAMES_BYTES;
         let mut card = self.card.borrow_mut();
         let Some(waker) = card.stack.clone() else { return };
-        let more = card.with_queues(|queues, counters| {
+        let more = card.with_queues(|queues, _, counters| {
             queues.tx.reclaim(counters)?;
             queues.publish();
             queues.count_events(counters);
             queues.sleep(&waker, counters)
         });
-        self.emptied = more == Some(false);
+        card.pacing.end_turn(more == Some(false));
         if more == Some(true) {
             waker.wake();
         }

@@ -10,7 +10,7 @@ use kernel::net::device::NetworkDevice;
 use smoltcp::phy::PacketMeta;
 use smoltcp::phy::{Device as _, RxToken, TxToken};
 use smoltcp::time::Instant;
-use xen_pv::netfront::{Buffers, Counters, Device, checksum};
+use xen_pv::netfront::{Buffers, Counters, Device, Pacing, checksum};
 use xen_sys::types::Domid;
 
 use crate::frames::udp_frame;
@@ -53,8 +53,14 @@ impl Bed {
     /// A guest that waits for a card.
     #[must_use]
     pub fn unattached(buffers: Buffers) -> Self {
+        Self::paced(buffers, Pacing::shared_cpu())
+    }
+
+    /// As [`unattached`](Self::unattached), with another pacing.
+    #[must_use]
+    pub fn paced(buffers: Buffers, pacing: Pacing) -> Self {
         let mut machine = Machine::new();
-        let device = machine.start_netfront(buffers);
+        let device = machine.start_netfront_with(buffers, pacing);
         machine.settle();
         let (wakes, waker) = CountingWaker::new();
         Self { machine, device, wakes, waker }

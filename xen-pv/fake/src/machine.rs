@@ -6,7 +6,7 @@ use xen_pv::event_channel::Events;
 use xen_pv::grant_table::GrantTable;
 use xen_pv::hypervisor::Hypervisor;
 use xen_pv::memory::Page;
-use xen_pv::netfront::{Buffers, Device, netfront};
+use xen_pv::netfront::{Buffers, Device, Pacing, netfront};
 use xen_pv::shared_page::SharedPage;
 use xen_pv::xenstore::Client;
 use xen_sys::types::Domid;
@@ -112,7 +112,12 @@ impl Machine {
 
     /// Starts the guest's network card and returns the half that the stack drives.
     pub fn start_netfront(&mut self, buffers: Buffers) -> Device<FakeXen> {
-        let (device, driver) = netfront(self.events, self.grants.clone(), self.client, buffers);
+        self.start_netfront_with(buffers, Pacing::shared_cpu())
+    }
+
+    /// As [`start_netfront`](Self::start_netfront), with another pacing.
+    pub fn start_netfront_with(&mut self, buffers: Buffers, pacing: Pacing) -> Device<FakeXen> {
+        let (device, driver) = netfront(self.events, self.grants.clone(), self.client, buffers, pacing);
         self.tasks.spawn(async move { driver.run().await });
         device
     }

@@ -7,7 +7,7 @@ use xen_fake::frames::udp_frame;
 use xen_fake::random::Random;
 use xen_fake::{Machine, Netback};
 use xen_pv::memory::Page;
-use xen_pv::netfront::Buffers;
+use xen_pv::netfront::{Buffers, Pacing};
 use xen_pv::shared_page::SharedPage;
 use xen_pv::xenstore::{ErrorKind, Rights};
 use xen_sys::types::{Domid, GrantRef};
@@ -577,13 +577,17 @@ fn a_backend_that_reaches_for_ended_pages_finds_nothing() {
 #[test]
 fn buffers_take_an_eighth_of_the_memory_at_most() {
     let offload = cfg!(feature = "segmentation-offload");
+    let pacing = Pacing::shared_cpu();
     for mib in [3, 4, 5, 8, 16, 20, 32, 512] {
-        let Buffers { receive, transmit, segments } = Buffers::for_memory(mib << 20);
+        let Buffers { receive, transmit, segments } = Buffers::for_memory(mib << 20, &pacing);
         let pages = usize::from(receive) + usize::from(transmit).div_ceil(2) + usize::from(segments) * 16;
         assert!(pages <= (mib << 20) / 4096 / 8, "{mib} MiB: {pages} pages");
         assert!(receive >= 48 && transmit >= 64, "{mib} MiB");
         assert_eq!(segments >= 1, offload, "{mib} MiB");
     }
     let segments = if offload { 12 } else { 0 };
-    assert_eq!(Buffers::for_memory(32 << 20), Buffers { receive: 256, transmit: 184, segments });
+    assert_eq!(Buffers::for_memory(32 << 20, &pacing), Buffers { receive: 256, transmit: 184, segments });
+    let segments = if offload { 15 } else { 0 };
+    let unpaced = Buffers::for_memory(32 << 20, &Pacing::own_cpu());
+    assert_eq!(unpaced, Buffers { receive: 256, transmit: 256, segments });
 }

@@ -8,10 +8,11 @@ use smoltcp::phy::{Device as _, TxToken};
 use smoltcp::time::Instant;
 use xen_fake::bed::{BUFFERS, Bed};
 use xen_fake::frames::{ip_frame, tcp_frame, udp_frame};
+use xen_fake::Netback;
 use xen_fake::tasks::yield_now;
-use xen_pv::netfront::{Buffers, checksum};
+use xen_pv::netfront::{Buffers, Pacing, checksum};
 use xen_sys::io::netif::{RSP_DROPPED, RSP_ERROR, RSP_NULL, RSP_OKAY, TXF_CSUM_BLANK, TxResponse};
-use xen_sys::types::Claimed;
+use xen_sys::types::{Claimed, Domid};
 
 #[test]
 fn frames_leave_in_order_and_unchanged() {
@@ -391,4 +392,23 @@ fn fewer_large_frames_than_small_ones_are_under_way() {
         count
     };
     assert_eq!([64, 1472, 64, 200].map(&mut sent_at_once), [64, 52, 64, 52]);
+}
+
+#[test]
+fn on_a_cpu_of_its_own_a_guest_fills_the_ring_and_never_yields() {
+    let mut bed = Bed::paced(Buffers { receive: 32, transmit: 256, segments: 0 }, Pacing::own_cpu());
+    let mut netback = Netback::new(&bed.machine.xen, Domid(0));
+    netback.silent = true;
+    bed.machine.attach(netback);
+    bed.machine.settle();
+    let frame = udp_frame(&[0; 1472], true);
+    for _ in 0..3 {
+        assert_eq!((0..).take_while(|_| bed.try_send(&frame)).count(), 256);
+        bed.turn(0);
+        bed.netback().silent = false;
+        bed.machine.settle();
+        bed.turn(0);
+        bed.netback().silent = true;
+    }
+    assert_eq!(bed.machine.xen.yields(), 0);
 }

@@ -390,12 +390,12 @@ impl<H: Hypervisor> Driver<H> {
         for leaf in &["request-rx-copy", "feature-rx-notify", "feature-sg", "feature-gso-tcpv4"] {
             keys.push(Operation::write(leaf, 1));
         }
+        let large_frames = tx::limits(&self.card.borrow().pacing).large_frames.into();
         let mut queues = Queues {
             rx: Receiver::new(rx_ring, buffers),
-            tx: Transmitter::new(tx_ring, pages, runs, abilities.blank_checksums),
+            tx: Transmitter::new(tx_ring, pages, runs, abilities.blank_checksums, large_frames),
             channel,
             tx_channel,
-            waits_for_room: false,
         };
         // The backend finds buffers in place when it connects.
         queues.publish();
@@ -403,6 +403,7 @@ impl<H: Hypervisor> Driver<H> {
         card.address = settings.address;
         card.mtu = settings.mtu;
         card.queues = Some(queues);
+        card.pacing.connect();
         card.broken = false;
         Ok(())
     }

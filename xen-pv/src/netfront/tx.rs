@@ -13,6 +13,7 @@ use xen_sys::io::netif::{RSP_NULL, RSP_OKAY, TXF_CSUM_BLANK, TXF_DATA_VALIDATED,
 
 use super::checksum;
 use super::counters::Counters;
+use super::pacing::{Limits, Pacing, SMALL_BYTES};
 use crate::grant_table::{Grant, ReadOnly, ReadWrite};
 use crate::memory::PAGE_SIZE;
 use crate::ring::{Broken, Check, FrontRing, Notify};
@@ -33,12 +34,6 @@ pub(super) const FRAME_MAX: usize = 2048;
 /// Frames in each page.
 pub(super) const FRAMES_PER_PAGE: usize = PAGE_SIZE / FRAME_MAX;
 
-/// A longer frame is a large one: Linux's netback copies no more than this into the head of a packet, and gives the rest a page.
-const SMALL_MAX: usize = 128;
-/// Large frames under way to a backend. Who receives them behind it shall have room for all, and a UDP socket of Linux counts the whole
-/// page: its 208 KiB (`net.core.rmem_default`) hold 43 of them, and its reader takes some meanwhile. Of 64 a third was lost, of 52 none.
-const LARGE_UNDER_WAY: usize = 52;
-
 /// Segments may leave in one piece. Where they may not, the compiler leaves out all that serves them.
 pub(super) const OFFLOAD: bool = cfg!(feature = "segmentation-offload");
 
@@ -49,6 +44,11 @@ pub(super) enum Load {
     Frame,
     /// The largest that the stack was told of.
     Most,
+}
+
+/// What may be under way to the backend at once.
+pub(super) fn limits(pacing: &Pacing) -> Limits {
+    pacing.limits(SLOTS as u16, RUN_PAGES as u16 + 1)
 }
 
 /// The transmit side of a connection.
@@ -64,8 +64,9 @@ pub(super) struct Transmitter {
     runs: Runs,
     /// Bytes of the slot with each id that the backend has not answered; otherwise 0.
     in_flight: Vec<u16>,
-    /// Large frames that it has not answered.
+    /// Large frames that it has not answered, and how many of them there may be.
     large: usize,
+    large_max: usize,
     /// Slots of extra information that the backend has not answered.
     extras: u32,
     /// The backend takes frames whose checksum is not filled in.
@@ -83,6 +84,7 @@ impl Transmitter {
         pages: Vec<Grant<ReadOnly>>,
         runs: Vec<Grant<ReadOnly>>,
         blank_checksums: bool,
+        large_max: usize,
     ) -> Self {
         let halves = (pages.len() * FRAMES_PER_PAGE).min(SLOTS);
         let runs = Runs::new(runs);
@@ -93,6 +95,7 @@ impl Transmitter {
             free_halves: (0..halves as u16).collect(),
             in_flight: alloc::vec![0; halves + runs.len()],
             large: 0,
+            large_max,
             runs,
             extras: 0,
             blank_checksums,
@@ -117,7 +120,7 @@ impl Transmitter {
 
     /// The least for which there is no room, if that is not more than `load`.
     fn lacks(&self, load: Load) -> Option<Load> {
-        if self.free_halves.is_empty() || self.ring.room() == 0 || self.large >= LARGE_UNDER_WAY {
+        if self.free_halves.is_empty() || self.ring.room() == 0 || self.large >= self.large_max {
             return Some(Load::Frame);
         }
         let most = load == Load::Most && self.takes_segments();
@@ -204,5 +207,5 @@ impl Transmitter {
 
 /// Number of large frames in a frame of this length: one or none.
 fn is_large(bytes: u16) -> usize {
-    usize::from(usize::from(bytes) > SMALL_MAX)
+    usize::from(usize::from(bytes) > SMALL_BYTES)
 }

@@ -10,7 +10,7 @@ use kernel::net::{Parameters, Runner, Stack};
 
 use super::{Platform, spawn};
 use crate::grant_table::GrantTable;
-use crate::netfront::{Buffers, CounterReader, Dropped, netfront};
+use crate::netfront::{Buffers, CounterReader, Dropped, Pacing, netfront};
 use crate::real::Xen;
 use crate::words::line;
 use crate::{arch, memory};
@@ -36,8 +36,9 @@ pub(super) fn start(platform: &Platform, spawner: Spawner, parameters: Parameter
     // SAFETY: the frames are mapped for good, and this is the only table made of them.
     let grants = unsafe { GrantTable::new(Xen, entries, count) };
     let total_bytes = memory::figures().total_bytes;
-    let buffers = Buffers::for_memory(total_bytes);
-    let (device, driver) = netfront(platform.events, grants.clone(), *store, buffers);
+    let pacing = Pacing::shared_cpu();
+    let buffers = Buffers::for_memory(total_bytes, &pacing);
+    let (device, driver) = netfront(platform.events, grants.clone(), *store, buffers, pacing);
     let card = device.counter_reader();
     spawn(spawner, async move {
         driver.run().await;
