@@ -139,11 +139,12 @@ pub enum Translation {
 #[inline]
 pub unsafe fn hypercall2(number: usize, first: usize, second: usize) -> isize {
     let result;
-    // SAFETY: a guest's kernel-mode `syscall` enters Xen, which preserves all registers but rax, rcx and r11; the
-    // caller vouches for the arguments. Memory is not marked untouched, as Xen may write through the arguments.
+    // SAFETY: a guest's kernel-mode `syscall` enters Xen, which preserves all registers but rax, rcx, r11 and those of the
+    // arguments: its debug builds overwrite the latter (`hypercall_args_table` in Xen's `x86/pv/hypercall.c`). The caller vouches
+    // for the arguments. Memory is not marked untouched, as Xen may write through the arguments.
     unsafe {
-        core::arch::asm!("syscall", inlateout("rax") number => result, in("rdi") first, in("rsi") second,
-            lateout("rcx") _, lateout("r11") _, options(nostack));
+        core::arch::asm!("syscall", inlateout("rax") number => result, inlateout("rdi") first => _,
+            inlateout("rsi") second => _, lateout("rcx") _, lateout("r11") _, options(nostack));
     }
     result
 }
@@ -157,8 +158,9 @@ pub unsafe fn hypercall3(number: usize, first: usize, second: usize, third: usiz
     let result;
     // SAFETY: as in `hypercall2`.
     unsafe {
-        core::arch::asm!("syscall", inlateout("rax") number => result, in("rdi") first, in("rsi") second,
-            in("rdx") third, lateout("rcx") _, lateout("r11") _, options(nostack));
+        core::arch::asm!("syscall", inlateout("rax") number => result, inlateout("rdi") first => _,
+            inlateout("rsi") second => _, inlateout("rdx") third => _, lateout("rcx") _, lateout("r11") _,
+            options(nostack));
     }
     result
 }
@@ -172,8 +174,9 @@ pub unsafe fn hypercall4(number: usize, first: usize, second: usize, third: usiz
     let result;
     // SAFETY: as in `hypercall2`; the fourth argument goes into r10, since `syscall` overwrites rcx.
     unsafe {
-        core::arch::asm!("syscall", inlateout("rax") number => result, in("rdi") first, in("rsi") second,
-            in("rdx") third, in("r10") fourth, lateout("rcx") _, lateout("r11") _, options(nostack));
+        core::arch::asm!("syscall", inlateout("rax") number => result, inlateout("rdi") first => _,
+            inlateout("rsi") second => _, inlateout("rdx") third => _, inlateout("r10") fourth => _, lateout("rcx") _,
+            lateout("r11") _, options(nostack));
     }
     result
 }
