@@ -63,8 +63,8 @@ struct AddressSpace {
     tables: Range<Pfn>,
     /// All chunks below this address are mapped.
     mapped_end: usize,
-    /// Pages which hold page tables in use, or tables that are only read.
-    read_only: [Range<Pfn>; 3],
+    /// Pages which hold page tables in use, or what is only read.
+    read_only: [Range<Pfn>; 4],
 }
 
 /// The list of the guest's machine frames. The toolstack writes it: at first, and when the guest was suspended, anew.
@@ -127,6 +127,7 @@ pub(crate) unsafe fn take_over(start_info: &StartInfo) -> Range<usize> {
     let free = tables.end.0 * PAGE_SIZE..last_mapped * PAGE_SIZE;
 
     let p2m_pages = page(p2m_address)..Pfn(page(p2m_address).0 + (pages * 8).div_ceil(PAGE_SIZE));
+    let start_info_page = page((&raw const *start_info).addr());
     let new_tables = first_table..Pfn(first_table.0 + mapped_chunks);
     let space = AddressSpace {
         shared_info: start_info.shared_info,
@@ -136,7 +137,7 @@ pub(crate) unsafe fn take_over(start_info: &StartInfo) -> Range<usize> {
         directory: page(directory),
         tables: new_tables.end..tables.end,
         mapped_end: mapped_chunks * CHUNK_BYTES,
-        read_only: [p2m_pages, boot_tables, new_tables],
+        read_only: [p2m_pages, start_info_page..Pfn(start_info_page.0 + 1), boot_tables, new_tables],
     };
     // All tables are filled before the first is used: it makes the others read-only.
     for chunk in 0..mapped_chunks {
@@ -214,6 +215,16 @@ pub(super) unsafe fn map_frame(address: usize, mfn: Mfn) -> Result<(), Error> {
     // SAFETY: the caller vouches for it.
     let result = unsafe { update_va_mapping(address, mfn.0 << 12 | READ_WRITE, Translation::Invalidate) };
     Error::check(result).map(|_| ())
+}
+
+/// Changes whether a page of the guest's can be written.
+#[cfg(feature = "xenstore")]
+pub(super) fn set_writable(address: usize, writable: bool) {
+    let frame = mfn(page(address)).0 << 12;
+    let entry = frame | if writable { READ_WRITE } else { READ_ONLY };
+    // SAFETY: the address keeps its page. Who has it made read-only does not write there.
+    let result = unsafe { update_va_mapping(address, entry, Translation::Invalidate) };
+    assert!(result == 0, "protecting {address:#x}: {result}");
 }
 
 /// Takes a page of Xen's out of the address space.

@@ -49,7 +49,10 @@ pub(crate) fn prepare(start_info: NonNull<StartInfo>) {
 pub(crate) fn suspend() -> Option<Ports> {
     let Description { start_info, console, xenstore } = DESCRIPTION.get().get()?;
     let info = start_info.as_ptr();
-    // SAFETY: the start info is a page of the guest's own, mapped writable, to which no reference is left.
+    // Read-only otherwise, as everything that is only read.
+    memory::set_writable(start_info.addr().get(), true);
+    // SAFETY: the start info is a page of the guest's own, mapped writable just now. The one reference into it that is left is to
+    // its command line, which nothing changes.
     unsafe {
         (&raw mut (*info).store_mfn).write_volatile(xenstore.0 as u64);
         (&raw mut (*info).console.mfn).write_volatile(console.0 as u64);
@@ -75,5 +78,6 @@ pub(crate) fn suspend() -> Option<Ports> {
             xenstore: Port((&raw const (*info).store_evtchn).read_volatile()),
         }
     };
+    memory::set_writable(start_info.addr().get(), false);
     (!cancelled).then_some(ports)
 }
