@@ -11,7 +11,7 @@ use core::mem::size_of;
 use core::ptr::NonNull;
 use core::sync::atomic::{Ordering, fence};
 
-use xen_sys::io::{netif, xs_wire};
+use zerocopy::{FromBytes, IntoBytes};
 
 #[cfg(target_os = "none")]
 use crate::arch;
@@ -29,26 +29,10 @@ mod arch {
     }
 }
 
-/// A value that may be copied to and from shared memory as it is.
-///
-/// # Safety
-/// Every pattern of bits must be a value of the type, and it must have no padding.
-pub unsafe trait Plain: Copy {}
+/// A value that may be copied to and from shared memory as it is: every pattern of bits is one, and it has no padding.
+pub trait Plain: Copy + FromBytes + IntoBytes {}
 
-// SAFETY: an integer.
-unsafe impl Plain for u32 {}
-// SAFETY: integers without gaps, 4 + 2 + 2 + 2 + 2 bytes.
-unsafe impl Plain for netif::TxRequest {}
-// SAFETY: integers without gaps, 2 + 2 bytes.
-unsafe impl Plain for netif::TxResponse {}
-// SAFETY: integers without gaps, 2 + 2 + 4 bytes.
-unsafe impl Plain for netif::RxRequest {}
-// SAFETY: integers without gaps, 4 times 2 bytes.
-unsafe impl Plain for netif::RxResponse {}
-// SAFETY: integers without gaps, 1 + 1 + 2 + 1 + 1 + 2 bytes.
-unsafe impl Plain for netif::ExtraInfo {}
-// SAFETY: integers without gaps, 4 times 4 bytes.
-unsafe impl Plain for xs_wire::MessageHeader {}
+impl<T: Copy + FromBytes + IntoBytes> Plain for T {}
 
 /// One page of memory that another domain may read or write, for as long as whatever keeps it mapped is borrowed.
 ///

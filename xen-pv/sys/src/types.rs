@@ -2,6 +2,8 @@
 //!
 //! Source: `xen/include/public/xen.h`, `xen/include/public/grant_table.h`, `xen/include/public/event_channel.h`.
 
+use zerocopy::{FromBytes, IntoBytes};
+
 /// Size in bytes of a page, as Xen's interface counts them on every CPU.
 pub const PAGE_SIZE: usize = 4096;
 
@@ -19,7 +21,7 @@ impl Domid {
 
 /// An entry of a domain's grant table. Source: `grant_ref_t`.
 #[repr(transparent)]
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default, FromBytes, IntoBytes)]
 pub struct GrantRef(pub u32);
 
 /// This domain's end of an event channel. Source: `evtchn_port_t`.
@@ -51,7 +53,7 @@ pub struct Gfn(pub u64);
 /// }
 /// ```
 #[repr(transparent)]
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, FromBytes, IntoBytes)]
 pub struct Claimed(u16);
 
 impl Claimed {

@@ -11,27 +11,20 @@ use std::process::Command;
 
 /// Two hypercalls in a row with the same arguments.
 const PROBE: &str = r#"
+    mod hypercall;
     #[unsafe(no_mangle)]
     pub unsafe fn twice_2(a: usize, b: usize) -> isize {
-        unsafe { xen_sys::arch::hypercall2(29, a, b) + xen_sys::arch::hypercall2(29, a, b) }
+        unsafe { hypercall::hypercall2(29, a, b) + hypercall::hypercall2(29, a, b) }
     }
     #[unsafe(no_mangle)]
     pub unsafe fn twice_3(a: usize, b: usize, c: usize) -> isize {
-        unsafe { xen_sys::arch::hypercall3(29, a, b, c) + xen_sys::arch::hypercall3(29, a, b, c) }
+        unsafe { hypercall::hypercall3(29, a, b, c) + hypercall::hypercall3(29, a, b, c) }
     }
     #[unsafe(no_mangle)]
     pub unsafe fn twice_4(a: usize, b: usize, c: usize, d: usize) -> isize {
-        unsafe { xen_sys::arch::hypercall4(29, a, b, c, d) + xen_sys::arch::hypercall4(29, a, b, c, d) }
+        unsafe { hypercall::hypercall4(29, a, b, c, d) + hypercall::hypercall4(29, a, b, c, d) }
     }
 "#;
-
-/// Runs the compiler that builds this test.
-fn rustc(directory: &Path, arguments: &[&str]) {
-    let mut command = Command::new("rustc");
-    command.current_dir(directory).args(["--edition=2024", "-Copt-level=2"]).args(arguments);
-    let output = command.output().expect("a compiler");
-    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
-}
 
 /// The instructions of a function between its two hypercalls, operands of the destination first.
 fn between(assembly: &str, function: &str) -> Vec<String> {
@@ -45,13 +38,13 @@ fn between(assembly: &str, function: &str) -> Vec<String> {
 #[test]
 fn arguments_are_put_into_their_registers_for_each_hypercall() {
     let directory = Path::new(env!("CARGO_TARGET_TMPDIR"));
-    let sources = Path::new(env!("CARGO_MANIFEST_DIR")).join("src/lib.rs");
-    let sources = sources.to_str().expect("a path of text");
-    rustc(directory, &["--crate-type=rlib", "--crate-name=xen_sys", "-Cmetadata=probed", sources]);
+    let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("src/arch/x86_64/hypercall.rs");
+    fs::copy(source, directory.join("hypercall.rs")).expect("the instruction");
     fs::write(directory.join("probe.rs"), PROBE).expect("the probe");
-    let assembly = "-Cllvm-args=-x86-asm-syntax=intel";
-    let library = "--extern=xen_sys=libxen_sys.rlib";
-    rustc(directory, &["--crate-type=lib", "--emit=asm", assembly, library, "probe.rs"]);
+    let mut command = Command::new("rustc");
+    command.current_dir(directory).args(["--edition=2024", "--crate-type=lib", "--emit=asm", "-Copt-level=2"]);
+    let output = command.args(["-Cllvm-args=-x86-asm-syntax=intel", "probe.rs"]).output().expect("a compiler");
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
     let assembly = fs::read_to_string(directory.join("probe.s")).expect("the assembly");
     let registers = [["rdi", "edi"], ["rsi", "esi"], ["rdx", "edx"], ["r10", "r10d"]];
     for count in 2..=registers.len() {

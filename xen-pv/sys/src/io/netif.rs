@@ -4,6 +4,8 @@
 
 use core::mem::{offset_of, size_of};
 
+use zerocopy::{FromBytes, IntoBytes};
+
 use crate::types::{Claimed, GrantRef};
 
 /// Slots of one packet that every backend accepts. Source: `XEN_NETIF_NR_SLOTS_MIN`.
@@ -53,7 +55,7 @@ pub const RSP_NULL: i16 = 1;
 
 /// A buffer to send. Source: `netif_tx_request_t`.
 #[repr(C)]
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, FromBytes, IntoBytes)]
 pub struct TxRequest {
     /// The buffer's page.
     pub gref: GrantRef,
@@ -69,7 +71,7 @@ pub struct TxRequest {
 
 /// The buffer is free again. Source: `netif_tx_response_t`.
 #[repr(C)]
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, FromBytes, IntoBytes)]
 pub struct TxResponse {
     /// The request's.
     pub id: Claimed,
@@ -79,7 +81,7 @@ pub struct TxResponse {
 
 /// A buffer to be filled. Source: `netif_rx_request_t`.
 #[repr(C)]
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, FromBytes, IntoBytes)]
 pub struct RxRequest {
     /// Comes back in the response.
     pub id: u16,
@@ -91,7 +93,7 @@ pub struct RxRequest {
 
 /// A buffer has been filled. Source: `netif_rx_response_t`.
 #[repr(C)]
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, FromBytes, IntoBytes)]
 pub struct RxResponse {
     /// The request's.
     pub id: Claimed,
@@ -105,7 +107,7 @@ pub struct RxResponse {
 
 /// Says more about a packet, in a slot of its own after the packet's first. Source: `netif_extra_info_t`.
 #[repr(C)]
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, FromBytes, IntoBytes)]
 pub struct ExtraInfo {
     /// `EXTRA_TYPE_*`.
     pub kind: u8,

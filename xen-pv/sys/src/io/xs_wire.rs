@@ -4,6 +4,8 @@
 
 use core::mem::{offset_of, size_of};
 
+use zerocopy::{FromBytes, IntoBytes};
+
 /// What a message asks or tells. Source: `enum xsd_sockmsg_type`.
 #[repr(u32)]
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -40,7 +42,7 @@ pub enum MessageType {
 
 /// The start of each message; `len` bytes of payload follow. Source: `struct xsd_sockmsg`.
 #[repr(C)]
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, FromBytes, IntoBytes)]
 pub struct MessageHeader {
     /// A [`MessageType`].
     pub kind: u32,
