@@ -14,10 +14,10 @@ use xen_sys::types::Port;
 
 use crate::arch;
 use crate::hypervisor::Hypervisor;
-use crate::real::{self, Xen};
 use crate::shared_page::SharedPage;
 use crate::shared_ring::SharedRing;
 use crate::single_cpu::SingleCpu;
+use crate::xen::{self, Xen};
 
 const INPUT_BYTES: u32 = 1024;
 const OUTPUT_BYTES: u32 = 2048;
@@ -165,7 +165,7 @@ impl Ring {
                 DEAF.get().set(true);
                 return None;
             } else {
-                real::poll(&[self.port], Some(until_ns));
+                xen::poll(&[self.port], Some(until_ns));
             }
         }
     }

@@ -7,7 +7,7 @@ use core::sync::atomic::{AtomicBool, Ordering};
 use kernel::println;
 use xen_sys::sched::ShutdownReason;
 
-use crate::{console, memory, real};
+use crate::{console, memory, xen};
 
 static CRASHING: AtomicBool = AtomicBool::new(false);
 
@@ -49,13 +49,13 @@ pub(crate) fn stack_overflow(function: usize, stack_pointer: usize) -> ! {
 /// Notes that a report begins. A fault within a report ends the domain at once, instead of reporting itself for ever.
 fn begin() {
     if CRASHING.swap(true, Ordering::Relaxed) {
-        real::shutdown(ShutdownReason::Crash);
+        xen::shutdown(ShutdownReason::Crash);
     }
 }
 
 fn end() -> ! {
     console::flush();
-    real::shutdown(ShutdownReason::Crash)
+    xen::shutdown(ShutdownReason::Crash)
 }
 
 /// The compiler makes panics trap (`-Cpanic=immediate-abort`), and so never calls this; it must exist all the same.

@@ -11,7 +11,13 @@ use crate::memory::Page;
 /// What drivers ask of the hypervisor.
 ///
 /// A value is a handle: cloning it names the same hypervisor.
-pub trait Hypervisor: Clone + 'static {
+///
+/// # Safety
+/// What other domains may do to this domain's memory hangs on two of the answers:
+///
+/// - [`gfn`](Self::gfn) must name the frame of the page that is asked about, and no other: its owner lets another domain write there;
+/// - [`take_pending`](Self::take_pending) must order as it says: what an event announces is read after it.
+pub unsafe trait Hypervisor: Clone + 'static {
     /// Sends an event to the other end of `port`.
     ///
     /// # Errors

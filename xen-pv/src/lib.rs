@@ -40,8 +40,6 @@ mod hypercall;
 mod log;
 #[cfg(target_os = "none")]
 pub mod platform;
-#[cfg(target_os = "none")]
-mod real;
 #[cfg(all(target_os = "none", feature = "xenstore"))]
 mod resume;
 #[cfg(target_os = "none")]
@@ -52,6 +50,8 @@ mod single_cpu;
 mod toolstack;
 #[cfg(target_os = "none")]
 mod wall_clock;
+#[cfg(target_os = "none")]
+mod xen;
 
 #[doc(hidden)]
 pub use kernel;

@@ -26,8 +26,8 @@ use xen_sys::types::Port;
 
 pub use crate::boot::Boot;
 use crate::event_channel::Events;
-use crate::real::{self, Xen};
 use crate::toolstack::Toolstack;
+use crate::xen::{self, Xen};
 use crate::{arch, console, memory, wall_clock};
 
 #[cfg(feature = "netfront")]
@@ -131,7 +131,7 @@ pub(crate) fn sleep(events: &Events<Xen>, until_ns: Option<u64>) {
         }
         None => &ports[1..=count],
     };
-    real::poll(ports, until_ns);
+    xen::poll(ports, until_ns);
 }
 
 /// Starts a future of its own.
@@ -216,7 +216,7 @@ impl Platform {
             figures.heap_bytes / 1024
         );
         console::flush();
-        real::shutdown(match self.toolstack.stop() {
+        xen::shutdown(match self.toolstack.stop() {
             Some(Stop::Reboot) => ShutdownReason::Reboot,
             Some(Stop::PowerOff) | None => ShutdownReason::PowerOff,
         })

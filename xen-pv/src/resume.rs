@@ -5,7 +5,7 @@
 //! find its new backend, as if the device had been attached anew.
 
 use crate::event_channel::Events;
-use crate::real::Xen;
+use crate::xen::Xen;
 use crate::xenstore::Client;
 use crate::{arch, console};
 

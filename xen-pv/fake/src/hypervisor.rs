@@ -302,7 +302,8 @@ impl Drop for Mapping {
     }
 }
 
-impl Hypervisor for FakeXen {
+// SAFETY: a page has one number, by which the fake's other domains reach that page alone. There is one thread.
+unsafe impl Hypervisor for FakeXen {
     fn notify(&self, port: Port) -> Result<(), Error> {
         self.0.notifications.set(self.0.notifications.get() + 1);
         self.port_mut(port).ok_or(Error::Invalid)?.set(|port| port.outgoing += 1);

@@ -4,13 +4,13 @@
 
 use core::ptr::NonNull;
 
+use xen_sys::arch::hypercall2;
 use xen_sys::memory::{AddToPhysmap, XENMEM_ADD_TO_PHYSMAP};
 use xen_sys::number;
 use xen_sys::shared_info::SharedInfo;
 use xen_sys::types::{Domid, Gfn, PAGE_SIZE};
 
 use crate::error::Error;
-use crate::hypercall::operation;
 
 pub(crate) mod clock;
 mod copy;
@@ -35,9 +35,15 @@ pub(crate) fn shared_info() -> NonNull<SharedInfo> {
 }
 
 /// Has a page of Xen's appear in the guest's physical memory.
-pub(crate) fn place(space: u32, idx: u64, gpfn: Gfn) -> Result<(), Error> {
+///
+/// # Safety
+/// Nothing may use the page that was at that place until now, if there was one.
+pub(crate) unsafe fn place(space: u32, idx: u64, gpfn: Gfn) -> Result<(), Error> {
     let mut argument = AddToPhysmap { domid: Domid::SELF, size: 0, space, idx, gpfn };
-    operation(number::MEMORY_OP, XENMEM_ADD_TO_PHYSMAP, &mut argument).map(|_| ())
+    let argument = (&raw mut argument).expose_provenance();
+    // SAFETY: the operation asks for this structure; the caller vouches for the place.
+    let result = unsafe { hypercall2(number::MEMORY_OP, XENMEM_ADD_TO_PHYSMAP, argument) };
+    Error::check(result).map(|_| ())
 }
 
 /// The number by which the page at `address` is granted: its place in the guest's physical memory.

@@ -17,7 +17,7 @@ use crate::arch::{self, clock, memory};
 use crate::boot::{self, Boot};
 use crate::console;
 use crate::device_tree::{self, Facts};
-use crate::hypercall::operation;
+use crate::hypercall::{Operation, operation};
 use crate::memory::PAGE_SIZE;
 use crate::shared_page::SharedPage;
 use crate::shared_ring::SharedRing;
@@ -38,7 +38,8 @@ extern "C" fn start(blob: NonNull<u8>, entered_ticks: u64) -> ! {
     // From here on, what goes wrong can be said.
     console::open(ring(PARAM_CONSOLE_PFN, PARAM_CONSOLE_EVTCHN));
     let here = Gfn((arch::shared_info().addr().get() / PAGE_SIZE) as u64);
-    let placed = arch::place(XENMAPSPACE_SHARED_INFO, 0, here);
+    // SAFETY: the page is set aside for this by the linker script, and nothing has used it.
+    let placed = unsafe { arch::place(XENMAPSPACE_SHARED_INFO, 0, here) };
     assert!(placed == Ok(()), "shared info page: {placed:?}");
 
     // SAFETY: xl leaves the device tree there, in memory that the entry has mapped and nothing has used.
@@ -72,10 +73,16 @@ fn ring(pfn: u32, port: u32) -> SharedRing {
     SharedRing { page: unsafe { SharedPage::new(address) }, port: Port(parameter(port) as u32) }
 }
 
+// SAFETY: `xen_hvm_param_t`; Xen writes the value.
+unsafe impl Operation for Param {
+    const HYPERCALL: usize = number::HVM_OP;
+    const OPERATION: usize = HVMOP_GET_PARAM;
+}
+
 /// A parameter that the toolstack has left, or 0.
 fn parameter(index: u32) -> u64 {
     let mut argument = Param { domid: Domid::SELF, pad: 0, index, value: 0 };
-    let result = operation(number::HVM_OP, HVMOP_GET_PARAM, &mut argument);
+    let result = operation(&mut argument);
     if result.is_ok() { argument.value } else { 0 }
 }
 

@@ -11,8 +11,8 @@ use kernel::net::{Parameters, Runner, Stack};
 use super::{Platform, spawn};
 use crate::grant_table::GrantTable;
 use crate::netfront::{Buffers, CounterReader, Dropped, Pacing, netfront};
-use crate::real::Xen;
 use crate::words::line;
+use crate::xen::Xen;
 use crate::{arch, memory};
 
 /// The part of the memory, one in this many, that sockets may take for their buffers: so much that with 32 MiB the first connection,

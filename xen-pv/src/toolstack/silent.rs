@@ -9,8 +9,8 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 use crate::event_channel::Events;
-use crate::real::Xen;
 use crate::shared_ring::SharedRing;
+use crate::xen::Xen;
 
 /// The other end of nothing.
 pub(crate) struct Toolstack;

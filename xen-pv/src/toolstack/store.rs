@@ -25,8 +25,8 @@ use serde::de::DeserializeOwned;
 
 use crate::event_channel::Events;
 use crate::platform::{sleep, spawn};
-use crate::real::Xen;
 use crate::shared_ring::SharedRing;
+use crate::xen::Xen;
 use crate::xenstore::{Client, Error, ErrorKind, Request, Watch};
 use crate::{arch, resume};
 

@@ -18,7 +18,9 @@ pub(crate) fn map_grant_frames(
     let window = grant_window();
     for index in 0..GRANT_FRAMES {
         let address = window + index * PAGE_SIZE;
-        super::place(XENMAPSPACE_GRANT_TABLE, index as u64, Gfn((address / PAGE_SIZE) as u64)).ok()?;
+        let here = Gfn((address / PAGE_SIZE) as u64);
+        // SAFETY: the toolstack keeps this window free of memory, for the grant table.
+        unsafe { super::place(XENMAPSPACE_GRANT_TABLE, index as u64, here) }.ok()?;
         map_page(address);
     }
     let entries = NonNull::new(core::ptr::with_exposed_provenance_mut(window))?;

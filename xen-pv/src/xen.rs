@@ -1,17 +1,16 @@
-//! The real hypervisor.
+//! Xen, as the drivers see a hypervisor, and what only the platform asks of it.
 
 use core::sync::atomic::{AtomicU64, Ordering};
 
-use xen_sys::event_channel::{
-    AllocUnbound, Close, EVTCHNOP_ALLOC_UNBOUND, EVTCHNOP_CLOSE, EVTCHNOP_SEND, Send as SendEvent,
-};
+use xen_sys::arch::hypercall2;
+use xen_sys::event_channel::{AllocUnbound, Close, Send as SendEvent};
 use xen_sys::number;
-use xen_sys::sched::{POLL_PORTS_MAX, Poll, SCHEDOP_POLL, SCHEDOP_SHUTDOWN, SCHEDOP_YIELD, Shutdown, ShutdownReason};
+use xen_sys::sched::{POLL_PORTS_MAX, Poll, SCHEDOP_SHUTDOWN, Shutdown, ShutdownReason};
 use xen_sys::shared_info::EVENT_WORDS;
 use xen_sys::types::{Domid, Gfn, Port};
 
 use crate::arch;
-use crate::hypercall::operation;
+use crate::hypercall::{Yield, operation};
 use crate::hypervisor::{Error, Hypervisor};
 use crate::memory::Page;
 
@@ -19,19 +18,20 @@ use crate::memory::Page;
 #[derive(Debug, Clone, Copy)]
 pub struct Xen;
 
-impl Hypervisor for Xen {
+// SAFETY: the architecture's `gfn` is the number of the page's own frame.
+unsafe impl Hypervisor for Xen {
     fn notify(&self, port: Port) -> Result<(), Error> {
-        operation(number::EVENT_CHANNEL_OP, EVTCHNOP_SEND, &mut SendEvent { port }).map(|_| ())
+        operation(&mut SendEvent { port }).map(|_| ())
     }
 
     fn allocate_unbound(&self, remote: Domid) -> Result<Port, Error> {
         let mut argument = AllocUnbound { dom: Domid::SELF, remote_dom: remote, port: Port(0) };
-        operation(number::EVENT_CHANNEL_OP, EVTCHNOP_ALLOC_UNBOUND, &mut argument)?;
+        operation(&mut argument)?;
         Ok(argument.port)
     }
 
     fn close(&self, port: Port) -> Result<(), Error> {
-        operation(number::EVENT_CHANNEL_OP, EVTCHNOP_CLOSE, &mut Close { port }).map(|_| ())
+        operation(&mut Close { port }).map(|_| ())
     }
 
     fn gfn(&self, page: &Page) -> Gfn {
@@ -51,8 +51,8 @@ impl Hypervisor for Xen {
     }
 
     fn yield_cpu(&self) {
-        // Takes no argument, and never fails.
-        let _ = operation(number::SCHED_OP, SCHEDOP_YIELD, &mut ());
+        // Never fails.
+        let _ = operation(&mut Yield);
     }
 }
 
@@ -66,12 +66,15 @@ pub(crate) fn poll(ports: &[Port], until_ns: Option<u64>) {
         timeout_ns: until_ns.map_or(0, |until_ns| arch::system_time_ns(until_ns).clamp(1, i64::MAX as u64)),
     };
     // A port that is not open makes the call fail at once: the caller finds nothing pending and looks again.
-    let _ = operation(number::SCHED_OP, SCHEDOP_POLL, &mut argument);
+    let _ = operation(&mut argument);
     arch::woke();
 }
 
 /// Ends the domain.
 pub(crate) fn shutdown(reason: ShutdownReason) -> ! {
-    let _ = operation(number::SCHED_OP, SCHEDOP_SHUTDOWN, &mut Shutdown { reason });
+    let mut argument = Shutdown { reason };
+    let argument = (&raw mut argument).expose_provenance();
+    // SAFETY: the operation asks for this structure, which Xen only reads. Nothing is used after it, whatever the reason.
+    let _ = unsafe { hypercall2(number::SCHED_OP, SCHEDOP_SHUTDOWN, argument) };
     arch::stop()
 }
