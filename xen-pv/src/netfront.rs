@@ -1,8 +1,8 @@
 //! The network card: frontend of `xen/include/public/io/netif.h`. TX and RX are named from the frontend.
 //!
-//! [`netfront`] makes two halves of one card. [`Device`] is what the network stack drives. [`Driver::run`] shakes hands with
-//! the backend through xenstore, and does so again whenever the card is detached and attached, or the backend goes away and
-//! comes back.
+//! [`netfront`] makes two halves of one card. [`Device`] is what the network stack drives. [`Driver`], whose `run` is a future, shakes
+//! hands with the backend through xenstore, and does so again whenever the card is detached and attached, or the backend goes away
+//! and comes back.
 //!
 //! The backend is trusted with nothing: what it writes is copied out once and judged then (`ring.rs`, `rx.rs`, `tx.rs`). A
 //! frame that makes no sense is counted and dropped; a backend that breaks the protocol loses the connection, and gets a
@@ -20,22 +20,22 @@ use smoltcp::wire::EthernetAddress;
 
 pub mod checksum;
 mod counters;
-mod handshake;
+mod frontend;
 mod pacing;
 mod rx;
 mod settings;
 mod tx;
 
 pub use counters::{CounterReader, Counters, Dropped};
-pub use handshake::Driver;
+pub use frontend::{Choice, Vif};
 pub use pacing::Pacing;
-pub use settings::Error;
 
 use crate::event_channel::{EventChannel, Events};
 use crate::grant_table::GrantTable;
 use crate::hypervisor::Hypervisor;
 use crate::memory::PAGE_SIZE;
 use crate::ring::{Broken, Check};
+use crate::xenbus::frontend::Frontend;
 use crate::xenstore::Client;
 use rx::Receiver;
 use tx::{Load, Transmitter};
@@ -73,14 +73,28 @@ impl Buffers {
     }
 }
 
-/// Makes the two halves of the card `device/vif/0`. The link stays down until [`Driver::run`] has found a backend.
+/// The half of the card that follows its backend.
+pub type Driver<H> = Frontend<Vif<H>>;
+
+/// How a card is to be used.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Setup {
+    /// How many frames can be under way.
+    pub buffers: Buffers,
+    /// How much the backend is hurried.
+    pub pacing: Pacing,
+    /// Which card it is, where there are several.
+    pub choice: Choice,
+}
+
+/// Makes the two halves of a card. The link stays down until [`Frontend::run`] has found a backend.
 pub fn netfront<H: Hypervisor>(
     events: Events<H>,
     grants: GrantTable<H>,
     client: Client<H>,
-    buffers: Buffers,
-    pacing: Pacing,
+    setup: Setup,
 ) -> (Device<H>, Driver<H>) {
+    let Setup { buffers, pacing, choice } = setup;
     let card: &RefCell<_> = Box::leak(Box::new(RefCell::new(Card {
         queues: None,
         up: false,
@@ -95,7 +109,7 @@ pub fn netfront<H: Hypervisor>(
     })));
     let frame = alloc::vec![0; FRAME_MAX].into_boxed_slice();
     let device = Device { card, frame, budget: BUDGET };
-    (device, Driver::new(card, events, grants, client, buffers))
+    (device, Frontend::new(Vif { card, buffers, choice }, events, grants, client))
 }
 
 /// What the two halves share.

@@ -32,6 +32,14 @@
 
 use xen_sys::io::xenbus::XenbusState;
 
+mod error;
+mod exchange;
+pub mod frontend;
+mod values;
+
+pub use error::Error;
+pub use values::Values;
+
 /// How far the frontend has come.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Ours {

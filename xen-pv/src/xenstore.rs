@@ -80,10 +80,11 @@ impl<H: Hypervisor> Client<H> {
         self.shared.connection.borrow().is_idle()
     }
 
-    /// Goes on in a domain that was resumed, where the store knows of no watch, over the same page and another port.
+    /// Goes on in a domain that was resumed, where the store knows of no watch, over the same page and another port. Replies of the store
+    /// before that were not taken yet say nothing about this one: their requests fail.
     pub fn resume(&self, port: Port) {
         self.shared.channel.rebind(port);
-        self.shared.connection.borrow_mut().restart();
+        self.shared.connection.borrow_mut().resume();
         self.pump();
     }
 
@@ -190,7 +191,6 @@ impl<H: Hypervisor> Client<H> {
     }
 
     /// Queues a request whose error will name no path. It leaves with the next [`pump`](Self::pump): one event for many.
-    #[cfg(feature = "netfront")]
     pub(crate) fn prepare(&self, kind: MessageType, path: &str, parts: &[&[u8]]) -> Request<'static, H> {
         Request { client: *self, path: "", sent: self.queue(kind, 0, path, parts) }
     }
@@ -318,14 +318,14 @@ impl<H: Hypervisor> Watch<H> {
     }
 
     /// What the store calls it.
-    #[cfg(feature = "netfront")]
     pub(crate) fn token(&self) -> u32 {
         self.token
     }
 
-    /// Forgets the changes up to now: for who is about to read everything anyway.
-    pub fn clear(&self) {
-        self.client.shared.connection.borrow_mut().clear_watch(self.token);
+    /// Forgets the changes up to now, for who is about to read everything anyway. Returns how many there were since the last call, those
+    /// that were kept as one or were already taken among them.
+    pub fn clear(&self) -> u32 {
+        self.client.shared.connection.borrow_mut().clear_watch(self.token)
     }
 }
 

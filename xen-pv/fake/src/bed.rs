@@ -10,7 +10,7 @@ use kernel::net::device::NetworkDevice;
 use smoltcp::phy::PacketMeta;
 use smoltcp::phy::{Device as _, RxToken, TxToken};
 use smoltcp::time::Instant;
-use xen_pv::netfront::{Buffers, Counters, Device, Pacing, checksum};
+use xen_pv::netfront::{Buffers, Choice, Counters, Device, Pacing, Setup, checksum};
 use xen_sys::types::Domid;
 
 use crate::frames::udp_frame;
@@ -53,14 +53,14 @@ impl Bed {
     /// A guest that waits for a card.
     #[must_use]
     pub fn unattached(buffers: Buffers) -> Self {
-        Self::paced(buffers, Pacing::shared_cpu())
+        Self::with_setup(Setup { buffers, pacing: Pacing::shared_cpu(), choice: Choice::First })
     }
 
-    /// As [`unattached`](Self::unattached), with another pacing.
+    /// As [`unattached`](Self::unattached), with all that can be said of the card.
     #[must_use]
-    pub fn paced(buffers: Buffers, pacing: Pacing) -> Self {
+    pub fn with_setup(setup: Setup) -> Self {
         let mut machine = Machine::new();
-        let device = machine.start_netfront_with(buffers, pacing);
+        let device = machine.start_card(setup);
         machine.settle();
         let (wakes, waker) = CountingWaker::new();
         Self { machine, device, wakes, waker }

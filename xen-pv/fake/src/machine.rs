@@ -6,7 +6,7 @@ use xen_pv::event_channel::Events;
 use xen_pv::grant_table::GrantTable;
 use xen_pv::hypervisor::Hypervisor;
 use xen_pv::memory::Page;
-use xen_pv::netfront::{Buffers, Device, Pacing, netfront};
+use xen_pv::netfront::{Buffers, Choice, Device, Pacing, Setup, netfront};
 use xen_pv::shared_page::SharedPage;
 use xen_pv::xenstore::Client;
 use xen_sys::types::Domid;
@@ -36,6 +36,8 @@ pub struct Machine {
     pub tasks: Tasks,
     /// The network backend, while there is one.
     pub netback: Option<Netback>,
+    /// The backends of further cards.
+    pub others: Vec<Netback>,
 }
 
 impl Default for Machine {
@@ -63,7 +65,7 @@ impl Machine {
         let client = Client::new(page, events.bind(port));
         let mut tasks = Tasks::default();
         tasks.spawn(async move { client.run().await });
-        Self { xen, events, grants, store, client, tasks, netback: None }
+        Self { xen, events, grants, store, client, tasks, netback: None, others: Vec::new() }
     }
 
     /// Lets everything run until nothing has anything to do.
@@ -81,7 +83,7 @@ impl Machine {
     pub fn settle_within(&mut self, turns: usize) {
         for _ in 0..turns {
             let mut progress = self.turn_of_the_guest();
-            if let Some(netback) = &mut self.netback {
+            for netback in self.netback.iter_mut().chain(&mut self.others) {
                 progress |= netback.step(&mut self.store);
             }
             if !progress {
@@ -112,12 +114,12 @@ impl Machine {
 
     /// Starts the guest's network card and returns the half that the stack drives.
     pub fn start_netfront(&mut self, buffers: Buffers) -> Device<FakeXen> {
-        self.start_netfront_with(buffers, Pacing::shared_cpu())
+        self.start_card(Setup { buffers, pacing: Pacing::shared_cpu(), choice: Choice::First })
     }
 
-    /// As [`start_netfront`](Self::start_netfront), with another pacing.
-    pub fn start_netfront_with(&mut self, buffers: Buffers, pacing: Pacing) -> Device<FakeXen> {
-        let (device, driver) = netfront(self.events, self.grants.clone(), self.client, buffers, pacing);
+    /// As [`start_netfront`](Self::start_netfront), with all that can be said of it.
+    pub fn start_card(&mut self, setup: Setup) -> Device<FakeXen> {
+        let (device, driver) = netfront(self.events, self.grants.clone(), self.client, setup);
         self.tasks.spawn(async move { driver.run().await });
         device
     }
@@ -128,20 +130,37 @@ impl Machine {
         self.netback = Some(netback);
     }
 
+    /// Attaches a further network card, as the toolstack does, with a backend that starts at once.
+    pub fn attach_other(&mut self, netback: Netback) {
+        netback.create_directories(&mut self.store);
+        self.others.push(netback);
+    }
+
     /// Detaches the network card as the toolstack does: asks the backend to close, waits until it has, removes the
     /// directories.
     ///
     /// # Panics
     /// When the card does not close, or leaves pages granted.
     pub fn detach(&mut self) {
-        let Some(netback) = &self.netback else { panic!("no card is attached") };
-        netback.request_close(&mut self.store);
-        self.settle();
         let Some(netback) = self.netback.take() else { panic!("no card is attached") };
+        self.others.push(netback);
+        self.detach_other(self.others.len() - 1);
+        if self.others.is_empty() {
+            assert_eq!(self.xen.granted(), self.grants.quarantined(), "pages stay granted without a card");
+        }
+    }
+
+    /// As [`detach`](Self::detach), one of the further cards.
+    ///
+    /// # Panics
+    /// When the card does not close.
+    pub fn detach_other(&mut self, index: usize) {
+        self.others[index].request_close(&mut self.store);
+        self.settle();
+        let netback = self.others.remove(index);
         assert_eq!(netback.shown(&self.store), "6", "the card does not close");
         netback.remove_directories(&mut self.store);
         drop(netback);
         self.settle();
-        assert_eq!(self.xen.granted(), self.grants.quarantined(), "pages stay granted without a card");
     }
 }

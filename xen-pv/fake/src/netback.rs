@@ -48,11 +48,13 @@ pub struct Rings {
     rx_port: Port,
 }
 
-/// A backend for the card `vif/0` of the guest.
+/// A backend for a card of the guest, `vif/0` unless it is another one.
 #[derive(Debug)]
 pub struct Netback {
     xen: FakeXen,
     domain: Domid,
+    /// The card's number.
+    number: u32,
     /// Nodes that it writes into its directory when it starts.
     pub features: Vec<(&'static str, &'static str)>,
     /// The card's address as the toolstack writes it.
@@ -99,9 +101,16 @@ impl Netback {
     /// A backend in domain `domain` with the features of Linux 6.1's.
     #[must_use]
     pub fn new(xen: &FakeXen, domain: Domid) -> Self {
+        Self::numbered(xen, domain, 0)
+    }
+
+    /// As [`new`](Self::new), for the card of this number.
+    #[must_use]
+    pub fn numbered(xen: &FakeXen, domain: Domid, number: u32) -> Self {
         Self {
             xen: xen.clone(),
             domain,
+            number,
             features: vec![
                 ("feature-sg", "1"),
                 ("feature-gso-tcpv4", "1"),
@@ -137,18 +146,24 @@ impl Netback {
     /// The backend's directory.
     #[must_use]
     pub fn directory(&self) -> String {
-        format!("/local/domain/{}/backend/vif/{}/0", self.domain.0, GUEST.0)
+        format!("/local/domain/{}/backend/vif/{}/{}", self.domain.0, GUEST.0, self.number)
     }
 
-    /// The frontend's directory.
+    /// The frontend's directory of the card `vif/0`.
     #[must_use]
     pub fn frontend() -> String {
-        format!("/local/domain/{}/device/vif/0", GUEST.0)
+        frontend(0)
+    }
+
+    /// The frontend's directory of this card.
+    #[must_use]
+    pub fn own_frontend(&self) -> String {
+        frontend(self.number)
     }
 
     /// What the toolstack does to attach a card.
     pub fn create_directories(&self, store: &mut Store) {
-        let (front, back) = (Self::frontend(), self.directory());
+        let (front, back) = (self.own_frontend(), self.directory());
         store.write(&back, "");
         store.allow(&back, &[(self.domain, Rights::None), (GUEST, Rights::Read)]);
         for (leaf, value) in [("frontend", front.as_str()), ("online", "1"), ("state", "1"), ("mac", &self.mac)] {
@@ -171,7 +186,7 @@ impl Netback {
 
     /// What the toolstack does once the backend has closed.
     pub fn remove_directories(&self, store: &mut Store) {
-        store.remove(&Self::frontend());
+        store.remove(&self.own_frontend());
         store.remove(&self.directory());
     }
 
@@ -186,17 +201,23 @@ impl Netback {
         store.write(&format!("{}/state", self.directory()), state);
     }
 
-    /// The state that the frontend shows.
+    /// The state that the frontend of the card `vif/0` shows.
     #[must_use]
     pub fn frontend_shown(store: &Store) -> String {
         store.read(&format!("{}/state", Self::frontend())).unwrap_or_default()
+    }
+
+    /// The state that the frontend of this card shows.
+    #[must_use]
+    pub fn own_frontend_shown(&self, store: &Store) -> String {
+        store.read(&format!("{}/state", self.own_frontend())).unwrap_or_default()
     }
 
     /// Goes away without a word. The toolstack writes the card's nodes anew, and a new backend waits in `InitWait`.
     pub fn replace(&mut self, store: &mut Store) -> Option<Rings> {
         self.frozen = true;
         self.unanswered.clear();
-        let state = format!("{}/state", Self::frontend());
+        let state = format!("{}/state", self.own_frontend());
         if store.exists(&state) {
             store.write(&state, "1");
         }
@@ -277,7 +298,7 @@ impl Netback {
             return true;
         }
         if self.state == self.goal {
-            self.goal = match Self::frontend_shown(store).as_str() {
+            self.goal = match self.own_frontend_shown(store).as_str() {
                 "1" => InitWait,
                 "4" => Connected,
                 "5" => Closing,
@@ -287,7 +308,7 @@ impl Netback {
         }
         if self.state == self.goal {
             let online = store.read(&format!("{}/online", self.directory())).as_deref() == Some("1");
-            if self.state == Closed && (!online || Self::frontend_shown(store).is_empty()) {
+            if self.state == Closed && (!online || self.own_frontend_shown(store).is_empty()) {
                 self.state = Unknown;
                 if self.shown(store) == "5" {
                     self.show(store, "6");
@@ -338,7 +359,8 @@ impl Netback {
 
     /// Connects to the rings that the frontend's nodes name, if they make sense.
     fn connect(&mut self, store: &Store) -> Option<()> {
-        let number = |leaf: &str| -> Option<u32> { store.read(&format!("{}/{leaf}", Self::frontend()))?.parse().ok() };
+        let number =
+            |leaf: &str| -> Option<u32> { store.read(&format!("{}/{leaf}", self.own_frontend()))?.parse().ok() };
         let (tx_port, rx_port) = match (number("event-channel-tx"), number("event-channel-rx")) {
             (Some(tx), Some(rx)) => (tx, rx),
             _ => (number("event-channel")?, number("event-channel")?),
@@ -499,6 +521,11 @@ impl Netback {
         let reference = if transmit { rings.tx_reference } else { rings.rx_reference };
         xen.map(domain, reference).shared().write(offset, value);
     }
+}
+
+/// The frontend's directory of a card.
+fn frontend(number: u32) -> String {
+    format!("/local/domain/{}/device/vif/{number}", GUEST.0)
 }
 
 /// Extra information: segments with this many bytes of data.

@@ -58,6 +58,8 @@ pub struct Store {
     pub reverse_replies: bool,
     /// Requests are left in the ring.
     pub paused: bool,
+    /// Reads of nodes of this name fail with this error.
+    failing: Option<(&'static str, &'static str)>,
     /// Requests served.
     pub requests: u32,
 }
@@ -81,6 +83,7 @@ impl Store {
             full: false,
             reverse_replies: false,
             paused: false,
+            failing: None,
             requests: 0,
         };
         let home = store.home();
@@ -105,6 +108,11 @@ impl Store {
     pub fn read(&self, path: &str) -> Option<String> {
         let value = self.tree.read(Domid(0), path).ok()?;
         Some(String::from_utf8_lossy(value).into_owned())
+    }
+
+    /// From now on the guest's reads of nodes with this name fail with this error; with an empty name none do.
+    pub fn fail_reads(&mut self, leaf: &'static str, error: &'static str) {
+        self.failing = (!leaf.is_empty()).then_some((leaf, error));
     }
 
     /// Whether a node exists.
@@ -345,6 +353,11 @@ impl Store {
             id => &mut self.transactions.get_mut(&id).ok_or("ENOENT")?.tree,
         };
         if kind == MessageType::Read as u32 {
+            if let Some((leaf, error)) = self.failing
+                && path.rsplit('/').next() == Some(leaf)
+            {
+                return Err(error);
+            }
             return tree.read(guest, &path).map(<[u8]>::to_vec);
         }
         if kind == MessageType::Directory as u32 {

@@ -10,7 +10,7 @@ use xen_fake::Netback;
 use xen_fake::bed::{BUFFERS, Bed};
 use xen_fake::frames::{ip_frame, tcp_frame, udp_frame};
 use xen_fake::tasks::yield_now;
-use xen_pv::netfront::{Buffers, Pacing, checksum};
+use xen_pv::netfront::{Buffers, Choice, Pacing, Setup, checksum};
 use xen_sys::io::netif::{RSP_DROPPED, RSP_ERROR, RSP_NULL, RSP_OKAY, TXF_CSUM_BLANK, TxResponse};
 use xen_sys::types::{Claimed, Domid};
 
@@ -396,7 +396,8 @@ fn fewer_large_frames_than_small_ones_are_under_way() {
 
 #[test]
 fn on_a_cpu_of_its_own_a_guest_fills_the_ring_and_never_yields() {
-    let mut bed = Bed::paced(Buffers { receive: 32, transmit: 256, segments: 0 }, Pacing::own_cpu());
+    let buffers = Buffers { receive: 32, transmit: 256, segments: 0 };
+    let mut bed = Bed::with_setup(Setup { buffers, pacing: Pacing::own_cpu(), choice: Choice::First });
     let mut netback = Netback::new(&bed.machine.xen, Domid(0));
     netback.silent = true;
     bed.machine.attach(netback);

@@ -10,7 +10,7 @@ use kernel::net::{Parameters, Runner, Stack};
 
 use super::{Platform, spawn};
 use crate::grant_table::GrantTable;
-use crate::netfront::{Buffers, CounterReader, Dropped, Pacing, netfront};
+use crate::netfront::{Buffers, Choice, CounterReader, Dropped, Pacing, Setup, netfront};
 use crate::words::line;
 use crate::xen::Xen;
 use crate::{arch, memory};
@@ -38,7 +38,8 @@ pub(super) fn start(platform: &Platform, spawner: Spawner, parameters: Parameter
     let total_bytes = memory::figures().total_bytes;
     let pacing = Pacing::shared_cpu();
     let buffers = Buffers::for_memory(total_bytes, &pacing);
-    let (device, driver) = netfront(platform.events, grants.clone(), *store, buffers, pacing);
+    let setup = Setup { buffers, pacing, choice: Choice::First };
+    let (device, driver) = netfront(platform.events, grants.clone(), *store, setup);
     let card = device.counter_reader();
     spawn(spawner, async move {
         driver.run().await;

@@ -41,6 +41,8 @@ struct Watched {
     token: u32,
     path: String,
     events: Vec<String>,
+    /// Changes since they were last forgotten, however many of them were kept.
+    changes: u32,
     waker: Option<Waker>,
 }
 
@@ -92,9 +94,10 @@ impl<Memory: SharedMemory> Connection<Memory> {
         }
     }
 
-    /// Whether no message is under way in either direction.
+    /// Whether no message is under way in either direction. A reply that has come and was not taken is under way no more.
     pub(super) fn is_idle(&self) -> bool {
-        self.waiting.is_empty() && self.outgoing.is_empty() && self.incoming.is_empty()
+        let all_answered = self.waiting.iter().all(|waiting| waiting.outcome.is_some());
+        all_answered && self.outgoing.is_empty() && self.incoming.is_empty()
     }
 
     pub(super) fn unexpected(&self) -> u32 {
@@ -162,7 +165,7 @@ impl<Memory: SharedMemory> Connection<Memory> {
     pub(super) fn add_watch(&mut self, path: &str) -> u32 {
         let token = self.next_token;
         self.next_token = token.wrapping_add(1);
-        self.watches.push(Watched { token, path: String::from(path), events: Vec::new(), waker: None });
+        self.watches.push(Watched { token, path: String::from(path), events: Vec::new(), changes: 0, waker: None });
         token
     }
 
@@ -184,11 +187,12 @@ impl<Memory: SharedMemory> Connection<Memory> {
         Poll::Ready(watched.events.remove(0))
     }
 
-    /// Forgets the changes that wait below a watch.
-    pub(super) fn clear_watch(&mut self, token: u32) {
-        if let Some(watched) = self.watches.iter_mut().find(|watched| watched.token == token) {
+    /// Forgets the changes below a watch, and returns how many there were.
+    pub(super) fn clear_watch(&mut self, token: u32) -> u32 {
+        self.watches.iter_mut().find(|watched| watched.token == token).map_or(0, |watched| {
             watched.events.clear();
-        }
+            core::mem::take(&mut watched.changes)
+        })
     }
 
     /// Moves what can be moved in both directions; returns whether the store has to be told.
@@ -329,11 +333,8 @@ impl<Memory: SharedMemory> Connection<Memory> {
         kernel::println!("xenstore: the store broke the protocol");
         for waiting in &mut self.waiting {
             waiting.outcome.get_or_insert(Err(ErrorKind::Disconnected));
-            if let Some(waker) = waiting.waker.take() {
-                waker.wake();
-            }
         }
-        self.forget_abandoned();
+        self.wake_all();
         self.outgoing.clear();
         self.sent = 0;
         self.incoming.clear();
@@ -344,6 +345,21 @@ impl<Memory: SharedMemory> Connection<Memory> {
             self.page.write(offset_of!(DomainInterface, connection), RECONNECT);
         }
         reconnects
+    }
+
+    /// Wakes who waits for an outcome: each has one.
+    fn wake_all(&mut self) {
+        self.waiting.iter_mut().filter_map(|waiting| waiting.waker.take()).for_each(Waker::wake);
+        self.forget_abandoned();
+    }
+
+    /// This is a domain that was resumed, and another store.
+    pub(super) fn resume(&mut self) {
+        for waiting in &mut self.waiting {
+            waiting.outcome = Some(Err(ErrorKind::Disconnected));
+        }
+        self.wake_all();
+        self.restart();
     }
 
     /// The store has started anew, or this is a domain that was resumed and another store. It has set the indices back, and
@@ -367,6 +383,7 @@ impl<Memory: SharedMemory> Connection<Memory> {
 
 impl Watched {
     fn push(&mut self, path: &str) {
+        self.changes = self.changes.wrapping_add(1);
         if self.events.len() < EVENTS_MAX {
             if self.events.last().is_none_or(|last| last != path) {
                 self.events.push(String::from(path));
