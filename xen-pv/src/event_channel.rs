@@ -3,8 +3,8 @@
 //! The guest is never interrupted. An event sets its port's pending bit in the shared info page; the idle loop calls
 //! [`Events::dispatch`], which clears the bit of each bound port and wakes who waits for it.
 //!
-//! Implements the two-level ABI of `xen/include/public/event_channel.h`. Nothing is ever delivered: on x86 the virtual CPU's
-//! mask is set from the beginning, on ARM the CPU's own, and a pending upcall stays pending.
+//! Implements the two-level ABI of `xen/include/public/event_channel.h`. Nothing is ever delivered: on x86 the virtual
+//! CPU's mask is set from the beginning, on ARM the CPU's own, and a pending upcall stays pending.
 
 use alloc::boxed::Box;
 use alloc::vec::Vec;
@@ -77,6 +77,12 @@ impl<H: Hypervisor> Events<H> {
         Ok(self.insert(port, true))
     }
 
+    /// The guest's clock, in nanoseconds.
+    #[must_use]
+    pub fn now_ns(&self) -> u64 {
+        self.shared.hypervisor.now_ns()
+    }
+
     fn insert(&self, port: Port, closes: bool) -> EventChannel<H> {
         let slot = Some(Slot { port, fired: false, waker: None });
         let mut bound = self.shared.bound.borrow_mut();
@@ -111,20 +117,23 @@ impl<H: Hypervisor> Events<H> {
         count
     }
 
-    /// Forgets all ports, which were another domain's: this one was resumed. Who has a channel that lives on gives it its
-    /// new port with [`EventChannel::rebind`]; on the others no event comes any more.
+    /// Forgets all ports, which were another domain's: this one was resumed. Who has a channel that lives on gives it
+    /// its new port with [`EventChannel::rebind`]; on the others no event comes any more.
     pub fn forget_all(&self) {
         for slot in self.shared.bound.borrow_mut().iter_mut().flatten() {
             slot.port = NOBODYS;
         }
     }
 
-    /// Copies the bound ports into `destination`, as many as it holds, and returns how many those are: what to poll for.
+    /// Copies the bound ports into `destination` and returns how many there are: what to poll for.
+    ///
+    /// # Panics
+    /// When they do not find room: events on one that is left out would not end a sleep.
     pub fn ports(&self, destination: &mut [Port]) -> usize {
         let bound = self.shared.bound.borrow();
         let mut count = 0;
-        let open = bound.iter().flatten().filter(|slot| slot.port != NOBODYS);
-        for (place, slot) in destination.iter_mut().zip(open) {
+        for slot in bound.iter().flatten().filter(|slot| slot.port != NOBODYS) {
+            let Some(place) = destination.get_mut(count) else { panic!("{:?} finds no room to be polled", slot.port) };
             *place = slot.port;
             count += 1;
         }

@@ -1,7 +1,7 @@
 //! The seam to the hypervisor: one method per hypercall that a driver needs.
 //!
-//! Drivers are written against [`Hypervisor`], so that the same code runs on Xen and, on the developer's machine, on the
-//! fake of crate `xen-fake`.
+//! Drivers are written against [`Hypervisor`], so that the same code runs on Xen and, on the developer's machine, on
+//! the fake of crate `xen-fake`.
 
 use xen_sys::types::{Domid, Gfn, Port};
 
@@ -15,7 +15,7 @@ use crate::memory::Page;
 /// # Safety
 /// What other domains may do to this domain's memory hangs on two of the answers:
 ///
-/// - [`gfn`](Self::gfn) must name the frame of the page that is asked about, and no other: its owner lets another domain write there;
+/// - [`gfn`](Self::gfn) must name the frame of the page that is asked about, and no other: another domain is let in there;
 /// - [`take_pending`](Self::take_pending) must order as it says: what an event announces is read after it.
 pub unsafe trait Hypervisor: Clone + 'static {
     /// Sends an event to the other end of `port`.
@@ -42,6 +42,9 @@ pub unsafe trait Hypervisor: Clone + 'static {
     /// Clears the port's pending bit and says whether it was set, in one atomic step that is ordered before every later
     /// read of the shared memory which the event announces.
     fn take_pending(&self, port: Port) -> bool;
+
+    /// The guest's clock: nanoseconds that never go back.
+    fn now_ns(&self) -> u64;
 
     /// Lets other domains run first that wait for this CPU, if any do.
     fn yield_cpu(&self);

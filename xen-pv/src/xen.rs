@@ -50,6 +50,10 @@ unsafe impl Hypervisor for Xen {
         word.load(Ordering::Relaxed) & bit != 0 && word.fetch_and(!bit, Ordering::AcqRel) & bit != 0
     }
 
+    fn now_ns(&self) -> u64 {
+        arch::now_ns()
+    }
+
     fn yield_cpu(&self) {
         // Never fails.
         let _ = operation(&mut Yield);
@@ -74,7 +78,8 @@ pub(crate) fn poll(ports: &[Port], until_ns: Option<u64>) {
 pub(crate) fn shutdown(reason: ShutdownReason) -> ! {
     let mut argument = Shutdown { reason };
     let argument = (&raw mut argument).expose_provenance();
-    // SAFETY: the operation asks for this structure, which Xen only reads. Nothing is used after it, whatever the reason.
+    // SAFETY: the operation asks for this structure, which Xen only reads. Nothing is used after it, whatever the
+    // reason.
     let _ = unsafe { hypercall2(number::SCHED_OP, SCHEDOP_SHUTDOWN, argument) };
     arch::stop()
 }

@@ -14,21 +14,23 @@
 //!   +------+
 //! ```
 //!
-//! What was offered is taken back in one way only: the frontend shows `Closed`, and the backend shows `Closed` when it is
-//! looked at after that, or has gone. No other state says that it has let go. A state is read when there is time, and a quick
-//! change back and forth looks like none: a frontend that went from `Connected` to `Initialising` to `Connected` with new
-//! rings may have been seen as `Connected` all along, and then the backend stays on rings that are gone. For the same reason
-//! `InitWait` connects only in `Initialising`, which only a new device has and one that both ends have closed.
+//! What was offered is taken back in one way only: the frontend shows `Closed`, and the backend shows `Closed` when it
+//! is looked at after that, or has gone. No other state says that it has let go. A state is read when there is time,
+//! and a quick change back and forth looks like none: a frontend that went from `Connected` to `Initialising` to
+//! `Connected` with new rings may have been seen as `Connected` all along, and then the backend stays on rings that are
+//! gone. For the same reason `InitWait` connects only in `Initialising`, which only a new device has and one that both
+//! ends have closed.
 //!
-//! So a backend that starts over in front of a frontend that shows `Connected` is left alone. Linux's netback does that when
-//! its driver is taken from the device and given back: it keeps `Connected`, has every request answered, then passes through
-//! `Initialising` and `InitWait`, finds `Connected` at the other end and takes up the rings where they are. It may have done
-//! so long before it shows it, because it shows nothing new until a script has put its interface on a bridge. A frontend
-//! that let go on `InitWait` would race with that. (Before Linux 5.6 it shows `Closed` when the driver is taken.)
+//! So a backend that starts over in front of a frontend that shows `Connected` is left alone. Linux's netback does that
+//! when its driver is taken from the device and given back: it keeps `Connected`, has every request answered, then
+//! passes through `Initialising` and `InitWait`, finds `Connected` at the other end and takes up the rings where they
+//! are. It may have done so long before it shows it, because it shows nothing new until a script has put its interface
+//! on a bridge. A frontend that let go on `InitWait` would race with that. (Before Linux 5.6 it shows `Closed` when the
+//! driver is taken.)
 //!
-//! A *new* device, after detach and attach, a restart of the backend's domain or a migration, begins with nodes that the
-//! toolstack writes, the frontend's state among them: `Initialising`. Who finds that instead of what it wrote itself begins
-//! in [`Ours::Initialising`], whatever it had before.
+//! A *new* device, after detach and attach, a restart of the backend's domain or a migration, begins with nodes that
+//! the toolstack writes, the frontend's state among them: `Initialising`. Who finds that instead of what it wrote
+//! itself begins in [`Ours::Initialising`], whatever it had before.
 
 use xen_sys::io::xenbus::XenbusState;
 
@@ -101,8 +103,8 @@ impl Action {
 
 /// What a frontend that has come to `ours` does when the backend shows `theirs`.
 ///
-/// `broken` says that the backend has broken the protocol since the last connection, `online` that the toolstack wants the
-/// device to stay (the backend's node of this name is not 0): then a backend that has closed is waited for.
+/// `broken` says that the backend has broken the protocol since the last connection, `online` that the toolstack wants
+/// the device to stay (the backend's node of this name is not 0): then a backend that has closed is waited for.
 #[must_use]
 pub fn step(ours: Ours, theirs: XenbusState, broken: bool, online: bool) -> Action {
     use XenbusState as Theirs;

@@ -1,14 +1,16 @@
 //! The fake hypervisor: one guest's grant table and event channels.
 //!
-//! It finds out what a real one cannot tell a guest: another domain that reaches for a page whose access was ended, a page
-//! that is used for something new while it is granted, and access that is never ended. A copy is a copy, as by
-//! `GNTTABOP_copy`; what is mapped is the guest's own memory, as rings need it, and each look at it checks the grant again.
+//! It finds out what a real one cannot tell a guest: another domain that reaches for a page whose access was ended, a
+//! page that is used for something new while it is granted, and access that is never ended. A copy is a copy, as by
+//! `GNTTABOP_copy`; what is mapped is the guest's own memory, as rings need it, and each look at it checks the grant
+//! again.
 
 use std::cell::{Cell, RefCell};
 use std::collections::BTreeMap;
 use std::ptr::NonNull;
 use std::rc::Rc;
 use std::sync::atomic::{AtomicU16, Ordering};
+use std::time::Duration;
 
 use xen_pv::hypervisor::{Error, Hypervisor};
 use xen_pv::memory::{PAGE_SIZE, Page};
@@ -38,6 +40,7 @@ struct State {
     notifications: Cell<u32>,
     grants: Cell<u32>,
     yields: Cell<u32>,
+    now_ns: Cell<u64>,
 }
 
 impl State {
@@ -65,8 +68,8 @@ impl State {
     }
 }
 
-/// The end of a test, at which the guest must have ended all that it granted. What was mapped at any time is left out: it
-/// may be in quarantine for good, which is for the test to judge.
+/// The end of a test, at which the guest must have ended all that it granted. What was mapped at any time is left out:
+/// it may be in quarantine for good, which is for the test to judge.
 impl Drop for State {
     fn drop(&mut self) {
         let mapped = self.mapped.borrow();
@@ -102,6 +105,7 @@ impl FakeXen {
             notifications: Cell::new(0),
             grants: Cell::new(0),
             yields: Cell::new(0),
+            now_ns: Cell::new(0),
         }))
     }
 
@@ -116,8 +120,8 @@ impl FakeXen {
         self.0.port_limit.set(limit);
     }
 
-    /// The guest goes on in another domain, after it was saved: of its ports only `kept` are open, with nothing pending, and its
-    /// grant table is empty.
+    /// The guest goes on in another domain, after it was saved: of its ports only `kept` are open, with nothing
+    /// pending, and its grant table is empty.
     ///
     /// # Panics
     /// When a page is still mapped: the backends of the domain before must be gone.
@@ -154,6 +158,11 @@ impl FakeXen {
     #[must_use]
     pub fn yields(&self) -> u32 {
         self.0.yields.get()
+    }
+
+    /// Time passes on the guest's clock.
+    pub fn advance(&self, time: Duration) {
+        self.0.now_ns.set(self.0.now_ns.get() + time.as_nanos() as u64);
     }
 
     /// Sets the guest's pending bit, as the other end of the channel does.
@@ -347,6 +356,10 @@ unsafe impl Hypervisor for FakeXen {
         let granted = self.0.granted().find(|reference| u64::from(self.0.entry(*reference).frame) == gfn);
         assert_eq!(granted, None, "a page is granted that is granted already");
         Gfn(gfn)
+    }
+
+    fn now_ns(&self) -> u64 {
+        self.0.now_ns.get()
     }
 
     fn yield_cpu(&self) {

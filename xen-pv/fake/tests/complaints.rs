@@ -1,6 +1,7 @@
 //! What the card's driver says on the console.
 
 use std::cell::RefCell;
+use std::time::Duration;
 
 use kernel::console::Console;
 use xen_fake::bed::{BUFFERS, Bed};
@@ -74,11 +75,11 @@ fn a_card_that_cannot_be_used_is_there() {
 }
 
 #[test]
-fn what_is_wrong_after_the_card_has_worked_again_is_said() {
+fn a_backend_that_behaves_and_misbehaves_in_turn_has_no_more_said() {
     let mut bed = unusable();
     let feature = format!("{}/feature-rx-copy", bed.netback().directory());
-    for _ in 0..3 {
-        assert_eq!(toggle(&mut bed), 16);
+    for round in 0..3 {
+        assert_eq!(toggle(&mut bed), if round == 0 { 16 } else { 0 });
         bed.machine.store.write(&feature, "1");
         show(&mut bed, "2");
         bed.netback().frozen = false;
@@ -87,5 +88,21 @@ fn what_is_wrong_after_the_card_has_worked_again_is_said() {
         bed.machine.store.write(&feature, "0");
         drop(bed.replace_backend());
         bed.machine.settle();
+    }
+}
+
+#[test]
+fn what_is_wrong_is_said_again_after_a_while_with_the_number_of_lines_that_were_not() {
+    let mut bed = unusable();
+    assert_eq!(toggle(&mut bed), 16);
+    for _ in 0..3 {
+        bed.machine.xen.advance(Duration::from_secs(60));
+        show(&mut bed, "3");
+        show(&mut bed, "2");
+        let lines = lines();
+        assert!(lines[0].ends_with(" lines like the next were not written"), "{lines:?}");
+        assert_eq!(lines[1..], ["network card: feature-rx-copy: the backend lacks it"]);
+        show(&mut bed, "3");
+        show(&mut bed, "2");
     }
 }

@@ -7,7 +7,8 @@ use crate::{grant_table, hypervisor};
 
 /// A device cannot be used.
 ///
-/// The nodes that it names lie in the device's directory or its backend's, but for the directory of all devices of its kind.
+/// The nodes that it names lie in the device's directory or its backend's, but for the directory of all devices of its
+/// kind.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Error {
     /// The store refused a request for this node.

@@ -91,7 +91,8 @@ impl<H: Hypervisor> Exchange<H> {
 pub(super) struct Answers(vec::IntoIter<Answer>);
 
 impl Answers {
-    /// The next so many, or the first error among them; and how many were done, of which there are some even where there is an error.
+    /// The next so many, or the first error among them; and how many were done, of which there are some even where
+    /// there is an error.
     pub(super) fn take(&mut self, count: usize) -> (Outcome, u32) {
         // All of them are taken, whether there is an error or not: behind them are those of another device.
         let answers: Vec<_> = self.0.by_ref().take(count).collect();

@@ -1,19 +1,23 @@
-//! A frontend for the devices of one kind: finds them, offers rings to the backend of the one that is used, lets go of them, and
-//! starts again. What is the kind's own is its [`Driver`].
+//! A frontend for the devices of one kind: finds them, offers rings to the backend of the one that is used, lets go of
+//! them, and starts again. What is the kind's own is its [`Driver`].
 //!
-//! Devices are found by what the store lists below `device/<kind>`, whatever their numbers. One of them is used. The others take part in
-//! the handshake as far as it takes to let go of them: a toolstack that detaches one waits for the frontend to say that it has.
+//! Devices are found by what the store lists below `device/<kind>`, whatever their numbers. One of them is used. The
+//! others take part in the handshake as far as it takes to let go of them: a toolstack that detaches one waits for the
+//! frontend to say that it has.
 //!
-//! Every device goes through phases, each of which is an exchange with the store, and an exchange serves all devices at once. All
-//! decisions are made in plain functions; only [`Exchange::answers`] waits for the store. Each wait in a future costs code.
+//! Every device goes through phases, each of which is an exchange with the store, and an exchange serves all devices at
+//! once. All decisions are made in plain functions; only [`Exchange::answers`] waits for the store. Each wait in a
+//! future costs code.
 
 use alloc::string::String;
 use alloc::vec::Vec;
-use core::cell::Cell;
 use core::fmt::Display;
 use core::future::poll_fn;
 use core::task::{Poll, Waker};
+use core::time::Duration;
 
+use kernel::console::Limit;
+use kernel::println;
 use xen_sys::io::xenbus::XenbusState;
 use xen_sys::types::Domid;
 
@@ -30,8 +34,9 @@ use crate::xenstore::{Client, ErrorKind, Watch};
 /// Pages that a backend may keep from former connections before it gets no new one.
 const QUARANTINE_MAX: usize = 64;
 
-/// How often it is said that something is wrong with a device, until one works again.
-const COMPLAINTS_MAX: u32 = 16;
+/// How often it is said that something is wrong: so many lines at once, then one each period. A backend can have it
+/// repeated at every change of a node, and by breaking and behaving in turn.
+const COMPLAINTS: (u32, Duration) = (16, Duration::from_secs(60));
 
 /// The directory of all kinds of devices.
 const DEVICES: &str = "device";
@@ -151,8 +156,8 @@ impl<H: Hypervisor> Offer<'_, H> {
     }
 }
 
-/// An exchange with the store about one device. They follow each other in this order, as far as there is something to do; after a
-/// device was found, or an old connection has ended, comes another look.
+/// An exchange with the store about one device. They follow each other in this order, as far as there is something to
+/// do; after a device was found, or an old connection has ended, comes another look.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Phase {
     /// Read the device's settings and, of one that is known, what its backend shows.
@@ -239,8 +244,7 @@ pub struct Frontend<D: Driver> {
     events: Events<D::Hypervisor>,
     grants: GrantTable<D::Hypervisor>,
     client: Client<D::Hypervisor>,
-    /// How often it may still be said that something is wrong.
-    complaints: Cell<u32>,
+    complaints: Limit,
 }
 
 impl<D: Driver> Frontend<D> {
@@ -251,11 +255,11 @@ impl<D: Driver> Frontend<D> {
         grants: GrantTable<D::Hypervisor>,
         client: Client<D::Hypervisor>,
     ) -> Self {
-        Self { driver, events, grants, client, complaints: Cell::new(COMPLAINTS_MAX) }
+        Self { driver, events, grants, client, complaints: Limit::new(COMPLAINTS.0, COMPLAINTS.1) }
     }
 
-    /// Serves the devices for as long as the domain lives. What is wrong with one goes to the console, and is tried again when
-    /// it changes.
+    /// Serves the devices for as long as the domain lives. What is wrong with one goes to the console, and is tried
+    /// again when it changes.
     pub async fn run(&self) -> ! {
         let directory = self.client.prepare_watch(&join(DEVICES, D::KIND));
         let sessions = Vec::from([Session::new(self.driver.guess())]);
@@ -277,7 +281,8 @@ impl<D: Driver> Frontend<D> {
         }
     }
 
-    /// Does all that there is to do now, and says whether the store has listed the devices. `first` has it watch them as well.
+    /// Does all that there is to do now, and says whether the store has listed the devices. `first` has it watch them
+    /// as well.
     async fn round(
         &self,
         directory: &Watch<D::Hypervisor>,
@@ -379,7 +384,8 @@ impl<D: Driver> Frontend<D> {
         }
     }
 
-    /// Begins with devices that the store lists, and lets go of those that it does not. Says whether it could list them.
+    /// Begins with devices that the store lists, and lets go of those that it does not. Says whether it could list
+    /// them.
     fn found(&self, round: &mut Round<D::Hypervisor, D::Settings>, answers: Outcome) -> bool {
         let answers = match answers {
             Ok(answers) => answers,
@@ -411,7 +417,8 @@ impl<D: Driver> Frontend<D> {
         true
     }
 
-    /// The device that is used, or is to be: the one that holds something, or else the first that is wanted and may come to work.
+    /// The device that is used, or is to be: the one that holds something, or else the first that is wanted and may
+    /// come to work.
     fn chosen(&self, sessions: &[Session<D::Hypervisor, D::Settings>]) -> Option<u32> {
         let may_come = |session: &&Session<_, _>| match &session.known {
             _ if session.faulty || session.ours != Ours::Initialising => false,
@@ -423,8 +430,8 @@ impl<D: Driver> Frontend<D> {
         holder.or_else(|| sessions.iter().find(may_come)).map(|session| session.number)
     }
 
-    /// With nothing left to do in a round: has another device used if the one before cannot be, and looks once more if somebody else has
-    /// changed something while something failed. Says whether there is something to do again.
+    /// With nothing left to do in a round: has another device used if the one before cannot be, and looks once more if
+    /// somebody else has changed something while something failed. Says whether there is something to do again.
     fn choose_again(&self, directory: &Watch<D::Hypervisor>, round: &mut Round<D::Hypervisor, D::Settings>) -> bool {
         let chosen = self.chosen(&round.sessions);
         for session in &mut round.sessions {
@@ -441,13 +448,14 @@ impl<D: Driver> Frontend<D> {
                 && !core::mem::replace(&mut session.said, true)
             {
                 let (name, number, kind) = (D::NAME, session.number, D::KIND);
-                kernel::println!("{name} {number} is not used, {chosen} is; {kind}={number} chooses the other");
+                println!("{name} {number} is not used, {chosen} is; {kind}={number} chooses the other");
             }
         }
         if !round.failed {
             return false;
         }
-        // All events of what we have written ourselves have come. They are no reason to try again; what anybody else has written is.
+        // All events of what we have written ourselves have come. They are no reason to try again; what anybody else
+        // has written is.
         let others_changed = directory.clear() > round.own_changes;
         (round.own_changes, round.failed) = (0, false);
         if others_changed {
@@ -460,7 +468,8 @@ impl<D: Driver> Frontend<D> {
         others_changed
     }
 
-    /// Begins with a device that was not there before, lets go of one that has gone, and goes on with one that is known.
+    /// Begins with a device that was not there before, lets go of one that has gone, and goes on with one that is
+    /// known.
     fn look(
         &self,
         answers: &[Option<Vec<u8>>],
@@ -538,7 +547,7 @@ impl<D: Driver> Frontend<D> {
                 let Some(known) = &session.known else { return Ok(()) };
                 session.keys = self.offer(known, features)?;
             }
-            Action::Up => self.connected(),
+            Action::Up => self.driver.connected(),
             Action::Stop if session.holds => self.driver.stop(),
             Action::Stop => {}
             Action::Release | Action::Restart => self.release(session),
@@ -568,8 +577,8 @@ impl<D: Driver> Frontend<D> {
         session.keys.clear();
         let disconnected = matches!(error, Error::Store(ErrorKind::Disconnected, _));
         if disconnected {
-            // Says nothing about the device: what works goes on, and the watches report once the store is back. Whether it has taken the
-            // new state, the next look tells.
+            // Says nothing about the device: what works goes on, and the watches report once the store is back. Whether
+            // it has taken the new state, the next look tells.
             if phase == Phase::State {
                 session.ours = session.action.leads_to(session.ours);
             }
@@ -592,8 +601,8 @@ impl<D: Driver> Frontend<D> {
             // Data flows no more, whatever the store shows; the next look has it shown again.
             Ours::Offered | Ours::Connected => session.ours = Ours::Closed,
             Ours::Closed => {}
-            // The device stays out of use until something changes. What was written here before it failed is no such change, so its
-            // events are waited for.
+            // The device stays out of use until something changes. What was written here before it failed is no such
+            // change, so its events are waited for.
             Ours::Initialising => {
                 self.release(session);
                 // The next look at the device must not depend on a backend that cannot be asked.
@@ -604,15 +613,15 @@ impl<D: Driver> Frontend<D> {
         }
     }
 
-    /// Says what is wrong, but not for ever: a backend can have it repeated at every change of a node.
+    /// Says what is wrong, as often as it may be said.
     fn complain(&self, number: Option<u32>, error: &dyn Display) {
-        let left = self.complaints.get();
-        if left > 0 {
-            self.complaints.set(left - 1);
-            match number {
-                Some(number) if number != self.driver.guess() => kernel::println!("{} {number}: {error}", D::NAME),
-                _ => kernel::println!("{}: {error}", D::NAME),
-            }
+        let Some(held_back) = self.complaints.take(self.events.now_ns()) else { return };
+        if held_back > 0 {
+            println!("{}: {held_back} lines like the next were not written", D::NAME);
+        }
+        match number {
+            Some(number) if number != self.driver.guess() => println!("{} {number}: {error}", D::NAME),
+            _ => println!("{}: {error}", D::NAME),
         }
     }
 
@@ -627,12 +636,6 @@ impl<D: Driver> Frontend<D> {
         let mut offer = Offer { events, grants, backend: known.backend.domain, keys: Vec::new() };
         self.driver.offer(&known.settings, features, &mut offer)?;
         Ok(offer.keys)
-    }
-
-    /// Lets data flow.
-    fn connected(&self) {
-        self.complaints.set(COMPLAINTS_MAX);
-        self.driver.connected();
     }
 
     /// Ends what is shared, if anything is. Pages that the backend still uses are quarantined.
