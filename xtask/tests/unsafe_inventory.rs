@@ -8,7 +8,7 @@ use std::path::Path;
 
 use common::rust_files;
 
-const INVENTORY: [(&str, &str); 44] = [
+const INVENTORY: [(&str, &str); 45] = [
     // The library OS.
     ("kernel/host/src/log.rs", "the symbols that defmt calls, on the developer's machine"),
     ("kernel/src/executor.rs", "embassy's raw executor, and the symbol that it calls"),
@@ -30,6 +30,7 @@ const INVENTORY: [(&str, &str); 44] = [
     ("xen-pv/src/arch/x86_64/pvclock.rs", "time that the hypervisor writes meanwhile"),
     ("xen-pv/src/arch/x86_64/suspend.rs", "the start info, and the hypercall that ends the domain"),
     ("xen-pv/src/boot.rs", "the pages that the domain builder has made"),
+    ("xen-pv/src/console/ring.rs", "a page for its tests"),
     ("xen-pv/src/entry/armv7.rs", "entry from the hypervisor, the device tree"),
     ("xen-pv/src/entry/armv7/traps.rs", "exception vectors"),
     ("xen-pv/src/entry/x86_64.rs", "entry from the hypervisor, the start info"),
@@ -37,7 +38,7 @@ const INVENTORY: [(&str, &str); 44] = [
     ("xen-pv/src/hypercall.rs", "hypercalls"),
     ("xen-pv/src/lib.rs", "the symbols by which a task's image is linked"),
     ("xen-pv/src/log.rs", "the symbols that defmt calls"),
-    ("xen-pv/src/platform/network.rs", "takes over the mapped grant table, once"),
+    ("xen-pv/src/platform/devices/network.rs", "takes over the mapped grant table, once"),
     ("xen-pv/src/single_cpu.rs", "statics of a guest that has one CPU and no interrupts"),
     ("xen-pv/src/wall_clock.rs", "time that the hypervisor writes meanwhile"),
     ("xen-pv/src/xen.rs", "the bits of events in the shared info page, and the hypercall that ends the domain"),

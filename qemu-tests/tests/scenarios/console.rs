@@ -1,15 +1,17 @@
 //! What the platform gives beside memory and network: console input, the wall clock, randomness.
 
+use crate::echo;
 use crate::support::{PATIENCE, ends_well, guest};
 use anyhow::{Context as _, Result, ensure};
 use qemu_tests::harness::{Context, Scenario};
-use qemu_tests::{Guest, check};
+use qemu_tests::{Dom0, Guest, check};
 use std::collections::HashSet;
 use trouble::Report;
 
 /// All of this module's.
 pub const SCENARIOS: &[Scenario] = &[
     Scenario { name: "console: a guest reads what is typed", run: input },
+    Scenario { name: "console: a guest whose console nobody reads goes on, and counts what is lost", run: unread },
     Scenario { name: "clock: the guest's wall clock is dom0's", run: wall_clock },
     Scenario { name: "random: no two boots have the same random numbers", run: randomness },
 ];
@@ -31,6 +33,44 @@ fn input(context: &Context<'_>) -> Result<()> {
         guest.wait_for(&format!("trouble: line {number} is \"{line}\""), PATIENCE)?;
     }
     ends_well::<Report>(&mut guest).map(drop)
+}
+
+/// xenconsoled is stopped, until this is dropped.
+struct Stopped<'a>(&'a Dom0);
+
+impl<'a> Stopped<'a> {
+    fn new(dom0: &'a Dom0) -> Result<Self> {
+        dom0.must("kill -STOP $(pidof xenconsoled)")?;
+        Ok(Self(dom0))
+    }
+}
+
+impl Drop for Stopped<'_> {
+    fn drop(&mut self) {
+        // Without it the bed shows nothing of guests to come, which says enough.
+        let _ = self.0.must("kill -CONT $(pidof xenconsoled)");
+    }
+}
+
+fn unread(context: &Context<'_>) -> Result<()> {
+    const LOST: &str = "console_lost_bytes";
+    const MOST_LINES: usize = 1000;
+    let mut guest = echo::start(context)?;
+    check!(guest.counters(PATIENCE)?[LOST] == 0, "something is lost while the console is read");
+    let stopped = Stopped::new(context.bed)?;
+    // Each answer is a line on the console as well.
+    let mut lines = 0;
+    while guest.counters(PATIENCE)?[LOST] == 0 {
+        lines += 1;
+        check!(lines < MOST_LINES, "nothing is lost after {lines} lines that nobody reads");
+    }
+    let answered = context.bed.ping(&echo::ping(100))?.received;
+    check!(answered == 100, "{answered} of 100 pings were answered while nobody read the console");
+    drop(stopped);
+    // The text goes on where there was no room, and says so.
+    guest.wait_for("bytes were lost here", PATIENCE)?;
+    guest.shutdown()?;
+    ends_well::<::echo::Report>(&mut guest).map(drop)
 }
 
 fn boot(context: &Context<'_>) -> Result<Report> {
