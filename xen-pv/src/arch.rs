@@ -26,7 +26,6 @@ pub(crate) use armv7::*;
 pub(crate) use x86_64::*;
 
 /// Ports that the toolstack has opened in the domain in which a suspended guest goes on.
-#[cfg(feature = "xenstore")]
 pub(crate) struct Ports {
     pub(crate) console: xen_sys::types::Port,
     pub(crate) xenstore: xen_sys::types::Port,
@@ -34,5 +33,4 @@ pub(crate) struct Ports {
 
 /// Frames of the grant table: room for a network card's buffers, its rings, what a backend
 /// keeps from former connections, and the reserved entries.
-#[cfg(feature = "netfront")]
 const GRANT_FRAMES: usize = 2;

@@ -2,8 +2,6 @@
 //!
 //! Source: `xen/include/public/errno.h`.
 
-use crate::words::line;
-
 /// An error of the hypervisor, by its name there.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[cfg_attr(target_os = "none", derive(defmt::Format))]
@@ -36,24 +34,21 @@ pub enum Error {
     Unknown(i32),
 }
 
-/// The errors with a number, their numbers, and all names, in one order.
-const KNOWN: [Error; 12] = [
-    Error::NotPermitted,
-    Error::NotFound,
-    Error::NoSuchDomain,
-    Error::NoMemory,
-    Error::Denied,
-    Error::Fault,
-    Error::Busy,
-    Error::Exists,
-    Error::Invalid,
-    Error::NoSpace,
-    Error::NotImplemented,
-    Error::NotSupported,
+/// The errors that have a number, with their numbers and names.
+const KNOWN: [(Error, usize, &str); 12] = [
+    (Error::NotPermitted, 1, "EPERM"),
+    (Error::NotFound, 2, "ENOENT"),
+    (Error::NoSuchDomain, 3, "ESRCH"),
+    (Error::NoMemory, 12, "ENOMEM"),
+    (Error::Denied, 13, "EACCES"),
+    (Error::Fault, 14, "EFAULT"),
+    (Error::Busy, 16, "EBUSY"),
+    (Error::Exists, 17, "EEXIST"),
+    (Error::Invalid, 22, "EINVAL"),
+    (Error::NoSpace, 28, "ENOSPC"),
+    (Error::NotImplemented, 38, "ENOSYS"),
+    (Error::NotSupported, 95, "EOPNOTSUPP"),
 ];
-const NUMBERS: [u8; 12] = [1, 2, 3, 12, 13, 14, 16, 17, 22, 28, 38, 95];
-const NAMES: &str = "\
-    EPERM\nENOENT\nESRCH\nENOMEM\nEACCES\nEFAULT\nEBUSY\nEEXIST\nEINVAL\nENOSPC\nENOSYS\nEOPNOTSUPP\nunknown error";
 
 impl Error {
     /// Reads a hypercall's result: zero or more is a value, less is a negated error number.
@@ -67,14 +62,14 @@ impl Error {
     /// The error that a positive error number names.
     #[must_use]
     pub fn from_errno(errno: usize) -> Self {
-        let known = NUMBERS.iter().position(|number| usize::from(*number) == errno);
-        known.map_or(Self::Unknown(i32::try_from(errno).unwrap_or(i32::MAX)), |index| KNOWN[index])
+        let known = KNOWN.iter().find(|(_, number, _)| *number == errno);
+        known.map_or(Self::Unknown(i32::try_from(errno).unwrap_or(i32::MAX)), |(error, ..)| *error)
     }
 
     /// The error's name, or `unknown error`.
     #[must_use]
     pub fn name(self) -> &'static str {
-        line(NAMES, KNOWN.iter().position(|known| *known == self).unwrap_or(KNOWN.len()))
+        KNOWN.iter().find(|(error, ..)| *error == self).map_or("unknown error", |(.., name)| *name)
     }
 }
 
@@ -97,5 +92,6 @@ mod tests {
         assert_eq!(Error::check(7), Ok(7));
         assert_eq!(Error::check(-22), Err(Error::Invalid));
         assert_eq!(Error::check(-1234), Err(Error::Unknown(1234)));
+        assert_eq!([Error::Invalid, Error::Unknown(1234)].map(Error::name), ["EINVAL", "unknown error"]);
     }
 }

@@ -1,9 +1,9 @@
 //! The grant table: pages that another domain may reach, and how access ends.
 //!
 //! Implements version 1 of `xen/include/public/grant_table.h`. A [`Grant`] owns its page and its table entry. Ending
-//! access gives the page back, or says [`Busy`] while the other domain reads, writes or maps it. A grant that is dropped
-//! while busy is quarantined: page and entry are used for nothing, because the other side may still write there (XSA-396),
-//! until the hypervisor's own mark in the entry says that it no longer can.
+//! access gives the page back, or says [`Busy`] while the other domain reads, writes or maps it. A grant that is
+//! dropped while busy is quarantined: page and entry are used for nothing, because the other side may still write there
+//! (XSA-396), until the hypervisor's own mark in the entry says that it no longer can.
 
 use alloc::boxed::Box;
 use alloc::vec::Vec;
@@ -80,8 +80,8 @@ impl<H: Hypervisor> GrantTable<H> {
     /// The table whose `count` entries lie at `entries`; the reserved ones are left alone.
     ///
     /// # Safety
-    /// `entries` must be the mapped frames of this domain's grant table, version 1, in their order, readable and writable
-    /// for ever, and nothing else may write entries that are not reserved.
+    /// `entries` must be the mapped frames of this domain's grant table, version 1, in their order, readable and
+    /// writable for ever, and nothing else may write entries that are not reserved.
     #[must_use]
     pub unsafe fn new(hypervisor: H, entries: NonNull<EntryV1>, count: u32) -> Self {
         let mut taken = alloc::vec![0u32; count.div_ceil(32) as usize];
@@ -228,8 +228,8 @@ impl Shared for Grant<ReadWrite> {
 impl Grant<ReadOnly> {
     /// The page's bytes, which only this domain writes.
     pub fn bytes_mut(&mut self) -> &mut [u8; PAGE_SIZE] {
-        // SAFETY: the page belongs to the grant, which is borrowed for as long as the reference lives, and the other domain
-        // can only read.
+        // SAFETY: the page belongs to the grant, which is borrowed for as long as the reference lives, and the other
+        // domain can only read.
         unsafe { self.page.address().cast().as_mut() }
     }
 

@@ -1,8 +1,8 @@
 //! Hypercalls of an operation and its argument that any code may make.
 //!
-//! [`Operation`] binds the argument's type to the numbers of hypercall and operation, so that no structure reaches Xen in place
-//! of another. Those that change memory besides their argument are made where it is known why that is right, by the unsafe
-//! functions of `xen_sys::arch`.
+//! [`Operation`] binds the argument's type to the numbers of hypercall and operation, so that no structure reaches Xen
+//! in place of another. Those that change memory besides their argument are made where it is known why that is right,
+//! by the unsafe functions of `xen_sys::arch`.
 
 use xen_sys::arch::hypercall2;
 use xen_sys::event_channel::{
@@ -16,8 +16,9 @@ use crate::error::Error;
 /// The argument of an operation that any code may ask for.
 ///
 /// # Safety
-/// The operation [`OPERATION`](Self::OPERATION) of the hypercall [`HYPERCALL`](Self::HYPERCALL) must take this structure, or none.
-/// Whatever its fields say, Xen must change no memory for it but the structure itself, and no mapping.
+/// The operation [`OPERATION`](Self::OPERATION) of the hypercall [`HYPERCALL`](Self::HYPERCALL) must take this
+/// structure, or none. Whatever its fields say, Xen must change no memory for it but the structure itself, and no
+/// mapping.
 pub(crate) unsafe trait Operation {
     /// Number of the hypercall.
     const HYPERCALL: usize;
@@ -60,6 +61,7 @@ unsafe impl Operation for Yield {
 /// The hypervisor's error.
 pub(crate) fn operation<T: Operation>(argument: &mut T) -> Result<usize, Error> {
     let argument = (&raw mut *argument).expose_provenance();
-    // SAFETY: who made the type an `Operation` promised that it is what Xen takes here, and that no other memory changes.
+    // SAFETY: who made the type an `Operation` promised that it is what Xen takes here, and that no other memory
+    // changes.
     Error::check(unsafe { hypercall2(T::HYPERCALL, T::OPERATION, argument) })
 }

@@ -1,12 +1,12 @@
 //! The network card: frontend of `xen/include/public/io/netif.h`. TX and RX are named from the frontend.
 //!
-//! [`netfront`] makes two halves of one card. [`Device`] is what the network stack drives. [`Driver`], whose `run` is a future, shakes
-//! hands with the backend through xenstore, and does so again whenever the card is detached and attached, or the backend goes away
-//! and comes back.
+//! [`netfront`] makes two halves of one card. [`Device`] is what the network stack drives. [`Driver`], whose `run` is a
+//! future, shakes hands with the backend through xenstore, and does so again whenever the card is detached and
+//! attached, or the backend goes away and comes back.
 //!
-//! The backend is trusted with nothing: what it writes is copied out once and judged then (`ring.rs`, `rx.rs`, `tx.rs`). A
-//! frame that makes no sense is counted and dropped; a backend that breaks the protocol loses the connection, and gets a
-//! new one when it starts anew. Read `xenbus.rs` for the handshake.
+//! The backend is trusted with nothing: what it writes is copied out once and judged then (`ring.rs`, `rx.rs`,
+//! `tx.rs`). A frame that makes no sense is counted and dropped; a backend that breaks the protocol loses the
+//! connection, and gets a new one when it starts anew. Read `xenbus.rs` for the handshake.
 
 use alloc::boxed::Box;
 use core::cell::RefCell;
@@ -41,22 +41,22 @@ use rx::Receiver;
 use tx::{Load, Transmitter};
 
 const ETHERNET_HEADER: usize = 14;
-/// Bytes of the private buffer into which a frame is copied: the largest Internet packet with an Ethernet header and a VLAN
-/// tag. Segments of one TCP stream arrive put together up to this size.
+/// Bytes of the private buffer into which a frame is copied: the largest Internet packet with an Ethernet header and a
+/// VLAN tag. Segments of one TCP stream arrive put together up to this size.
 const FRAME_MAX: usize = 0xffff + ETHERNET_HEADER + 4;
 /// Receive slots that one turn of the stack looks at, so that a flood starves nobody.
 const BUDGET: u32 = 64;
 
-/// How many frames can be under way in each direction; each at most 256. A receive buffer takes a page, a transmit buffer
-/// half of one, segments in one piece 16 of them.
+/// How many frames can be under way in each direction; each at most 256. A receive buffer takes a page, a transmit
+/// buffer half of one, segments in one piece 16 of them.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Buffers {
     /// Frames that the backend can deliver without waiting for us.
     pub receive: u16,
     /// Frames that we can send without waiting for the backend.
     pub transmit: u16,
-    /// Packets with segments of a TCP stream in one piece that we can send without waiting for the backend; fewer where memory
-    /// or the grant table has no more room.
+    /// Packets with segments of a TCP stream in one piece that we can send without waiting for the backend; fewer where
+    /// memory or the grant table has no more room.
     pub segments: u16,
 }
 
@@ -161,9 +161,9 @@ impl<H: Hypervisor> Queues<H> {
         }
     }
 
-    /// Whether there is room to send anything now. Who has waited for room may let others run first.
-    fn has_room(&mut self, pacing: &mut Pacing, counters: &mut Counters) -> Result<bool, Broken> {
-        let room = self.tx.has_room(Load::Most, counters)?;
+    /// Makes room to send anything, and says whether there is. Who has waited for room may let others run first.
+    fn make_room(&mut self, pacing: &mut Pacing, counters: &mut Counters) -> Result<bool, Broken> {
+        let room = self.tx.make_room(Load::Most, counters)?;
         for _ in 0..pacing.before_sending(room) {
             self.tx_channel().yield_cpu();
         }
@@ -184,7 +184,7 @@ impl<H: Hypervisor> Queues<H> {
     fn sleep(&mut self, waker: &Waker, counters: &mut Counters) -> Result<bool, Broken> {
         if let Some(load) = self.tx.starved {
             // Room that came back meanwhile would not be announced again.
-            if self.tx.has_room(load, counters)? {
+            if self.tx.make_room(load, counters)? {
                 return Ok(true);
             }
             let Check::Idle(proof) = self.tx.final_check()? else { return Ok(true) };
@@ -302,7 +302,7 @@ impl<H: Hypervisor> phy::Device for Device<H> {
                 queues.channel.yield_cpu();
             }
             // A frame may be answered at once, so it stays in the ring until there is room for the answer.
-            if !queues.tx.has_room(Load::Frame, counters)? {
+            if !queues.tx.make_room(Load::Frame, counters)? {
                 return Ok(None);
             }
             let length = queues.rx.receive(&mut frame[..], budget, counters)?;
@@ -313,7 +313,7 @@ impl<H: Hypervisor> phy::Device for Device<H> {
     }
 
     fn transmit(&mut self, _timestamp: Instant) -> Option<TxToken<'_, H>> {
-        let room = self.card.borrow_mut().with_queues(Queues::has_room);
+        let room = self.card.borrow_mut().with_queues(Queues::make_room);
         room.filter(|room| *room).map(|_| TxToken::new(self.card))
     }
 

@@ -1,8 +1,8 @@
 //! The platform as a task sees it, and the order in which everything is brought up and down.
 //!
-//! Console, memory and traps work before [`run`]. It brings up the way to the toolstack, the network where the image has its
-//! driver, and the task. Before the task starts and after it has ended nothing else runs, so there the platform waits for
-//! xenstore in place, up to a limit where one is due: code that does not wait in a future is smaller.
+//! Console, memory and traps work before [`run`]. It brings up the way to the toolstack, the network where the image
+//! has its driver, and the task. Before the task starts and after it has ended nothing else runs, so there the platform
+//! waits for xenstore in place, up to a limit where one is due: code that does not wait in a future is smaller.
 
 use core::cell::OnceCell;
 use core::fmt::{Display, Write};
@@ -30,8 +30,9 @@ use crate::toolstack::Toolstack;
 use crate::xen::{self, Xen};
 use crate::{arch, console, memory, wall_clock};
 
-#[cfg(feature = "netfront")]
-mod network;
+mod devices;
+
+use devices::Devices;
 
 embassy_time_driver::time_driver_impl!(static TIME: Driver<SystemTime> = Driver::new());
 
@@ -44,7 +45,8 @@ impl Clock for SystemTime {
     }
 }
 
-/// More event channels than an image's drivers have: the console's, the store's, two of a card's. Each wake-up clears so much memory.
+/// More event channels than an image's drivers have: the console's, the store's, two of a card's. Each wake-up clears
+/// so much memory.
 const PORTS_MAX: usize = 16;
 
 /// How long a task may go on after it was asked to end.
@@ -59,10 +61,7 @@ pub struct Platform {
     toolstack: Toolstack,
     /// Made when it is first asked for, so that an image whose task never asks does without.
     random: OnceCell<Generator>,
-    #[cfg(feature = "netfront")]
-    network: OnceCell<network::Interface>,
-    #[cfg(feature = "netfront")]
-    events: Events<Xen>,
+    devices: Devices,
 }
 
 /// Runs a task; [`crate::main!`] calls it with what the entry found, which there is once.
@@ -90,10 +89,7 @@ where
         seed: boot.seed,
         toolstack: Toolstack::connect(boot.xenstore, &events),
         random: OnceCell::new(),
-        #[cfg(feature = "netfront")]
-        network: OnceCell::new(),
-        #[cfg(feature = "netfront")]
-        events,
+        devices: Devices::new(events),
     }));
     kernel::executor::run(
         |spawner| {
@@ -118,8 +114,8 @@ where
     )
 }
 
-/// Waits for an event or the time of the next timer. Events which came before are still pending, and a time that has passed
-/// ends the wait at once, so none is missed.
+/// Waits for an event or the time of the next timer. Events which came before are still pending, and a time that has
+/// passed ends the wait at once, so none is missed.
 pub(crate) fn sleep(events: &Events<Xen>, until_ns: Option<u64>) {
     let mut ports = [Port(0); PORTS_MAX];
     let mut count = events.ports(&mut ports[1..]);
@@ -149,13 +145,7 @@ impl Platform {
     fn prepare<P: DeserializeOwned>(&'static self, spawner: Spawner, command_line: &'static [u8]) -> Result<P, String> {
         let text = core::str::from_utf8(command_line).map_err(|_| "the command line is not UTF-8")?;
         let mut words = Parameters::parse(text).map_err(|error| error.to_string())?;
-        #[cfg(feature = "netfront")]
-        {
-            let parameters = kernel::net::Parameters::read(&mut words).map_err(|error| error.to_string())?;
-            network::start(self, spawner, parameters)?;
-        }
-        #[cfg(not(feature = "netfront"))]
-        let _ = spawner;
+        devices::start(self, spawner, &mut words)?;
         // Read in any case: keys of the task are not unknown because a program's parameters win over them.
         let typed = words.read();
         let parameters = match self.toolstack.parameters()? {
@@ -174,8 +164,7 @@ impl Platform {
             Timer::after(GRACE).await;
         })
         .await;
-        #[cfg(feature = "netfront")]
-        network::settle(self).await;
+        self.devices.settle().await;
         match outcome {
             Either::First(outcome) => outcome.map_err(|error| error.to_string()),
             Either::Second(()) => Err(alloc::format!("the task did not end within {} s", GRACE.as_secs())),
@@ -194,11 +183,11 @@ impl Platform {
     /// What was counted up to now, as `name=count ...`.
     fn counters(&self) -> String {
         let mut text = String::new();
-        #[cfg(feature = "netfront")]
-        network::count(self, &mut text);
+        self.devices.count(&mut text);
         let figures = memory::figures();
+        let (used, peak, lost) = (figures.heap_used_bytes, figures.heap_peak_bytes, console::lost_bytes());
         // A string takes what it is given.
-        let _ = write!(text, "heap_used={} heap_peak={}", figures.heap_used_bytes, figures.heap_peak_bytes);
+        let _ = write!(text, "heap_used={used} heap_peak={peak} console_lost_bytes={lost}");
         text
     }
 
@@ -222,8 +211,8 @@ impl Platform {
         })
     }
 
-    /// The generator of random bytes. It is seeded from the CPU's generator where there is one, the wall clock, the time
-    /// since the host's boot, and what the toolstack adds.
+    /// The generator of random bytes. It is seeded from the CPU's generator where there is one, the wall clock, the
+    /// time since the host's boot, and what the toolstack adds.
     fn generator(&self) -> &Generator {
         self.random.get_or_init(|| {
             let random = Generator::new();
@@ -257,18 +246,5 @@ impl System for Platform {
 
     async fn console_input(&self, destination: &mut [u8]) -> usize {
         console::read(destination).await
-    }
-}
-
-#[cfg(feature = "netfront")]
-impl kernel::Networked for Platform {
-    type Network = kernel::net::Stack;
-
-    fn network(&self) -> &Self::Network {
-        match self.network.get() {
-            Some(network) => &network.stack,
-            // `run_task` starts the network before the task.
-            None => panic!("the network is up before the task"),
-        }
     }
 }

@@ -4,14 +4,14 @@
 //! reads them back from the page; the other side's producer index is read once, checked, and then trusted. Indices run
 //! freely over all of `u32`; a slot is an index modulo the number of slots.
 //!
-//! A producer writes a batch: `put` ..., then `push`, whose [`Notify`] says whether the other side asked for an event. A
-//! consumer that finds nothing calls `final_check`, which asks for an event and looks once more; only its [`Idle`] allows
-//! to sleep.
+//! A producer writes a batch: `put` ..., then `push`, whose [`Notify`] says whether the other side asked for an event.
+//! A consumer that finds nothing calls `final_check`, which asks for an event and looks once more; only its [`Idle`]
+//! allows to sleep.
 //!
-//! All fences order accesses between CPUs: the other domain runs on another one at the same time. On x86 only the strongest
-//! costs an instruction, `mfence`. On ARM each is a `dmb ish`: inner shareable, as all memory that Xen's domains share. The
-//! weaker `dmb ishst` would not do before an index is published, because it orders writes only: a buffer that goes back to
-//! the other side must also have been read by then.
+//! All fences order accesses between CPUs: the other domain runs on another one at the same time. On x86 only the
+//! strongest costs an instruction, `mfence`. On ARM each is a `dmb ish`: inner shareable, as all memory that Xen's
+//! domains share. The weaker `dmb ishst` would not do before an index is published, because it orders writes only: a
+//! buffer that goes back to the other side must also have been read by then.
 
 use core::marker::PhantomData;
 use core::mem::{offset_of, size_of};
@@ -275,7 +275,8 @@ impl<Request: Plain, Response: Plain, Memory: SharedMemory> BackRing<Request, Re
     /// Number of slots.
     pub const SLOTS: u32 = slots(PAGE_SIZE, slot_size::<Request, Response>());
 
-    /// Attaches to the ring that a frontend has made in the page that `memory` keeps, and goes on where a backend before may have stopped.
+    /// Attaches to the ring that a frontend has made in the page that `memory` keeps, and goes on where a backend
+    /// before may have stopped.
     #[must_use]
     pub fn attach(memory: Memory) -> Self {
         let start = memory.read(RSP_PROD);

@@ -1,8 +1,8 @@
 //! Memory that another domain may read or write at any time.
 //!
-//! Purpose: such memory is only ever copied in and out, by volatile accesses that the compiler neither repeats nor splits
-//! nor leaves out (XSA-155): what was judged is what was read, once. No reference into it exists, because Rust may assume
-//! that what a reference points to does not change by itself.
+//! Purpose: such memory is only ever copied in and out, by volatile accesses that the compiler neither repeats nor
+//! splits nor leaves out (XSA-155): what was judged is what was read, once. No reference into it exists, because Rust
+//! may assume that what a reference points to does not change by itself.
 //!
 //! Source of the layouts: `xen/include/public/io`.
 

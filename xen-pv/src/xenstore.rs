@@ -80,8 +80,8 @@ impl<H: Hypervisor> Client<H> {
         self.shared.connection.borrow().is_idle()
     }
 
-    /// Goes on in a domain that was resumed, where the store knows of no watch, over the same page and another port. Replies of the store
-    /// before that were not taken yet say nothing about this one: their requests fail.
+    /// Goes on in a domain that was resumed, where the store knows of no watch, over the same page and another port.
+    /// Replies of the store before that were not taken yet say nothing about this one: their requests fail.
     pub fn resume(&self, port: Port) {
         self.shared.channel.rebind(port);
         self.shared.connection.borrow_mut().resume();
@@ -143,8 +143,8 @@ impl<H: Hypervisor> Client<H> {
         self.request(MessageType::Remove, 0, path, &[])
     }
 
-    /// Who may do what with a node. The first entry names the owner, and its rights are those of all domains that are not
-    /// named.
+    /// Who may do what with a node. The first entry names the owner, and its rights are those of all domains that are
+    /// not named.
     ///
     /// # Errors
     /// As the store says.
@@ -190,7 +190,8 @@ impl<H: Hypervisor> Client<H> {
         Watch { client: *self, token: self.shared.connection.borrow_mut().add_watch(path) }
     }
 
-    /// Queues a request whose error will name no path. It leaves with the next [`pump`](Self::pump): one event for many.
+    /// Queues a request whose error will name no path. It leaves with the next [`pump`](Self::pump): one event for
+    /// many.
     pub(crate) fn prepare(&self, kind: MessageType, path: &str, parts: &[&[u8]]) -> Request<'static, H> {
         Request { client: *self, path: "", sent: self.queue(kind, 0, path, parts) }
     }
@@ -322,8 +323,8 @@ impl<H: Hypervisor> Watch<H> {
         self.token
     }
 
-    /// Forgets the changes up to now, for who is about to read everything anyway. Returns how many there were since the last call, those
-    /// that were kept as one or were already taken among them.
+    /// Forgets the changes up to now, for who is about to read everything anyway. Returns how many there were since the
+    /// last call, those that were kept as one or were already taken among them.
     pub fn clear(&self) -> u32 {
         self.client.shared.connection.borrow_mut().clear_watch(self.token)
     }

@@ -1,6 +1,6 @@
 //! A network card that goes away and comes back. What guests at work make of that is in `survive`.
 
-use crate::echo::{ping, start, stop};
+use crate::echo::{ADDRESS, ping, start, stop};
 use crate::support::{PATIENCE, guest, wait_until};
 use anyhow::Result;
 use echo::Report;
@@ -13,6 +13,7 @@ use std::net::{Ipv4Addr, SocketAddrV4};
 pub const SCENARIOS: &[Scenario] = &[
     Scenario { name: "reconnect: an address from DHCP is kept", run: dhcp },
     Scenario { name: "reconnect: a guest that ends without its card ends in order", run: end_without },
+    Scenario { name: "reconnect: a card lives on that is replaced by one of another number", run: replaced },
 ];
 
 /// Takes the card away and waits until dom0 has nothing left of it.
@@ -62,5 +63,22 @@ fn dhcp(context: &Context<'_>) -> Result<()> {
 fn end_without(context: &Context<'_>) -> Result<()> {
     let guest = start(context)?;
     detach(context, &guest, 0)?;
+    stop(guest, &Report::default())
+}
+
+fn replaced(context: &Context<'_>) -> Result<()> {
+    let mut guest = start(context)?;
+    for (old, new) in [(0, 1), (1, 0)] {
+        guest.network_attach()?;
+        guest.wait_for(&format!("network card {new} is not used, {old} is; vif={new} chooses the other"), PATIENCE)?;
+        detach(context, &guest, old)?;
+        answers(context, ADDRESS)?;
+    }
+    // One that is not used goes, and the other works all the while.
+    guest.network_attach()?;
+    guest.wait_for("network card 1 is not used, 0 is; vif=1 chooses the other", PATIENCE)?;
+    detach(context, &guest, 1)?;
+    answers(context, ADDRESS)?;
+    check!(guest.counters(PATIENCE)?["connections"] == 3, "the card in use was connected anew");
     stop(guest, &Report::default())
 }

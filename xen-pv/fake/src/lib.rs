@@ -1,12 +1,12 @@
 //! A fake hypervisor and fake backends, on which the real driver code runs in host tests.
 //!
 //! [`Machine`] is one domain with its store and its backends. There are no threads, no clocks and no sleeps:
-//! [`Machine::settle`] lets everything run until nothing has anything to do any more, and the same test does the same thing
-//! every time.
+//! [`Machine::settle`] lets everything run until nothing has anything to do any more, and the same test does the same
+//! thing every time.
 //!
-//! The fakes are strict where the real ones are: a backend that reaches for a page which is not granted, or finds a request
-//! that Xen's netback would refuse, panics. They can be told to be hostile: the rings and the store's page are open to the
-//! tests.
+//! The fakes are strict where the real ones are: a backend that reaches for a page which is not granted, or finds a
+//! request that Xen's netback would refuse, panics. They can be told to be hostile: the rings and the store's page are
+//! open to the tests.
 
 pub mod bed;
 pub mod frames;

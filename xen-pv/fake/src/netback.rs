@@ -426,7 +426,8 @@ impl Netback {
         answered
     }
 
-    /// Delivers the frames that wait for the guest: each in one slot, or in a chain where it is larger than a wire takes.
+    /// Delivers the frames that wait for the guest: each in one slot, or in a chain where it is larger than a wire
+    /// takes.
     fn deliver(&mut self) -> bool {
         let Some(rings) = &mut self.rings else { return false };
         let mut room =

@@ -176,8 +176,8 @@ impl Store {
         self.xen.raise(self.port);
     }
 
-    /// Moves messages and answers requests; says whether there was anything to do. Like the real one, it looks at the page
-    /// only after an event.
+    /// Moves messages and answers requests; says whether there was anything to do. Like the real one, it looks at the
+    /// page only after an event.
     pub fn serve(&mut self) -> bool {
         if self.xen.take_outgoing(self.port) > 0 {
             self.kicked = true;

@@ -36,9 +36,9 @@ fn a_card_is_connected_with_few_events_for_the_store() {
     let device = machine.start_netfront(BUFFERS);
     machine.settle();
     assert!(device.link_up());
-    // Four for the card: the rings are announced when they are offered and once more when the backend has taken them. Each event for the
-    // store is an exchange, which a new domain waits for: a look for the card, one at its backend, the keys, the state; then two looks, of
-    // which the first comes from what the guest itself has written.
+    // Four for the card: the rings are announced when they are offered and once more when the backend has taken them.
+    // Each event for the store is an exchange, which a new domain waits for: a look for the card, one at its backend,
+    // the keys, the state; then two looks, of which the first comes from what the guest itself has written.
     assert_eq!(machine.xen.notifications(), 4 + 6);
 }
 

@@ -63,8 +63,8 @@ fn offered(bed: &Bed) -> [u32; 4] {
     })
 }
 
-/// The card finds a backend in the new domain, whose paths and address may be those of the old one: what it then shares is
-/// new, and what it gave up belongs to nobody in between.
+/// The card finds a backend in the new domain, whose paths and address may be those of the old one: what it then shares
+/// is new, and what it gave up belongs to nobody in between.
 #[test]
 fn a_card_connects_again_with_grants_and_ports_of_the_new_domain() {
     for backend in [0, 5] {

@@ -1,5 +1,5 @@
-//! The ring against the macros of Xen's `io/ring.h`, as the C compiler makes them: the same random operations on both must
-//! have the same outcomes and leave the same page after every step, also where the indices wrap.
+//! The ring against the macros of Xen's `io/ring.h`, as the C compiler makes them: the same random operations on both
+//! must have the same outcomes and leave the same page after every step, also where the indices wrap.
 
 #[path = "../../sys/tests/c/mod.rs"]
 mod c;
@@ -53,8 +53,8 @@ enum Operation {
 }
 
 impl Operation {
-    /// What follows the start of a sequence. Messages move more often than anything else happens, so that every sequence
-    /// goes around the ring.
+    /// What follows the start of a sequence. Messages move more often than anything else happens, so that every
+    /// sequence goes around the ring.
     const STEPS: [Self; 26] = [
         Self::FrontPut,
         Self::FrontPut,

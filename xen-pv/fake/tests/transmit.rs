@@ -200,7 +200,8 @@ fn an_answer_to_no_frame_breaks_the_connection_without_a_panic() {
 
 #[test]
 fn a_null_response_breaks_the_connection() {
-    // It would answer extra information, which is never sent; its place would be lost. An earlier frontend looped for ever.
+    // It would answer extra information, which is never sent; its place would be lost. An earlier frontend looped for
+    // ever.
     let mut bed = Bed::connected();
     bed.netback().manual = true;
     bed.send(&udp_frame(b"frame", true));

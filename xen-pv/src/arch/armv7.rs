@@ -14,13 +14,11 @@ use crate::error::Error;
 
 pub(crate) mod clock;
 mod copy;
-#[cfg(feature = "netfront")]
 mod grant_frames;
 pub(crate) mod memory;
 
 pub(crate) use clock::{now_ns, system_time_ns, woke};
 pub(crate) use copy::copy;
-#[cfg(feature = "netfront")]
 pub(crate) use grant_frames::map_grant_frames;
 
 unsafe extern "C" {
@@ -57,11 +55,9 @@ pub(crate) fn entropy() -> Option<[u64; 4]> {
 }
 
 /// A guest cannot be suspended: Xen's toolstack does not save domains on ARM.
-#[cfg(feature = "xenstore")]
 pub(crate) const SUSPENDS: bool = false;
 
 /// Never called, see [`SUSPENDS`].
-#[cfg(feature = "xenstore")]
 pub(crate) fn suspend() -> Option<super::Ports> {
     None
 }

@@ -10,18 +10,14 @@ use xen_sys::shared_info::SharedInfo;
 use xen_sys::types::{Gfn, Mfn, PAGE_SIZE, Pfn};
 
 mod copy;
-#[cfg(feature = "netfront")]
 mod grant_frames;
 pub(crate) mod memory;
 mod pvclock;
-#[cfg(feature = "xenstore")]
 pub(crate) mod suspend;
 
 pub(crate) use copy::copy;
-#[cfg(feature = "netfront")]
 pub(crate) use grant_frames::map_grant_frames;
 pub(crate) use pvclock::{now_ns, system_time_ns, woke};
-#[cfg(feature = "xenstore")]
 pub(crate) use suspend::{SUSPENDS, suspend};
 
 unsafe extern "C" {
@@ -38,7 +34,8 @@ pub(crate) fn shared_info() -> NonNull<SharedInfo> {
 /// The guest's page whose machine frame is `mfn`.
 pub(crate) fn pfn(mfn: Mfn) -> Pfn {
     let table = core::ptr::with_exposed_provenance::<u64>(MACHINE_TO_PHYS);
-    // SAFETY: Xen maps the machine-to-physical table, readable, in every guest's address space; the frame is Xen's word.
+    // SAFETY: Xen maps the machine-to-physical table, readable, in every guest's address space; the frame is Xen's
+    // word.
     Pfn(unsafe { table.add(mfn.0 as usize).read() } as usize)
 }
 

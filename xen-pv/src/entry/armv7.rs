@@ -86,8 +86,8 @@ fn parameter(index: u32) -> u64 {
     if result.is_ok() { argument.value } else { 0 }
 }
 
-/// Reads the device tree, then wipes it, because it holds the seed of the random numbers and lies within memory that will be
-/// used. The command line is copied behind the image. Returns the facts, and where free memory begins.
+/// Reads the device tree, then wipes it, because it holds the seed of the random numbers and lies within memory that
+/// will be used. The command line is copied behind the image. Returns the facts, and where free memory begins.
 ///
 /// # Safety
 /// A device tree must be at `blob`, in mapped memory; to be called once, before any memory behind the image is used.

@@ -67,7 +67,6 @@ extern "C" fn start(start_info_page: NonNull<StartInfo>) -> ! {
     console::open(ring(start_info.console.mfn, start_info.console.evtchn));
     // SAFETY: the start info is Xen's, nothing is allocated yet, and this is the only call.
     let free = unsafe { memory::take_over(start_info) };
-    #[cfg(feature = "xenstore")]
     arch::suspend::prepare(start_info_page);
     let given_bytes = start_info.nr_pages as usize * PAGE_SIZE;
     let total_bytes = given_bytes.min(memory::REACH_BYTES);

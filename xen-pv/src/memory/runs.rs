@@ -36,7 +36,8 @@ struct Sizes {
     pages_bytes: usize,
 }
 
-/// Hands over the memory that is free after boot, of all that the guest has; `arch::memory::map_more` may later add what lies behind it.
+/// Hands over the memory that is free after boot, of all that the guest has; `arch::memory::map_more` may later add
+/// what lies behind it.
 ///
 /// # Safety
 /// To be called once. The range must be mapped, writable, of whole pages, and unused.
@@ -110,8 +111,8 @@ fn find_run(layout: Layout, start: Option<NonNull<u8>>) -> Option<NonNull<u8>> {
 
 /// Takes a run out of what is free.
 ///
-/// The allocator offers the run with the lowest address, and cannot be asked for one at `start`. What it offers before is set
-/// aside, as a list within those runs, and then given back.
+/// The allocator offers the run with the lowest address, and cannot be asked for one at `start`. What it offers before
+/// is set aside, as a list within those runs, and then given back.
 fn take(free: &mut linked_list_allocator::Heap, layout: Layout, start: Option<NonNull<u8>>) -> Option<NonNull<u8>> {
     let mut aside: Option<NonNull<u8>> = None;
     let found = loop {

@@ -1,8 +1,8 @@
 //! Transport checksums of Ethernet frames, as pure functions over their bytes.
 //!
-//! A backend may hand out packets whose TCP or UDP checksum was never computed, and takes such packets as well: the field
-//! then holds the sum of the pseudo-header only, which is what network hardware expects. The netif flags say so packet by
-//! packet (`xen/include/public/io/netif.h`, `NETRXF_csum_blank`, `NETTXF_csum_blank`).
+//! A backend may hand out packets whose TCP or UDP checksum was never computed, and takes such packets as well: the
+//! field then holds the sum of the pseudo-header only, which is what network hardware expects. The netif flags say so
+//! packet by packet (`xen/include/public/io/netif.h`, `NETRXF_csum_blank`, `NETTXF_csum_blank`).
 //!
 //! Only whole IPv4 packets with TCP or UDP have such a checksum here; for all others these functions do nothing.
 
@@ -96,8 +96,8 @@ pub fn fill(frame: &mut [u8]) {
     frame[field].copy_from_slice(&checksum);
 }
 
-/// Writes the sum of the pseudo-header in the checksum's place, for the backend or its hardware to complete. Says whether
-/// the frame has such a place.
+/// Writes the sum of the pseudo-header in the checksum's place, for the backend or its hardware to complete. Says
+/// whether the frame has such a place.
 #[must_use]
 pub fn leave_blank(frame: &mut [u8]) -> bool {
     let Some(transport) = locate(frame) else { return false };

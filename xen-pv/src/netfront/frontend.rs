@@ -37,7 +37,8 @@ pub struct Vif<H: Hypervisor> {
 }
 
 impl<H: Hypervisor> Vif<H> {
-    /// Pages for segments that leave in one piece, as many runs of them as are to be had: without any, frames alone leave.
+    /// Pages for segments that leave in one piece, as many runs of them as are to be had: without any, frames alone
+    /// leave.
     fn runs(&self, offer: &Offer<'_, H>) -> Vec<Grant<ReadOnly>> {
         let mut granted = Vec::new();
         for _ in 0..self.buffers.segments {

@@ -1,43 +1,45 @@
 //! How much a card hurries a backend whose domain may share this CPU.
 //!
-//! A guest that shares its CPU with the backend's domain can be too fast for it: it fills every slot as soon as it is free, and who is to
-//! receive the frames behind the backend gets no time to take them. All that goes easy on such a backend is decided here, from numbers
-//! alone: how many frames may be under way, and when the guest lets others run first.
+//! A guest that shares its CPU with the backend's domain can be too fast for it: it fills every slot as soon as it is
+//! free, and who is to receive the frames behind the backend gets no time to take them. All that goes easy on such a
+//! backend is decided here, from numbers alone: how many frames may be under way, and when the guest lets others run
+//! first.
 //!
-//! Where the guest has a CPU of its own all of it is switched off ([`Pacing::own_cpu`]): as many frames are under way as the
-//! ring holds, and the CPU is never yielded.
+//! Where the guest has a CPU of its own all of it is switched off ([`Pacing::own_cpu`]): as many frames are under way
+//! as the ring holds, and the CPU is never yielded.
 //!
-//! Every number was measured in the test bed, where dom0 (Linux 6.1, its bridge, its netback and the program at the other end) and the
-//! guest have one CPU, the host does not matter because time is counted in instructions, and the guest has 32 MiB.
+//! Every number was measured in the test bed, where dom0 (Linux 6.1, its bridge, its netback and the program at the
+//! other end) and the guest have one CPU, the host does not matter because time is counted in instructions, and the
+//! guest has 32 MiB.
 
 use super::BUDGET;
 
 /// Frames under way to the backend, of any size.
 ///
 /// Measured with UDP datagrams of 64 bytes from a guest to a program in dom0, whose socket has the usual 208 KiB
-/// (`net.core.rmem_default`) and holds 277 of them. The guest goes on when half of its frames are answered, so the socket must have
-/// room for one and a half times as many, 184 and 92, in case the program takes none meanwhile.
+/// (`net.core.rmem_default`) and holds 277 of them. The guest goes on when half of its frames are answered, so the
+/// socket must have room for one and a half times as many, 184 and 92, in case the program takes none meanwhile.
 const FRAMES: u16 = 184;
 
 /// Frames of more than [`SMALL_BYTES`] under way to the backend.
 ///
-/// Measured with UDP datagrams of 1472 bytes to the same program: Linux counts the whole page of each, so its socket holds 43,
-/// and the program takes some meanwhile. Of 64 under way a third was lost, of 52 none.
+/// Measured with UDP datagrams of 1472 bytes to the same program: Linux counts the whole page of each, so its socket
+/// holds 43, and the program takes some meanwhile. Of 64 under way a third was lost, of 52 none.
 const LARGE_FRAMES: u16 = 52;
 
-/// A longer frame is a large one: Linux's netback copies no more than this into the head of a packet, and gives the rest a
-/// page (`XEN_NETBACK_TX_COPY_LEN`).
+/// A longer frame is a large one: Linux's netback copies no more than this into the head of a packet, and gives the
+/// rest a page (`XEN_NETBACK_TX_COPY_LEN`).
 pub(super) const SMALL_BYTES: usize = 128;
 
 /// Packets of many segments under way to the backend.
 ///
-/// Measured with a TCP stream from the guest, with segmentation offload. Linux answers these packets in a thread of its own, often
-/// after the receiver has acknowledged what is in them: of eight, three were unanswered when the next eight could go. A fifth of the
-/// ring is left for frames.
+/// Measured with a TCP stream from the guest, with segmentation offload. Linux answers these packets in a thread of its
+/// own, often after the receiver has acknowledged what is in them: of eight, three were unanswered when the next eight
+/// could go. A fifth of the ring is left for frames.
 const SEGMENTS: u16 = 12;
 
-/// How often the CPU is yielded to who takes the frames. The scheduler may give it back before they are taken, and does at once
-/// when nobody else wants it.
+/// How often the CPU is yielded to who takes the frames. The scheduler may give it back before they are taken, and does
+/// at once when nobody else wants it.
 ///
 /// Measured with the datagrams above: four times were enough for the program to have run.
 const YIELDS: u32 = 4;
@@ -85,7 +87,8 @@ impl Pacing {
         Self { shared: false, ..Self::shared_cpu() }
     }
 
-    /// What may be under way at once; `slots` is what the ring holds, and `segments_slots` what one packet of segments takes of it.
+    /// What may be under way at once; `slots` is what the ring holds, and `segments_slots` what one packet of segments
+    /// takes of it.
     pub(super) fn limits(&self, slots: u16, segments_slots: u16) -> Limits {
         let ring = Limits { frames: slots, large_frames: slots, segments: slots / segments_slots };
         if !self.shared {
@@ -103,8 +106,8 @@ impl Pacing {
         self.waited_for_room = false;
     }
 
-    /// Somebody wants to send, and there is room or not. Returns how often others run first: what was taken off the ring since there was
-    /// none is on its way to somebody who may share this CPU.
+    /// Somebody wants to send, and there is room or not. Returns how often others run first: what was taken off the
+    /// ring since there was none is on its way to somebody who may share this CPU.
     #[must_use]
     pub(super) fn before_sending(&mut self, room: bool) -> u32 {
         let waited = core::mem::replace(&mut self.waited_for_room, !room);
@@ -113,8 +116,8 @@ impl Pacing {
 
     /// A frame is about to be looked for. Returns how often others run first.
     ///
-    /// What comes once the ring was empty is the beginning of a stream's next piece. The backend gets on with it first, because a piece that
-    /// comes at once costs one turn here, one acknowledgement, and one event for the backend.
+    /// What comes once the ring was empty is the beginning of a stream's next piece. The backend gets on with it first,
+    /// because a piece that comes at once costs one turn here, one acknowledgement, and one event for the backend.
     #[must_use]
     pub(super) fn before_receiving(&mut self) -> u32 {
         u32::from(core::mem::take(&mut self.emptied) && core::mem::take(&mut self.in_stream) && self.shared)

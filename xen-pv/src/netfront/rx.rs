@@ -1,10 +1,10 @@
 //! Receiving: frames from the backend to us.
 //!
-//! A fixed set of pages stays granted as long as the connection lasts. A frame is copied out of its pages once, and only
-//! the copy is looked at; its pages go back to the backend with the next refill.
+//! A fixed set of pages stays granted as long as the connection lasts. A frame is copied out of its pages once, and
+//! only the copy is looked at; its pages go back to the backend with the next refill.
 //!
-//! A slot belongs to a buffer by its position (`netif.h`, note on the receive response): extra information overlays the id,
-//! so a slot that holds it uses up the buffer that was posted there as well.
+//! A slot belongs to a buffer by its position (`netif.h`, note on the receive response): extra information overlays the
+//! id, so a slot that holds it uses up the buffer that was posted there as well.
 
 use alloc::vec::Vec;
 
@@ -104,8 +104,8 @@ impl Receiver {
         self.ring.final_check()
     }
 
-    /// Copies the next good frame into `frame` and returns its length. Bad ones are counted and skipped; `budget` is the
-    /// number of slots that may still be looked at, good or bad.
+    /// Copies the next good frame into `frame` and returns its length. Bad ones are counted and skipped; `budget` is
+    /// the number of slots that may still be looked at, good or bad.
     pub(super) fn receive(
         &mut self,
         frame: &mut [u8],
@@ -171,7 +171,8 @@ impl Receiver {
         Ok(true)
     }
 
-    /// Takes the buffer at a position of the ring back; it is posted again by the next refill, after its bytes are copied.
+    /// Takes the buffer at a position of the ring back; it is posted again by the next refill, after its bytes are
+    /// copied.
     fn recycle(&mut self, index: u32) -> Result<u16, Broken> {
         let buffer = self.posted[index as usize % SLOTS].take().ok_or(Broken)?;
         self.free.push(buffer);

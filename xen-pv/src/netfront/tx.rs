@@ -1,8 +1,8 @@
 //! Transmitting: frames from us to the backend.
 //!
-//! A fixed set of pages stays granted, read-only for the backend, as long as the connection lasts, and holds nothing but
-//! frames (XSA-403). The stack writes a frame directly into its place: half a page. Other pages are for segments of a TCP
-//! stream that leave in one piece and are cut by the backend or its hardware (`segments.rs`).
+//! A fixed set of pages stays granted, read-only for the backend, as long as the connection lasts, and holds nothing
+//! but frames (XSA-403). The stack writes a frame directly into its place: half a page. Other pages are for segments of
+//! a TCP stream that leave in one piece and are cut by the backend or its hardware (`segments.rs`).
 //!
 //! The id of a request is the number of the half, or, behind all of those, that of the page.
 
@@ -109,8 +109,9 @@ impl Transmitter {
         OFFLOAD && self.runs.len() > 0
     }
 
-    /// Whether there is room now. Looks for answered frames first when there is none, and remembers that there was none.
-    pub(super) fn has_room(&mut self, load: Load, counters: &mut Counters) -> Result<bool, Broken> {
+    /// Takes answered frames back where there is no room for this, and says whether there is now. Remembers it where
+    /// there is not.
+    pub(super) fn make_room(&mut self, load: Load, counters: &mut Counters) -> Result<bool, Broken> {
         if self.lacks(load).is_some() {
             self.reclaim(counters)?;
         }
@@ -156,8 +157,8 @@ impl Transmitter {
         Ok(())
     }
 
-    /// Has `write` fill in `length` bytes, and queues them: a frame, or with `segment_bytes` segments of that size to be
-    /// cut. An empty frame is not sent (XSA-448).
+    /// Has `write` fill in `length` bytes, and queues them: a frame, or with `segment_bytes` segments of that size to
+    /// be cut. An empty frame is not sent (XSA-448).
     ///
     /// # Panics
     /// Without room, or with more than what was announced to the stack.

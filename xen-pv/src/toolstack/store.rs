@@ -2,8 +2,8 @@
 //!
 //! | node, below the domain's own directory | |
 //! |---|---|
-//! | `control/shutdown` | `xl shutdown`, `xl reboot`, `xl save` write `poweroff`, `reboot`, `suspend`; the guest takes it by writing nothing |
-//! | `control/sysrq` | `xl sysrq` writes a letter, whichever: the guest is to say what it has counted, then writes nothing |
+//! | `control/shutdown` | `xl shutdown`, `reboot`, `save` write `poweroff`, `reboot`, `suspend`; the guest takes it by writing nothing |
+//! | `control/sysrq` | `xl sysrq` writes a letter, whichever: the guest says what it has counted, then writes nothing |
 //! | `data/counters` | what it had counted then, as `name=count ...` |
 //! | `data/parameters` | the task's parameters as postcard, where a program set them |
 //! | `data/result` | the task's report as postcard |
@@ -65,8 +65,9 @@ impl Toolstack {
         }
     }
 
-    /// Starts moving messages and listening to requests, and reads the task's parameters: in one exchange, because each takes some ten
-    /// milliseconds on a CPU that the toolstack shares with us and where it has not finished with this domain's creation.
+    /// Starts moving messages and listening to requests, and reads the task's parameters: in one exchange, because each
+    /// takes some ten milliseconds on a CPU that the toolstack shares with us and where it has not finished with this
+    /// domain's creation.
     pub(crate) fn start(&'static self, spawner: Spawner, counters: impl Fn() -> String + 'static) {
         spawn(spawner, self.store.run());
         let (watch, registered) = self.store.start_watch("control");
@@ -161,7 +162,8 @@ impl Toolstack {
         self.tell(SHUTDOWN, b"");
     }
 
-    /// Takes the request, and suspends once no message is under way: the store that goes on with the guest knows of none.
+    /// Takes the request, and suspends once no message is under way: the store that goes on with the guest knows of
+    /// none.
     fn suspend(&self) {
         self.tell(SHUTDOWN, b"");
         match self.pump_until(arch::now_ns() + PATIENCE_NS, || self.store.is_idle().then_some(())) {

@@ -94,7 +94,8 @@ impl<Memory: SharedMemory> Connection<Memory> {
         }
     }
 
-    /// Whether no message is under way in either direction. A reply that has come and was not taken is under way no more.
+    /// Whether no message is under way in either direction. A reply that has come and was not taken is under way no
+    /// more.
     pub(super) fn is_idle(&self) -> bool {
         let all_answered = self.waiting.iter().all(|waiting| waiting.outcome.is_some());
         all_answered && self.outgoing.is_empty() && self.incoming.is_empty()
@@ -264,8 +265,8 @@ impl<Memory: SharedMemory> Connection<Memory> {
         // We have read the bytes before the store sees the index that frees their places.
         self.page.fence(Ordering::Release);
         self.page.write(offset_of!(DomainInterface, rsp_cons), self.rsp_cons);
-        // A store that found the ring full waits to be told of the room. It may have filled the ring since we looked: the
-        // new index is visible before the second look, so that one side sees what the other did.
+        // A store that found the ring full waits to be told of the room. It may have filled the ring since we looked:
+        // the new index is visible before the second look, so that one side sees what the other did.
         self.page.fence(Ordering::SeqCst);
         let rsp_prod: u32 = self.page.read(offset_of!(DomainInterface, rsp_prod));
         let start = self.rsp_cons.wrapping_sub(available as u32);
@@ -362,8 +363,8 @@ impl<Memory: SharedMemory> Connection<Memory> {
         self.restart();
     }
 
-    /// The store has started anew, or this is a domain that was resumed and another store. It has set the indices back, and
-    /// the watches have to be registered again. Each tells its owner to look again, as every new watch does.
+    /// The store has started anew, or this is a domain that was resumed and another store. It has set the indices back,
+    /// and the watches have to be registered again. Each tells its owner to look again, as every new watch does.
     pub(super) fn restart(&mut self) {
         self.link = Link::Up;
         self.req_prod = self.page.read(offset_of!(DomainInterface, req_prod));

@@ -3,8 +3,6 @@
 use alloc::string::String;
 use core::fmt;
 
-use crate::words::line;
-
 /// A request failed.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Error {
@@ -70,42 +68,44 @@ pub enum ErrorKind {
     Disconnected,
 }
 
-/// The errors that have a name in the store: the first of [`ErrorKind`], in its order, as [`NAMES`] is.
-const NAMED: [ErrorKind; 16] = [
-    ErrorKind::Invalid,
-    ErrorKind::Denied,
-    ErrorKind::Exists,
-    ErrorKind::IsDirectory,
-    ErrorKind::NotFound,
-    ErrorKind::NoMemory,
-    ErrorKind::NoSpace,
-    ErrorKind::InputOutput,
-    ErrorKind::NotEmpty,
-    ErrorKind::NotImplemented,
-    ErrorKind::ReadOnly,
-    ErrorKind::Busy,
-    ErrorKind::Again,
-    ErrorKind::IsConnected,
-    ErrorKind::TooBig,
-    ErrorKind::NotPermitted,
+/// The errors that have a name in the store, and the names.
+const NAMED: [(ErrorKind, &str); 16] = [
+    (ErrorKind::Invalid, "EINVAL"),
+    (ErrorKind::Denied, "EACCES"),
+    (ErrorKind::Exists, "EEXIST"),
+    (ErrorKind::IsDirectory, "EISDIR"),
+    (ErrorKind::NotFound, "ENOENT"),
+    (ErrorKind::NoMemory, "ENOMEM"),
+    (ErrorKind::NoSpace, "ENOSPC"),
+    (ErrorKind::InputOutput, "EIO"),
+    (ErrorKind::NotEmpty, "ENOTEMPTY"),
+    (ErrorKind::NotImplemented, "ENOSYS"),
+    (ErrorKind::ReadOnly, "EROFS"),
+    (ErrorKind::Busy, "EBUSY"),
+    (ErrorKind::Again, "EAGAIN"),
+    (ErrorKind::IsConnected, "EISCONN"),
+    (ErrorKind::TooBig, "E2BIG"),
+    (ErrorKind::NotPermitted, "EPERM"),
 ];
-
-/// The names of the kinds of [`ErrorKind`], in its order: those that the store gives, then words of our own.
-const NAMES: &str = "\
-    EINVAL\nEACCES\nEEXIST\nEISDIR\nENOENT\nENOMEM\nENOSPC\nEIO\nENOTEMPTY\nENOSYS\nEROFS\nEBUSY\nEAGAIN\nEISCONN\nE2BIG\nEPERM\n\
-    unknown error\ntoo long\ncontains a zero byte\nmalformed value\nconnection to the store lost";
 
 impl ErrorKind {
     /// The error that the store names; a terminating zero is ignored.
     pub(super) fn from_reply(payload: &[u8]) -> Self {
         let name = payload.strip_suffix(b"\0").unwrap_or(payload);
-        NAMED.into_iter().find(|kind| kind.name().as_bytes() == name).unwrap_or(Self::Unknown)
+        NAMED.iter().find(|(_, known)| known.as_bytes() == name).map_or(Self::Unknown, |(kind, _)| *kind)
     }
 
     /// The store's name of the error, or a few words.
     #[must_use]
     pub fn name(self) -> &'static str {
-        line(NAMES, self as usize)
+        match self {
+            Self::Unknown => "unknown error",
+            Self::TooLong => "too long",
+            Self::ZeroByte => "contains a zero byte",
+            Self::Malformed => "malformed value",
+            Self::Disconnected => "connection to the store lost",
+            named => NAMED.iter().find(|(kind, _)| *kind == named).map_or("", |(_, name)| *name),
+        }
     }
 }
 
@@ -119,3 +119,17 @@ impl fmt::Display for Error {
 }
 
 impl core::error::Error for Error {}
+
+#[cfg(test)]
+mod tests {
+    use super::{ErrorKind, NAMED};
+
+    #[test]
+    fn an_error_of_the_store_is_known_by_its_name() {
+        for (kind, name) in NAMED {
+            assert_eq!((ErrorKind::from_reply(name.as_bytes()), kind.name()), (kind, name));
+        }
+        assert_eq!(ErrorKind::from_reply(b"ENOENT\0"), ErrorKind::NotFound);
+        assert_eq!(ErrorKind::from_reply(b"EWHATEVER"), ErrorKind::Unknown);
+    }
+}

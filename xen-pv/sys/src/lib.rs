@@ -1,7 +1,7 @@
 //! Raw ABI of the Xen hypervisor: types, constants and the hypercall instruction. No policy.
 //!
-//! Each type is laid out as in Xen's public C headers (release 4.17, `xen/include/public`), which every item names and a
-//! test compares with the compiler's view of them.
+//! Each type is laid out as in Xen's public C headers (release 4.17, `xen/include/public`), which every item names and
+//! a test compares with the compiler's view of them.
 
 #![no_std]
 

@@ -8,7 +8,8 @@ use core::mem::size_of;
 pub const SCHEDOP_YIELD: usize = 0;
 /// Ends the domain with a reason; the argument is a [`Shutdown`]. Source: `SCHEDOP_shutdown`.
 pub const SCHEDOP_SHUTDOWN: usize = 2;
-/// Waits until one of a list of ports is pending or a time has come; the argument is a [`Poll`]. Source: `SCHEDOP_poll`.
+/// Waits until one of a list of ports is pending or a time has come; the argument is a [`Poll`]. Source:
+/// `SCHEDOP_poll`.
 pub const SCHEDOP_POLL: usize = 3;
 
 /// The most ports that one poll may name. Source: `do_poll` in Xen's scheduler.

@@ -1,8 +1,8 @@
 //! Compares every type and constant of this crate with Xen's own C headers for ARM, as the C compiler sees them.
 //!
-//! Both sides are compiled for this machine: Xen's headers look at the compiler's macro for ARM, and what they define for
-//! it has a width of its own in every field (no `long`, pointers as 64-bit handles), as has this crate. Of the modules that
-//! differ between CPUs, this program has copies for ARM.
+//! Both sides are compiled for this machine: Xen's headers look at the compiler's macro for ARM, and what they define
+//! for it has a width of its own in every field (no `long`, pointers as 64-bit handles), as has this crate. Of the
+//! modules that differ between CPUs, this program has copies for ARM.
 
 use common::{Facts, compare};
 use shared_info::{SharedInfo, VcpuInfo};

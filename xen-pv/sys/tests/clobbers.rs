@@ -1,8 +1,9 @@
-//! What a hypercall overwrites, as the compiler sees it: an argument that is wanted again is put into its register again.
+//! What a hypercall overwrites, as the compiler sees it: an argument that is wanted again is put into its register
+//! again.
 //!
-//! Xen may overwrite the registers of a hypercall's arguments, and its debug builds do. The compiler's own assembly shows whether
-//! it knows that. This covers x86_64, for which the build machine's compiler has everything; on ARM the same registers are
-//! marked in `src/arch/armv7/hypercall.rs`.
+//! Xen may overwrite the registers of a hypercall's arguments, and its debug builds do. The compiler's own assembly
+//! shows whether it knows that. This covers x86_64, for which the build machine's compiler has everything; on ARM the
+//! same registers are marked in `src/arch/armv7/hypercall.rs`.
 #![cfg(target_arch = "x86_64")]
 
 use std::fs;

@@ -1,9 +1,10 @@
 //! Xen's system time from the generic timer's virtual counter.
 //!
-//! The counter runs at a fixed rate from the guest's creation on. Xen's system time, in which the deadline of a sleep and
-//! the wall clock are given, runs at the same rate from the host's boot on, and a guest cannot read it. But Xen notes, in
-//! memory that the guest names, at which system time the guest last began to run: compared with the counter at entry, and right
-//! after a sleep, that gives the distance between the two, which stays the same as long as the guest lives.
+//! The counter runs at a fixed rate from the guest's creation on. Xen's system time, in which the deadline of a sleep
+//! and the wall clock are given, runs at the same rate from the host's boot on, and a guest cannot read it. But Xen
+//! notes, in memory that the guest names, at which system time the guest last began to run: compared with the counter
+//! at entry, and right after a sleep, that gives the distance between the two, which stays the same as long as the
+//! guest lives.
 //!
 //! Source: ARM Architecture Reference Manual, ARMv7-A (DDI 0406C), B8; `xen/include/public/vcpu.h`.
 
@@ -42,7 +43,8 @@ pub(crate) fn set_rate(hz: Option<u32>) {
     SCALE.get().set(Scale { whole_ns: (ns_2_32 >> 32) as u32, rest_ns: ns_2_32 as u32, start_ns: 0 });
 }
 
-/// Finds the least that the distance can be; sleeps improve it. `entered_ticks` is the counter when the guest began to run.
+/// Finds the least that the distance can be; sleeps improve it. `entered_ticks` is the counter when the guest began to
+/// run.
 pub(crate) fn start(entered_ticks: u64) {
     let area = RUNSTATE.get().get();
     let mut argument = RegisterRunstateMemoryArea { address: area.expose_provenance() as u64 };
@@ -55,22 +57,23 @@ pub(crate) fn start(entered_ticks: u64) {
     // SAFETY: the area is a static. Xen writes it, so it is read volatile.
     let ran_before_ns = unsafe { (&raw const (*area).time_ns[RUNSTATE_RUNNING]).read_volatile() };
     assert!(noted > 0, "Xen does not note when the guest runs");
-    // If the guest has not stopped since it first ran, the note is from just before its entry. If it has, the note is of some moment
-    // before now.
+    // If the guest has not stopped since it first ran, the note is from just before its entry. If it has, the note is
+    // of some moment before now.
     let first = ran_before_ns == 0 && noted_ns() == noted;
     catch_up(noted, if first { entered_ticks } else { ticks() });
 }
 
-/// After a sleep: sees to it that the clock is not behind what Xen noted when it ended the sleep. A timer that was set before the first
-/// sleeps may so ring early, by a few milliseconds on a slow machine.
+/// After a sleep: sees to it that the clock is not behind what Xen noted when it ended the sleep. A timer that was set
+/// before the first sleeps may so ring early, by a few milliseconds on a slow machine.
 pub(crate) fn woke() {
     // The note first: Xen may take the CPU away in between, and its next note is of a later moment.
     let noted = noted_ns();
     catch_up(noted, ticks());
 }
 
-/// What Xen noted has passed when the counter is `ticks`. A clock that is not there yet is set forward: the distance comes out too small by
-/// what passed between the note and the look at the counter, never too large, and so the largest is the best.
+/// What Xen noted has passed when the counter is `ticks`. A clock that is not there yet is set forward: the distance
+/// comes out too small by what passed between the note and the look at the counter, never too large, and so the largest
+/// is the best.
 fn catch_up(noted_ns: u64, ticks: u64) {
     let scale = SCALE.get().get();
     let behind_ns = noted_ns.saturating_sub(at(ticks));
@@ -112,8 +115,8 @@ pub(crate) fn at(ticks: u64) -> u64 {
 /// The virtual counter.
 fn ticks() -> u64 {
     let (low, high): (u32, u32);
-    // SAFETY: reads CNTVCT. isb: not before the instructions above are done; memory may be used, so that the compiler keeps
-    // the order, too.
+    // SAFETY: reads CNTVCT. isb: not before the instructions above are done; memory may be used, so that the compiler
+    // keeps the order, too.
     unsafe { asm!("isb", "mrrc p15, 1, {}, {}, c14", out(reg) low, out(reg) high, options(nostack)) };
     u64::from(high) << 32 | u64::from(low)
 }

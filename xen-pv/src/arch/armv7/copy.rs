@@ -1,9 +1,9 @@
 //! Copying and filling memory with the vector unit.
 //!
-//! The routines that the compiler brings copy a word a turn, and take twice as long where source and destination are not
-//! aligned alike, which the data of a packet never is: a guest that moves a stream spends most of its time there. These
-//! move 32 bytes a turn at any alignment, and are a fifth as long. The symbols are those of the run-time ABI for the ARM
-//! architecture (IHI 0043, 4.3.4), which the compiler calls; its own ones are weak.
+//! The routines that the compiler brings copy a word a turn, and take twice as long where source and destination are
+//! not aligned alike, which the data of a packet never is: a guest that moves a stream spends most of its time there.
+//! These move 32 bytes a turn at any alignment, and are a fifth as long. The symbols are those of the run-time ABI for
+//! the ARM architecture (IHI 0043, 4.3.4), which the compiler calls; its own ones are weak.
 
 use core::arch::global_asm;
 

@@ -1,8 +1,8 @@
 //! Translation tables after the entry has made the first: the rest of memory, and pages outside it.
 //!
 //! Memory is mapped 1:1, in sections of 1 MiB, all of it at boot: an entry a megabyte. Everything, shared pages too, is
-//! normal memory, write-back, write-allocate, inner shareable: Xen and backends map the same pages with these attributes,
-//! and only so do the CPUs' caches agree.
+//! normal memory, write-back, write-allocate, inner shareable: Xen and backends map the same pages with these
+//! attributes, and only so do the CPUs' caches agree.
 //!
 //! Source: ARM Architecture Reference Manual, ARMv7-A (DDI 0406C), B3.5.1 short descriptors.
 
@@ -26,8 +26,8 @@ pub(crate) const LEVEL_2_BYTES: usize = 256 * 4;
 
 /// A first-level entry that leads to a table; domain 0.
 pub(crate) const TABLE: u32 = 1;
-/// A first-level entry that maps a megabyte: attribute 7 (bits B, C and the lowest of TEX), shareable, read, write, never
-/// execute.
+/// A first-level entry that maps a megabyte: attribute 7 (bits B, C and the lowest of TEX), shareable, read, write,
+/// never execute.
 pub(crate) const SECTION: u32 = 1 << 1 | 1 << 2 | 1 << 3 | 1 << 4 | 1 << 10 | 1 << 12 | 1 << 16;
 
 /// A second-level entry: a small page, attribute 7 (bits B, C and the lowest of TEX), shareable, privileged access.
@@ -90,7 +90,6 @@ pub(crate) fn set_grant_window(address: usize) {
 }
 
 /// Where grant frames may be put.
-#[cfg(feature = "netfront")]
 pub(crate) fn grant_window() -> usize {
     GRANT_WINDOW.get().get()
 }
@@ -116,8 +115,8 @@ fn set(offset: usize, index: usize, value: u32) {
 
 /// Makes entries that were just set take effect. They were empty before, and what is empty is never kept in a TLB.
 fn publish() {
-    // SAFETY: barriers only. dsb ishst: the entries have reached the caches that walks look into. isb: instructions from
-    // here on are translated with them.
+    // SAFETY: barriers only. dsb ishst: the entries have reached the caches that walks look into. isb: instructions
+    // from here on are translated with them.
     unsafe { asm!("dsb ishst", "isb", options(nostack, preserves_flags)) };
 }
 

@@ -1,8 +1,8 @@
 //! Copying and comparing memory.
 //!
-//! The compiler calls `memcmp` and `memmove`. The routines that it brings for them compare and copy words, and are ten times
-//! as long as these: 0.5 % of an image. Both are for short texts and lists only; what moves packets is `memcpy`, which
-//! stays the compiler's. Its own ones are weak.
+//! The compiler calls `memcmp` and `memmove`. The routines that it brings for them compare and copy words, and are ten
+//! times as long as these: 0.5 % of an image. Both are for short texts and lists only; what moves packets is `memcpy`,
+//! which stays the compiler's. Its own ones are weak.
 
 use core::arch::{asm, global_asm};
 
@@ -52,8 +52,8 @@ global_asm!(
 /// `bytes` bytes must be readable at `source` and writable at `destination`, and must not overlap.
 #[inline(never)]
 pub(crate) unsafe fn copy(destination: *mut u8, source: *const u8, bytes: usize) {
-    // SAFETY: the caller promises that the memory may be accessed. The compiler cannot look inside, and so neither repeats
-    // nor leaves out a read.
+    // SAFETY: the caller promises that the memory may be accessed. The compiler cannot look inside, and so neither
+    // repeats nor leaves out a read.
     unsafe {
         asm!(
             "sub rcx, 32",

@@ -55,7 +55,6 @@ struct AddressSpace {
     /// Machine frames by page frame.
     p2m: FrameList,
     /// The table of level 4, for who describes the guest to the toolstack.
-    #[cfg(feature = "xenstore")]
     root: Pfn,
     /// The table of level 2.
     directory: Pfn,
@@ -76,7 +75,8 @@ struct FrameList {
 impl FrameList {
     /// The machine frame of a page of the guest's.
     fn get(&self, pfn: Pfn) -> Option<u64> {
-        // SAFETY: the list has this many entries, which are mapped for ever. It changes only while the guest does not run.
+        // SAFETY: the list has this many entries, which are mapped for ever. It changes only while the guest does not
+        // run.
         (pfn.0 < self.pages).then(|| unsafe { self.start.add(pfn.0).read_volatile() })
     }
 
@@ -132,7 +132,6 @@ pub(crate) unsafe fn take_over(start_info: &StartInfo) -> Range<usize> {
     let space = AddressSpace {
         shared_info: start_info.shared_info,
         p2m,
-        #[cfg(feature = "xenstore")]
         root: root_page,
         directory: page(directory),
         tables: new_tables.end..tables.end,
@@ -145,8 +144,8 @@ pub(crate) unsafe fn take_over(start_info: &StartInfo) -> Range<usize> {
         unsafe { space.fill(Pfn(first_table.0 + chunk), chunk) };
     }
     for chunk in 0..mapped_chunks {
-        // SAFETY: each table maps its chunk to itself as before, but for protection: page 0 and the guard, which nothing
-        // uses, go away; what becomes read-only is never written.
+        // SAFETY: each table maps its chunk to itself as before, but for protection: page 0 and the guard, which
+        // nothing uses, go away; what becomes read-only is never written.
         let installed = unsafe { space.install(Pfn(first_table.0 + chunk), chunk) };
         assert!(installed == Ok(()), "page table {chunk}: {installed:?}");
     }
@@ -210,7 +209,6 @@ pub(crate) fn mfn(pfn: Pfn) -> Mfn {
 ///
 /// # Safety
 /// The page is the caller's alone, and the frame one that Xen shares with the guest.
-#[cfg(feature = "netfront")]
 pub(super) unsafe fn map_frame(address: usize, mfn: Mfn) -> Result<(), Error> {
     // SAFETY: the caller vouches for it.
     let result = unsafe { update_va_mapping(address, mfn.0 << 12 | READ_WRITE, Translation::Invalidate) };
@@ -218,7 +216,6 @@ pub(super) unsafe fn map_frame(address: usize, mfn: Mfn) -> Result<(), Error> {
 }
 
 /// Changes whether a page of the guest's can be written.
-#[cfg(feature = "xenstore")]
 pub(super) fn set_writable(address: usize, writable: bool) {
     let frame = mfn(page(address)).0 << 12;
     let entry = frame | if writable { READ_WRITE } else { READ_ONLY };
@@ -228,7 +225,6 @@ pub(super) fn set_writable(address: usize, writable: bool) {
 }
 
 /// Takes a page of Xen's out of the address space.
-#[cfg(feature = "xenstore")]
 pub(super) fn unmap_page(address: usize) {
     // SAFETY: the callers' page is not used until something is mapped there again.
     let result = unsafe { update_va_mapping(address, 0, Translation::Invalidate) };
@@ -236,12 +232,12 @@ pub(super) fn unmap_page(address: usize) {
 }
 
 /// Tells the toolstack, in the shared info page, where the list of machine frames is.
-#[cfg(feature = "xenstore")]
 pub(super) fn describe() {
     let space = SPACE.get().borrow();
     let Some(space) = space.as_ref() else { return };
     let shared = super::shared_info().as_ptr();
-    // SAFETY: the fields lie within the shared info page, which is mapped; Xen leaves them to the guest and its toolstack.
+    // SAFETY: the fields lie within the shared info page, which is mapped; Xen leaves them to the guest and its
+    // toolstack.
     unsafe {
         (&raw mut (*shared).arch.max_pfn).write_volatile(space.p2m.pages as u64);
         (&raw mut (*shared).arch.p2m_vaddr).write_volatile(space.p2m.start.addr() as u64);
@@ -250,7 +246,6 @@ pub(super) fn describe() {
 }
 
 /// Takes the shared info page out of the address space; until [`resume`], nothing may look at it.
-#[cfg(feature = "xenstore")]
 pub(super) fn unmap_shared_info() {
     unmap_page(super::shared_info().addr().get());
 }
@@ -259,7 +254,6 @@ pub(super) fn unmap_shared_info() {
 ///
 /// # Safety
 /// As for [`map_shared_info`].
-#[cfg(feature = "xenstore")]
 pub(super) unsafe fn resume(shared_info: u64) {
     // SAFETY: the caller vouches for it.
     unsafe { map_shared_info(shared_info) };

@@ -13,11 +13,12 @@ use crate::single_cpu::SingleCpu;
 /// The latest time that was given out.
 static LATEST_NS: SingleCpu<Cell<u64>> = SingleCpu::new(Cell::new(0));
 
-/// By how much the guest's time is ahead of Xen's: a guest that was suspended may go on on a host that was booted later.
+/// By how much the guest's time is ahead of Xen's: a guest that was suspended may go on on a host that was booted
+/// later.
 static AHEAD_NS: SingleCpu<Cell<u64>> = SingleCpu::new(Cell::new(0));
 
-/// Nanoseconds since the host's boot, or that of the host where the guest has started. Never goes backwards, even if the
-/// virtual CPU moves between CPUs that differ a little.
+/// Nanoseconds since the host's boot, or that of the host where the guest has started. Never goes backwards, even if
+/// the virtual CPU moves between CPUs that differ a little.
 pub(crate) fn now_ns() -> u64 {
     let now_ns = (read_ns() + AHEAD_NS.get().get()).max(LATEST_NS.get().get());
     LATEST_NS.get().set(now_ns);
@@ -33,7 +34,6 @@ pub(crate) fn system_time_ns(at_ns: u64) -> u64 {
 pub(crate) const fn woke() {}
 
 /// Goes on from the latest time, where Xen's clock is behind it.
-#[cfg(feature = "xenstore")]
 pub(super) fn resume() {
     let ahead_ns = LATEST_NS.get().get().saturating_sub(read_ns());
     AHEAD_NS.get().set(ahead_ns);
@@ -54,8 +54,8 @@ fn read_ns() -> u64 {
         // SAFETY: as above.
         let after = unsafe { (&raw const (*time).version).read_volatile() };
         if before == after && before & 1 == 0 {
-            // The stamp may lie before the guest's creation, and then is a negative number: the difference counts, not which
-            // of the two is larger. A counter that is behind the stamp has not got there yet.
+            // The stamp may lie before the guest's creation, and then is a negative number: the difference counts, not
+            // which of the two is larger. A counter that is behind the stamp has not got there yet.
             let ticks = i64::max(tsc.wrapping_sub(info.tsc_timestamp) as i64, 0) as u64;
             return info.system_time_ns.wrapping_add(scale(ticks, &info));
         }

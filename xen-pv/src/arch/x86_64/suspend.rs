@@ -1,8 +1,8 @@
 //! Suspend and resume: the domain ends here, and goes on in another one, with other machine frames.
 //!
-//! The toolstack saves all of the guest's memory. What it cannot translate must be gone before: mappings of pages that are
-//! Xen's, not the guest's. It puts the new machine frames into page tables, the p2m list, registers and the start info;
-//! Xen's pages are new. For the p2m list it looks into the shared info page, from the beginning of its work on.
+//! The toolstack saves all of the guest's memory. What it cannot translate must be gone before: mappings of pages that
+//! are Xen's, not the guest's. It puts the new machine frames into page tables, the p2m list, registers and the start
+//! info; Xen's pages are new. For the p2m list it looks into the shared info page, from the beginning of its work on.
 //!
 //! Source: `xg_sr_save_x86_pv.c` and `xg_sr_restore_x86_pv.c` of Xen's libxenguest; `xen/include/public/sched.h`,
 //! `SHUTDOWN_suspend`.
@@ -15,7 +15,6 @@ use xen_sys::number;
 use xen_sys::sched::{SCHEDOP_SHUTDOWN, Shutdown, ShutdownReason};
 use xen_sys::types::{Mfn, PAGE_SIZE, Pfn, Port};
 
-#[cfg(feature = "netfront")]
 use super::grant_frames;
 use super::{memory, pvclock};
 use crate::arch::Ports;
@@ -51,13 +50,12 @@ pub(crate) fn suspend() -> Option<Ports> {
     let info = start_info.as_ptr();
     // Read-only otherwise, as everything that is only read.
     memory::set_writable(start_info.addr().get(), true);
-    // SAFETY: the start info is a page of the guest's own, mapped writable just now. The one reference into it that is left is to
-    // its command line, which nothing changes.
+    // SAFETY: the start info is a page of the guest's own, mapped writable just now. The one reference into it that is
+    // left is to its command line, which nothing changes.
     unsafe {
         (&raw mut (*info).store_mfn).write_volatile(xenstore.0 as u64);
         (&raw mut (*info).console.mfn).write_volatile(console.0 as u64);
     }
-    #[cfg(feature = "netfront")]
     grant_frames::unmap();
     memory::unmap_shared_info();
     let mut argument = Shutdown { reason: ShutdownReason::Suspend };
@@ -69,7 +67,6 @@ pub(crate) fn suspend() -> Option<Ports> {
     // SAFETY: the toolstack has put the address of the shared info page there, which nothing uses yet.
     unsafe { memory::resume((&raw const (*info).shared_info).read_volatile()) };
     pvclock::resume();
-    #[cfg(feature = "netfront")]
     grant_frames::map_again();
     // SAFETY: as above.
     let ports = unsafe {

@@ -1,8 +1,8 @@
 //! From xl's entry to Rust: translation tables, caches, floating point, exception vectors, stack, static data.
 //!
 //! At entry the CPU is in supervisor mode and ARM state, interrupts masked, MMU, caches and floating point off, the
-//! device tree's address in r2. Every access goes to memory uncached then, and an unaligned one faults, so that this part
-//! is in assembly, and no longer than the tables need.
+//! device tree's address in r2. Every access goes to memory uncached then, and an unaligned one faults, so that this
+//! part is in assembly, and no longer than the tables need.
 //!
 //! | address | what | protection |
 //! |---|---|---|
@@ -12,7 +12,8 @@
 //! | | constants | read |
 //! | | data, .bss, the device tree, runs of pages, up to the end of memory | read, write |
 //!
-//! Source: ARM Architecture Reference Manual, ARMv7-A (DDI 0406C), B3.5 short descriptors, B4.1 system control registers.
+//! Source: ARM Architecture Reference Manual, ARMv7-A (DDI 0406C), B3.5 short descriptors, B4.1 system control
+//! registers.
 
 use core::arch::global_asm;
 
@@ -20,8 +21,9 @@ use xen_sys::arch::GUEST_RAM_BASE;
 
 use crate::arch::memory::{self, LEVEL_1_BYTES, LEVEL_2_BYTES, MEGABYTE};
 
-/// SCTLR: what the entry turns on. MMU, data cache, branch prediction, instruction cache, "writable is never executable",
-/// and memory attributes by PRRR and NMRR: the only way to say "inner shareable", which Xen asks for (`arch-arm.h`).
+/// SCTLR: what the entry turns on. MMU, data cache, branch prediction, instruction cache, "writable is never
+/// executable", and memory attributes by PRRR and NMRR: the only way to say "inner shareable", which Xen asks for
+/// (`arch-arm.h`).
 const SCTLR_ON: u32 = 1 << 0 | 1 << 2 | 1 << 11 | 1 << 12 | 1 << 19 | 1 << 28;
 /// SCTLR: what it turns off. Alignment faults; high vectors, access flags, exceptions in Thumb state.
 const SCTLR_OFF: u32 = 1 << 1 | 1 << 13 | 1 << 29 | 1 << 30;

@@ -1,7 +1,7 @@
 //! Exceptions: every one is reported on the console in plain text and ends the domain. None is ever resumed.
 //!
-//! The handlers leave the registers in a frame of static memory, one for all, and go on in supervisor mode with the whole
-//! stack to themselves: so that a stack overflow can be reported like anything else.
+//! The handlers leave the registers in a frame of static memory, one for all, and go on in supervisor mode with the
+//! whole stack to themselves: so that a stack overflow can be reported like anything else.
 //!
 //! Source: ARM Architecture Reference Manual, ARMv7-A (DDI 0406C), B1.8, B3.13.
 

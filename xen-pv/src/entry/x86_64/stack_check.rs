@@ -1,8 +1,8 @@
 //! The stack check: names a stack overflow, which the guard page alone cannot.
 //!
-//! On a fault Xen pushes the trap's frame on the guest's current stack. When that stack has run into its guard page, Xen
-//! cannot push, and ends the domain before any handler runs (`create_bounce_frame` in Xen's `x86_64/entry.S`): the right
-//! reason, but not a word on the console. So every function begins with five bytes that the compiler sets aside
+//! On a fault Xen pushes the trap's frame on the guest's current stack. When that stack has run into its guard page,
+//! Xen cannot push, and ends the domain before any handler runs (`create_bounce_frame` in Xen's `x86_64/entry.S`): the
+//! right reason, but not a word on the console. So every function begins with five bytes that the compiler sets aside
 //! (`-Zpatchable-function-entry`) and that `cargo xtask` turns into a call of [`stack_check`]. The guard page stays: it
 //! ends the domain should one frame be larger than the reserve.
 

@@ -1,40 +1,41 @@
 //! Traps: every exception is reported on the console in plain text and ends the domain. None is ever resumed.
 //!
-//! Xen pushes the trap's frame on the current stack: rcx, r11, an error code for some vectors, rip, cs, rflags, rsp, ss.
-//! Source: `xen/include/public/arch-x86/xen-x86_64.h`.
+//! Xen pushes the trap's frame on the current stack: rcx, r11, an error code for some vectors, rip, cs, rflags, rsp,
+//! ss. Source: `xen/include/public/arch-x86/xen-x86_64.h`.
 
 use core::arch::global_asm;
 use core::fmt;
 
 use xen_sys::arch::{FLAT_KERNEL_CS, TrapInfo};
 
-use crate::words::line;
 use crate::{arch, crash};
 
-/// Exceptions by vector, with the name that the processor manuals use.
-const NAMES: &str = "divide error
-debug
-non-maskable interrupt
-breakpoint
-overflow
-bound range exceeded
-invalid opcode
-device not available
-double fault
-coprocessor segment overrun
-invalid TSS
-segment not present
-stack fault
-general protection fault
-page fault
-spurious interrupt
-x87 floating point error
-alignment check
-machine check
-SIMD floating point error";
-
-/// The number of [`NAMES`].
+/// Number of exceptions.
 const VECTORS: usize = 20;
+
+/// Exceptions by vector, with the name that the processor manuals use.
+const NAMES: [&str; VECTORS] = [
+    "divide error",
+    "debug",
+    "non-maskable interrupt",
+    "breakpoint",
+    "overflow",
+    "bound range exceeded",
+    "invalid opcode",
+    "device not available",
+    "double fault",
+    "coprocessor segment overrun",
+    "invalid TSS",
+    "segment not present",
+    "stack fault",
+    "general protection fault",
+    "page fault",
+    "spurious interrupt",
+    "x87 floating point error",
+    "alignment check",
+    "machine check",
+    "SIMD floating point error",
+];
 
 const INVALID_OPCODE: u64 = 6;
 const PAGE_FAULT: u64 = 14;
@@ -118,7 +119,8 @@ struct Frame {
 }
 
 /// Names of [`Frame::registers`], from the last to the first.
-const REGISTERS: &str = "rax\nrbx\nrcx\nrdx\nrsi\nrdi\nrbp\nr8\nr9\nr10\nr11\nr12\nr13\nr14\nr15";
+const REGISTERS: [&str; 15] =
+    ["rax", "rbx", "rcx", "rdx", "rsi", "rdi", "rbp", "r8", "r9", "r10", "r11", "r12", "r13", "r14", "r15"];
 
 /// Makes the handlers known to Xen.
 pub(super) fn install() {
@@ -141,7 +143,7 @@ extern "C" fn report(frame: &mut Frame) -> ! {
     if frame.vector == INVALID_OPCODE && stopped_at_ud2(frame.rip) {
         crash::panicked(frame.rip as usize, frame);
     }
-    let name = line(NAMES, frame.vector as usize);
+    let name = NAMES.get(frame.vector as usize).copied().unwrap_or_default();
     crash::trap(name, address.map(|address| address as usize), frame)
 }
 
@@ -170,8 +172,8 @@ impl fmt::Display for Frame {
             "  rip {:#x} rsp {:#x} rflags {:#x} error code {:#x}",
             self.rip, self.rsp, self.rflags, self.error_code
         )?;
-        for (number, value) in self.registers.iter().rev().enumerate() {
-            write!(f, "  {} {value:#x}", line(REGISTERS, number))?;
+        for (name, value) in REGISTERS.iter().zip(self.registers.iter().rev()) {
+            write!(f, "  {name} {value:#x}")?;
         }
         Ok(())
     }

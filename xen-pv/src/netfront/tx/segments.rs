@@ -1,10 +1,10 @@
 //! Segments of a TCP stream that leave in one piece: segmentation offload (`xen/include/public/io/netif.h`,
 //! `XEN_NETIF_EXTRA_TYPE_GSO`).
 //!
-//! The stack writes one packet with all the data under one set of headers, directly into its place: a run of pages that lie
-//! one behind the other. It leaves as a chain: the first slot says the size of the whole and that extra information follows,
-//! which says the size of a segment; the slots behind it hold the rest. The backend's network cuts the packet where a wire
-//! begins, or never when it stays on the machine.
+//! The stack writes one packet with all the data under one set of headers, directly into its place: a run of pages that
+//! lie one behind the other. It leaves as a chain: the first slot says the size of the whole and that extra information
+//! follows, which says the size of a segment; the slots behind it hold the rest. The backend's network cuts the packet
+//! where a wire begins, or never when it stays on the machine.
 
 use alloc::vec::Vec;
 #[cfg(feature = "segmentation-offload")]
@@ -26,8 +26,8 @@ use crate::netfront::counters::Counters;
 /// The largest packet in bytes, with its Ethernet header.
 const TOTAL_MAX: usize = MAX_TX_SIZE;
 
-/// The largest packet of whole segments, where the largest on the wire has `mtu` bytes: a larger one would have a last segment that is
-/// not full.
+/// The largest packet of whole segments, where the largest on the wire has `mtu` bytes: a larger one would have a last
+/// segment that is not full.
 #[cfg(feature = "segmentation-offload")]
 pub(in crate::netfront) fn largest(mtu: usize) -> Option<NonZeroUsize> {
     use crate::netfront::ETHERNET_HEADER;
@@ -93,8 +93,8 @@ impl Transmitter {
         let pages = &mut self.runs.pages[first..first + PAGES];
         let packet = &mut Grant::adjacent_bytes_mut(pages)[..length];
         let result = write(packet);
-        // Segments have to be told apart by their checksums, so the field must be left for the backend to fill in, which
-        // is why segments are only offered to a backend that does.
+        // Segments have to be told apart by their checksums, so the field must be left for the backend to fill in,
+        // which is why segments are only offered to a backend that does.
         let blank = checksum::leave_blank(packet);
         assert!(blank, "only TCP is sent in segments");
         let count = length.div_ceil(PAGE_SIZE);

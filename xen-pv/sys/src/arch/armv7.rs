@@ -1,7 +1,7 @@
 //! 32-bit ARM guests, on 32-bit and on 64-bit Xen.
 //!
-//! Numbers that are as wide as a register elsewhere (`xen_ulong_t`, `xen_pfn_t`, guest handles) have 64 bits here too, so
-//! that the structures are those of the other CPUs.
+//! Numbers that are as wide as a register elsewhere (`xen_ulong_t`, `xen_pfn_t`, guest handles) have 64 bits here too,
+//! so that the structures are those of the other CPUs.
 //!
 //! Source: `xen/include/public/arch-arm.h`.
 

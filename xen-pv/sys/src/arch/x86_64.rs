@@ -17,7 +17,8 @@ pub const LEGACY_MAX_VCPUS: usize = 32;
 /// Code segment of a guest kernel. Source: `FLAT_KERNEL_CS`.
 pub const FLAT_KERNEL_CS: u16 = 0xe033;
 
-/// Where the hypervisor's machine-to-physical table starts in every guest's address space. Source: `HYPERVISOR_VIRT_START`.
+/// Where the hypervisor's machine-to-physical table starts in every guest's address space. Source:
+/// `HYPERVISOR_VIRT_START`.
 pub const MACHINE_TO_PHYS: usize = 0xffff_8000_0000_0000;
 
 /// The architecture's part of `vcpu_info`. Source: `arch_vcpu_info_t`.

@@ -44,7 +44,10 @@ macro_rules! layout {
         $facts.add(concat!("sizeof(", $c, ")"), std::mem::size_of::<$rust>());
         $(
             $facts.add(concat!("offsetof(", $c, ", ", $c_field, ")"), std::mem::offset_of!($rust, $field));
-            $facts.add(concat!("sizeof(((", $c, " *)0)->", $c_field, ")"), $crate::common::field_size(|value: &$rust| &value.$field));
+            $facts.add(
+                concat!("sizeof(((", $c, " *)0)->", $c_field, ")"),
+                $crate::common::field_size(|value: &$rust| &value.$field),
+            );
         )*
     };
 }

@@ -21,9 +21,9 @@ pub unsafe fn hypercall2(number: usize, first: usize, second: usize) -> isize {
 #[inline]
 pub unsafe fn hypercall3(number: usize, first: usize, second: usize, third: usize) -> isize {
     let result;
-    // SAFETY: `hvc #0xEA1` enters Xen, which preserves all registers but the result; some builds of it overwrite those of
-    // the arguments, so they count as lost. The caller vouches for the arguments. Memory is not marked untouched, as Xen
-    // may write through them.
+    // SAFETY: `hvc #0xEA1` enters Xen, which preserves all registers but the result; some builds of it overwrite those
+    // of the arguments, so they count as lost. The caller vouches for the arguments. Memory is not marked untouched, as
+    // Xen may write through them.
     unsafe {
         asm!(".arch_extension virt", "hvc #0xEA1", inlateout("r0") first => result, inlateout("r1") second => _,
             inlateout("r2") third => _, inlateout("r12") number => _, options(nostack));

@@ -1,5 +1,5 @@
-//! The hypercall instruction: number in rax, arguments in rdi, rsi, rdx and r10, result in rax. All else is preserved but rcx and r11,
-//! which the instruction overwrites, and the arguments.
+//! The hypercall instruction: number in rax, arguments in rdi, rsi, rdx and r10, result in rax. All else is preserved
+//! but rcx and r11, which the instruction overwrites, and the arguments.
 //!
 //! Source: `xen/include/public/arch-x86/xen-x86_64.h`.
 
@@ -12,9 +12,9 @@ use core::arch::asm;
 #[inline]
 pub unsafe fn hypercall2(number: usize, first: usize, second: usize) -> isize {
     let result;
-    // SAFETY: a guest's kernel-mode `syscall` enters Xen, which preserves all registers but rax, rcx, r11 and those of the
-    // arguments: its debug builds overwrite the latter (`hypercall_args_table` in Xen's `x86/pv/hypercall.c`). The caller vouches
-    // for the arguments. Memory is not marked untouched, as Xen may write through the arguments.
+    // SAFETY: a guest's kernel-mode `syscall` enters Xen, which preserves all registers but rax, rcx, r11 and those of
+    // the arguments: its debug builds overwrite the latter (`hypercall_args_table` in Xen's `x86/pv/hypercall.c`). The
+    // caller vouches for the arguments. Memory is not marked untouched, as Xen may write through the arguments.
     unsafe {
         asm!("syscall", inlateout("rax") number => result, inlateout("rdi") first => _,
             inlateout("rsi") second => _, lateout("rcx") _, lateout("r11") _, options(nostack));
