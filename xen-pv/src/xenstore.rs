@@ -3,6 +3,11 @@
 //! Implements the client side of `xen/include/public/io/xs_wire.h` over the page that the toolstack has set up. Several
 //! requests may be in flight. A request is sent when it is made; the value returned is the wait for its reply.
 //!
+//! Transactions, permissions and the listing of a directory have no user among today's drivers but the search for devices.
+//! They are what the server of a vchan needs, which offers its ring to another domain: it writes its nodes, and who may read
+//! them, in one transaction (`libxenvchan_server_init` in Xen's `tools/libs/vchan/init.c`), and its client finds it by a
+//! listing.
+//!
 //! Paths without a leading slash are relative to the domain's own directory, `/local/domain/<id>`.
 //!
 //! The store is part of the platform that every domain trusts; even so its replies are checked, and what makes no sense
