@@ -359,8 +359,8 @@ impl Netback {
 
     /// Connects to the rings that the frontend's nodes name, if they make sense.
     fn connect(&mut self, store: &Store) -> Option<()> {
-        let number =
-            |leaf: &str| -> Option<u32> { store.read(&format!("{}/{leaf}", self.own_frontend()))?.parse().ok() };
+        let frontend = self.own_frontend();
+        let number = |leaf: &str| -> Option<u32> { store.read(&format!("{frontend}/{leaf}"))?.parse().ok() };
         let (tx_port, rx_port) = match (number("event-channel-tx"), number("event-channel-rx")) {
             (Some(tx), Some(rx)) => (tx, rx),
             _ => (number("event-channel")?, number("event-channel")?),

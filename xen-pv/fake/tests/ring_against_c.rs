@@ -11,8 +11,9 @@ use std::rc::Rc;
 use xen_fake::random::Random;
 use xen_pv::memory::{PAGE_SIZE, Page};
 use xen_pv::ring::{BackRing, Broken, Check, FrontRing};
-use xen_pv::shared_page::{Plain, Shared, SharedPage};
+use xen_pv::shared_page::{Shared, SharedPage};
 use xen_sys::io::netif::{RxRequest, RxResponse, TxRequest, TxResponse};
+use zerocopy::{FromBytes, IntoBytes};
 
 /// Offsets of the indices in the page.
 const REQ_PROD: usize = 0;
@@ -24,12 +25,9 @@ const SEQUENCES: u64 = 12;
 const STEPS: usize = 1600;
 
 /// A message as the words that it consists of.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-#[repr(C)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, FromBytes, IntoBytes)]
+#[repr(transparent)]
 struct Words<const COUNT: usize>([u32; COUNT]);
-
-// SAFETY: integers without gaps.
-unsafe impl<const COUNT: usize> Plain for Words<COUNT> {}
 
 /// What is done to both rings; the numbers are those of `enum kind` in ring_against_c.c.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
