@@ -8,7 +8,7 @@ use std::path::Path;
 
 use common::rust_files;
 
-const INVENTORY: [(&str, &str); 45] = [
+const INVENTORY: [(&str, &str); 46] = [
     // The library OS.
     ("kernel/host/src/log.rs", "the symbols that defmt calls, on the developer's machine"),
     ("kernel/src/executor.rs", "embassy's raw executor, and the symbol that it calls"),
@@ -37,6 +37,7 @@ const INVENTORY: [(&str, &str); 45] = [
     ("xen-pv/src/entry/x86_64/traps.rs", "the trap table and the frames that Xen pushes"),
     ("xen-pv/src/hypercall.rs", "hypercalls"),
     ("xen-pv/src/lib.rs", "the symbols by which a task's image is linked"),
+    ("xen-pv/src/hypervisor.rs", "the promise of a page's frame number"),
     ("xen-pv/src/log.rs", "the symbols that defmt calls"),
     ("xen-pv/src/platform/devices/network.rs", "takes over the mapped grant table, once"),
     ("xen-pv/src/single_cpu.rs", "statics of a guest that has one CPU and no interrupts"),
