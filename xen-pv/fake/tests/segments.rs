@@ -8,7 +8,7 @@ use xen_fake::bed::{BUFFERS, Bed};
 use xen_fake::frames::{tcp_frame, udp_frame};
 use xen_fake::netback::Netback;
 use xen_fake::random::Random;
-use xen_pv::netfront::{Buffers, checksum};
+use xen_pv::netfront::{Buffers, Pacing, checksum};
 use xen_sys::io::netif::{RSP_NULL, TxResponse};
 use xen_sys::types::{Claimed, Domid};
 
@@ -131,7 +131,7 @@ fn without_room_for_the_largest_packet_frames_are_still_received_and_answered() 
 
 /// A card with the buffers of a large guest, whose backend answers nothing: what one turn sends stays in the ring.
 fn unanswered(frames: usize, segments: usize) -> Bed {
-    let buffers = Buffers::for_memory(64 << 20);
+    let buffers = Buffers::for_memory(64 << 20, &Pacing::shared_cpu());
     assert_eq!((buffers.transmit, buffers.segments), (184, 12));
     let mut bed = Bed::with(buffers, |netback| netback.silent = true);
     bed.turn(0);
