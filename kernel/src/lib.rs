@@ -3,6 +3,18 @@
 //! This crate knows no Xen and no CPU. A platform (crate `xen-pv` in a guest, crate `host` on the developer's machine)
 //! supplies a clock, a console and a network device; a task uses the traits of [`system`].
 //!
+//! A task is a function of its parameters and of the platform:
+//!
+//! ```
+//! use kernel::System;
+//!
+//! /// Reports how much memory there is, in bytes.
+//! pub async fn run(_: (), system: &impl System) -> Result<usize, &'static str> {
+//!     kernel::println!("looking");
+//!     Ok(system.memory().total_bytes)
+//! }
+//! ```
+//!
 //! Read [`system`] first.
 
 #![no_std]

@@ -1,4 +1,16 @@
 //! Spore's Xen platform: everything that knows Xen.
+//!
+//! Boot, page tables, traps, console, clock, event channels, grants, xenstore and the network card of a paravirtualised
+//! guest. Drivers are Cargo features; one that a task does not name is not in its image. What needs no hypercall by itself
+//! also runs on the developer's machine, where the crate `xen-fake` tests it.
+//!
+//! All that a task's `main.rs` has in a guest:
+//!
+//! ```text
+//! #![no_std]
+//! #![no_main]
+//! xen_pv::main!(hello);
+//! ```
 
 #![no_std]
 // What drivers stand on is there in every image's source, and the linker leaves out what none of them uses.

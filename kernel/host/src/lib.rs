@@ -4,7 +4,12 @@
 //! (no root needed, except for ports below 1024), clock, randomness and standard output; Ctrl-C asks it to end.
 //! Parameters are `key=value` words of the command line, read by the same code as in a guest.
 //!
-//! [`main!`] is all that a task's `main.rs` needs.
+//! [`main!`] is all that a task's `main.rs` needs. From the workspace:
+//!
+//! ```text
+//! $ cargo xtask host echo -- port=7007
+//! echo: listening on 127.0.0.1:7007
+//! ```
 
 mod help;
 mod log;

@@ -4,6 +4,12 @@
 //! Four ways of writing: SenML packs ([`senml`]), JSON objects whose numbers are readings ([`object`]), InfluxDB's line
 //! protocol ([`influx`]), and a number alone ([`plain`]). Each hands out one [`Item`] after the other and keeps no more
 //! than that, whatever the length of what it reads.
+//!
+//! ```
+//! let mut statistics = readings::Statistics::of(20.5);
+//! statistics.push(21.5);
+//! assert_eq!((statistics.count(), statistics.maximum(), statistics.mean()), (2, 21.5, 21.0));
+//! ```
 
 #![no_std]
 #![forbid(unsafe_code)]
