@@ -116,20 +116,20 @@ impl Apt {
         Ok(found.into_values().collect())
     }
 
-    /// Downloads packages into a folder, and calls `each` with the line that apt prints for each of them.
+    /// Downloads packages into a folder, and calls `each` with the share that is there, in percent.
     ///
     /// # Errors
     /// apt fails: then the lists may be older than what the archive still has.
-    pub fn download(self, packages: &[&Package], folder: &Path, mut each: impl FnMut(usize)) -> Result<()> {
+    pub fn download(self, packages: &[&Package], folder: &Path, mut each: impl FnMut(f64)) -> Result<()> {
         let mut command = self.command("apt-get");
-        command.args(["download", "-q"]).current_dir(folder).stdout(Stdio::piped()).stderr(Stdio::piped());
+        // It says how far it is on standard output, between the lines for people.
+        command.args(["-o", "APT::Status-Fd=1", "download", "-q"]);
+        command.current_dir(folder).stdout(Stdio::piped()).stderr(Stdio::piped());
         command.args(packages.iter().map(|package| format!("{}={}", package.name, package.version)));
         let mut child = command.spawn().context("apt-get")?;
         let lines =
             child.stdout.take().map(BufReader::new).into_iter().flat_map(|reader| reader.lines().map_while(Result::ok));
-        for (number, _) in lines.filter(|line| line.starts_with("Get:")).enumerate() {
-            each(number + 1);
-        }
+        lines.filter_map(|line| percent(&line)).for_each(&mut each);
         let output = child.wait_with_output()?;
         ensure!(output.status.success(), "apt-get download: {}", String::from_utf8_lossy(&output.stderr).trim());
         Ok(())
@@ -202,6 +202,12 @@ fn quiet(command: &mut Command) -> Result<()> {
     Ok(())
 }
 
+/// How far a download is, if a line of apt's says so: `dlstatus:2:30.1369:Retrieving file 2 of 2`. Source: apt's
+/// README.progress-reporting.
+fn percent(line: &str) -> Option<f64> {
+    line.strip_prefix("dlstatus:")?.split(':').nth(1)?.parse().ok()
+}
+
 /// Reads what `apt-cache show` prints: paragraphs of `Field: value` lines.
 fn parse(text: &str) -> Vec<Package> {
     let paragraph = |paragraph: &str| {
@@ -232,6 +238,12 @@ mod tests {
         assert!(arguments.iter().any(|argument| argument == "APT::Architecture=armhf"));
         let state = arguments.iter().find_map(|argument| argument.strip_prefix("Dir::State=")).unwrap();
         assert!(state.starts_with(place::bed().to_str().unwrap()) && state.contains("armhf"), "{state}");
+    }
+
+    #[test]
+    fn a_line_for_programs_says_how_far_a_download_is() {
+        assert_eq!(percent("dlstatus:2:30.1369:Retrieving file 2 of 2"), Some(30.1369));
+        assert_eq!(percent("Get:2 http://deb.debian.org/debian bookworm/main amd64 libc6 [2759 kB]"), None);
     }
 
     #[test]

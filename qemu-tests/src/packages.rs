@@ -6,7 +6,7 @@
 
 use crate::apt::{self, Apt, Package};
 use crate::place;
-use crate::progress::Progress;
+use crate::progress::{Download, Progress};
 use anyhow::{Context, Result, bail};
 use std::collections::BTreeSet;
 use std::fs;
@@ -143,13 +143,11 @@ impl Set {
         if missing.is_empty() {
             return Ok(());
         }
-        let megabytes = missing.iter().map(|package| package.size_bytes).sum::<u64>() / 1_000_000;
-        progress.say(&format!("packages for {}: downloading {} ({megabytes} MB)", self.name, missing.len()));
-        apt.download(&missing, &downloads, |number| {
-            if number % 10 == 0 {
-                progress.say(&format!("  {number} of {}", missing.len()));
-            }
-        })?;
+        let bytes = missing.iter().map(|package| package.size_bytes).sum::<u64>();
+        let what = format!("packages for {}: downloading {}", self.name, missing.len());
+        let mut download = Download::start(progress, what, bytes);
+        apt.download(&missing, &downloads, |percent| download.at((bytes as f64 * percent / 100.0) as u64))?;
+        drop(download);
         progress.say(&format!("packages for {}: unpacking below {}", self.name, self.root().display()));
         for package in missing {
             let file = apt::downloaded(package, &downloads)?;

@@ -16,6 +16,8 @@ pub use summaries::{Summaries, Summary};
 
 use anyhow::{Context, Result, bail, ensure};
 use serde_json::{Value, json};
+use time::OffsetDateTime;
+use time::format_description::well_known::Rfc3339;
 
 /// The committed slice: three stations, five days, a blizzard.
 const WEATHER: &str = include_str!("../../tasks/collect/data/weather.csv");
@@ -177,20 +179,8 @@ fn row(line: &str) -> Result<Row> {
 
 /// Seconds since 1970 of a time like `2013-02-07T00:00:00Z`.
 fn seconds(time: &str) -> Result<i64> {
-    let numbers: Vec<i64> = time
-        .strip_suffix('Z')
-        .with_context(|| format!("{time} is not in UTC"))?
-        .split(['-', 'T', ':'])
-        .map(|number| number.parse().with_context(|| format!("{time} is no time")))
-        .collect::<Result<_>>()?;
-    let [year, month, day, hour, minute, second] = numbers[..] else { bail!("{time} is no time") };
-    ensure!((1970..3000).contains(&year) && (1..=12).contains(&month), "{time} is no time");
-    let leap = |year: i64| year % 4 == 0 && (year % 100 != 0 || year % 400 == 0);
-    let february = 28 + i64::from(leap(year));
-    let months = [31, february, 31, 30, 31, 30, 31, 31, 30, 31, 30, 31];
-    let before = (1970..year).map(|year| 365 + i64::from(leap(year))).sum::<i64>();
-    let days = before + months[..month as usize - 1].iter().sum::<i64>() + day - 1;
-    Ok(((days * 24 + hour) * 60 + minute) * 60 + second)
+    let time = OffsetDateTime::parse(time, &Rfc3339).with_context(|| format!("{time} is no time"))?;
+    Ok(time.unix_timestamp())
 }
 
 #[cfg(test)]

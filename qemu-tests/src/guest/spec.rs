@@ -2,7 +2,9 @@
 
 use anyhow::{Result, bail};
 use bed_agent::protocol::BRIDGE;
+use fnv::FnvHasher;
 use std::fmt::Write as _;
+use std::hash::Hasher;
 
 /// What a guest is made of.
 #[derive(Debug, Clone)]
@@ -53,8 +55,9 @@ impl GuestSpec {
     /// The hardware address: the one given, or one in Xen's range that depends on nothing but the name.
     #[must_use]
     pub fn mac(&self) -> String {
-        let hash = |hash: u32, byte: u8| (hash ^ u32::from(byte)).wrapping_mul(0x0100_0193);
-        let [_, a, b, c] = self.name.bytes().fold(0x811c_9dc5, hash).to_be_bytes();
+        let mut hash = FnvHasher::default();
+        hash.write(self.name.as_bytes());
+        let [.., a, b, c] = hash.finish().to_be_bytes();
         self.mac.clone().unwrap_or_else(|| format!("00:16:3e:{:02x}:{b:02x}:{c:02x}", a & 0x7f))
     }
 
