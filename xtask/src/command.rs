@@ -10,10 +10,14 @@ use crate::terminal::{self, Style};
 mod bench;
 mod boot;
 mod build_image;
+mod check;
 mod demo;
 mod fuzz;
 mod host;
+mod licenses;
 mod logs;
+mod mutants;
+mod new;
 mod setup;
 mod size;
 mod test;
@@ -28,30 +32,38 @@ struct Arguments {
 
 #[derive(Debug, Subcommand)]
 enum Command {
+    New(new::Arguments),
     BuildImage(build_image::Arguments),
     Boot(boot::Arguments),
     Host(host::Arguments),
     Logs(logs::Arguments),
     Demo(demo::Arguments),
+    Check(check::Arguments),
     Test(test::Arguments),
     Size(size::Arguments),
+    Licenses(licenses::Arguments),
     Bench(bench::Arguments),
     Fuzz(fuzz::Arguments),
+    Mutants(mutants::Arguments),
     Setup(setup::Arguments),
 }
 
 /// Runs the subcommand that the process's arguments name.
 pub fn run() -> ExitCode {
     let result = match Arguments::parse().command {
+        Command::New(arguments) => new::run(&arguments),
         Command::BuildImage(arguments) => build_image::run(&arguments),
         Command::Boot(arguments) => boot::run(&arguments),
         Command::Host(arguments) => host::run(&arguments),
         Command::Logs(arguments) => logs::run(&arguments),
         Command::Demo(arguments) => demo::run(&arguments),
+        Command::Check(arguments) => check::run(&arguments),
         Command::Test(arguments) => test::run(&arguments),
         Command::Size(arguments) => size::run(&arguments),
+        Command::Licenses(arguments) => licenses::run(&arguments),
         Command::Bench(arguments) => bench::run(&arguments),
         Command::Fuzz(arguments) => fuzz::run(&arguments),
+        Command::Mutants(arguments) => mutants::run(&arguments),
         Command::Setup(arguments) => setup::run(&arguments),
     };
     verdict(result)

@@ -8,6 +8,7 @@ use std::time::Duration;
 use anyhow::{Context, Result};
 use qemu_tests::log_stream::Line;
 use qemu_tests::replay::{Expected, Figures, Message, Summaries, Summary};
+use time::OffsetDateTime;
 
 use crate::terminal::{self, Style, bytes};
 
@@ -113,19 +114,12 @@ fn short(value: f64) -> String {
     }
 }
 
-/// A time since 1970 as `2013-02-07 06:00`.
+/// Seconds since 1970 as `2013-02-07 06:00`; as they are when no calendar has them.
 fn time(seconds: i64) -> String {
-    let (days, rest) = (seconds.div_euclid(86_400), seconds.rem_euclid(86_400));
-    // Years that begin in March, so that the leap day is the last one; 719,468 days lie between 0000-03-01 and 1970.
-    let day = days + 719_468;
-    let (era, of_era) = (day.div_euclid(146_097), day.rem_euclid(146_097));
-    let year_of_era = (of_era - of_era / 1_460 + of_era / 36_524 - of_era / 146_096) / 365;
-    let of_year = of_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
-    let march_month = (5 * of_year + 2) / 153;
-    let day_of_month = of_year - (153 * march_month + 2) / 5 + 1;
-    let month = if march_month < 10 { march_month + 3 } else { march_month - 9 };
-    let year = era * 400 + year_of_era + i64::from(month <= 2);
-    format!("{year:04}-{month:02}-{day_of_month:02} {:02}:{:02}", rest / 3600, rest / 60 % 60)
+    match OffsetDateTime::from_unix_timestamp(seconds) {
+        Ok(time) => format!("{} {:02}:{:02}", time.date(), time.hour(), time.minute()),
+        Err(_) => format!("second {seconds}"),
+    }
 }
 
 /// A console's line no longer than a person reads: the result of 27 sensors has some thousand characters.

@@ -1,15 +1,19 @@
 //! From a task's package to the three files a user takes to a board: image, ELF file, xl config.
 
+pub mod barriers;
 pub mod config;
 pub mod contents;
+pub mod licenses;
 pub mod stack_check;
 pub mod strip;
 pub mod zimage;
 
+use std::hash::Hasher;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use anyhow::{Context, Result, bail};
+use fnv::FnvHasher;
 
 use crate::arch::Arch;
 use crate::process;
@@ -71,6 +75,8 @@ pub struct ImageFiles {
     pub elf: PathBuf,
     /// A config for xl.
     pub cfg: PathBuf,
+    /// The notices that go with the image.
+    pub licenses: PathBuf,
 }
 
 /// A built image: its files and what is known about it.
@@ -139,10 +145,11 @@ pub fn build_of_any_size(workspace: &Workspace, task: &Task, arch: Arch) -> Resu
     let folder = workspace.images(arch, &task.name);
     std::fs::create_dir_all(&folder).with_context(|| format!("creating {}", folder.display()))?;
     let file = |extension: &str| folder.join(format!("{}.{extension}", task.name));
-    let files = ImageFiles { img: file("img"), elf: file("elf"), cfg: file("cfg") };
+    let files = ImageFiles { img: file("img"), elf: file("elf"), cfg: file("cfg"), licenses: file("licenses.txt") };
     write(&files.elf, &elf)?;
     write(&files.img, &image)?;
     write(&files.cfg, config::text(task, arch, &description).as_bytes())?;
+    write(&files.licenses, licenses::notices(workspace, task, arch)?.as_bytes())?;
     Ok(Image { files, bytes: image.len() as u64, contents, description })
 }
 
@@ -171,23 +178,29 @@ fn compile(workspace: &Workspace, task: &Task, arch: Arch) -> Result<PathBuf> {
     Ok(target.join(arch.target()).join("release").join(&task.name))
 }
 
+/// A command of cargo about what runs in a guest.
+pub fn in_guest(workspace: &Workspace, subcommand: &str, arch: Arch) -> Command {
+    let mut cargo = process::cargo();
+    cargo.current_dir(&workspace.root).arg(subcommand).arg("--target").arg(format!("targets/{}.json", arch.target()));
+    // Lets the pinned stable compiler take -Z flags: build-std has no stable form yet, nor have targets of one's own.
+    cargo.env("RUSTC_BOOTSTRAP", "1").arg("-Zjson-target-spec");
+    cargo
+}
+
 /// The inner cargo's command.
 fn command(workspace: &Workspace, task: &Task, arch: Arch, target: &Path) -> Result<Command> {
     let linker_script = Path::new("linker").join(format!("{arch}.ld"));
     let script = std::fs::read(workspace.root.join(&linker_script))
         .with_context(|| format!("reading the linker script {}", linker_script.display()))?;
-    let mut cargo = process::cargo();
+    let mut fingerprint = FnvHasher::default();
+    fingerprint.write(&script);
+    let mut cargo = in_guest(workspace, "rustc", arch);
     cargo
-        .current_dir(&workspace.root)
-        // Lets the pinned stable compiler take -Z flags: build-std has no stable form yet.
-        .env("RUSTC_BOOTSTRAP", "1")
         .env_remove("RUSTFLAGS")
         .env("CARGO_ENCODED_RUSTFLAGS", rustflags(workspace, arch).join("\x1f"))
         .env("DEFMT_LOG", std::env::var("DEFMT_LOG").unwrap_or_else(|_| "info".into()))
-        .args(["rustc", "--release", "--package", &task.name, "--bin", &task.name])
-        .arg("--target")
-        .arg(format!("targets/{}.json", arch.target()))
-        .args(["-Zjson-target-spec", "-Zbuild-std=core,alloc"])
+        .args(["--release", "--package", &task.name, "--bin", &task.name])
+        .arg("-Zbuild-std=core,alloc")
         // Memory routines in Rust, and the standard library's own choices for size over speed.
         .arg("-Zbuild-std-features=compiler-builtins-mem,optimize_for_size")
         .arg("--target-dir")
@@ -197,7 +210,7 @@ fn command(workspace: &Workspace, task: &Task, arch: Arch, target: &Path) -> Res
         // Where defmt's format strings go; the file comes from the crate defmt.
         .arg("-Clink-arg=-Tdefmt.x")
         // Cargo does not look into linker scripts: a changed one changes this, and the image is linked anew.
-        .arg(format!("-Cmetadata={:016x}", fingerprint(&script)));
+        .arg(format!("-Cmetadata={:016x}", fingerprint.finish()));
     Ok(cargo)
 }
 
@@ -206,9 +219,4 @@ fn rustflags(workspace: &Workspace, arch: Arch) -> Vec<String> {
     // Panic messages name source files from the workspace's root: the same image wherever it is built, and a smaller one.
     flags.push(format!("--remap-path-prefix={}/=", workspace.root.display()));
     flags
-}
-
-/// FNV-1a: tells one content from another, no more.
-fn fingerprint(bytes: &[u8]) -> u64 {
-    bytes.iter().fold(0xcbf2_9ce4_8422_2325, |hash, byte| (hash ^ u64::from(*byte)).wrapping_mul(0x100_0000_01b3))
 }

@@ -17,8 +17,7 @@ use crate::terminal::{self, Style};
 /// # Errors
 /// Says what to type when it cannot be brought.
 pub fn for_images() -> Result<()> {
-    let sysroot = sysroot()?;
-    need(&sysroot.join("lib/rustlib/src/rust/library/core/src/lib.rs"), &["component", "add", "rust-src"])
+    need(&library()?.join("core/src/lib.rs"), &["component", "add", "rust-src"])
 }
 
 /// What booting an image needs in addition: QEMU, Debian's packages, the bed's agent.
@@ -28,6 +27,14 @@ pub fn for_images() -> Result<()> {
 pub fn for_bed(arch: Arch) -> Result<()> {
     for_images()?;
     qemu_tests::setup::setup(guest::machine(arch), &mut Lines)
+}
+
+/// What the crates' own tests need: Xen's C headers, an MQTT broker and its clients, iperf3.
+///
+/// # Errors
+/// As [`for_bed`].
+pub fn for_host_tests() -> Result<()> {
+    qemu_tests::setup::setup_host(&mut Lines)
 }
 
 /// What the tests of an architecture need: every machine of the bed on which its guests run.
@@ -59,6 +66,14 @@ fn need(path: &Path, rustup: &[&str]) -> Result<()> {
         bail!("\"{typed}\" succeeded, yet there is no {}: is this the toolchain that rustup manages?", path.display());
     }
     Ok(())
+}
+
+/// The folder of the standard library's source.
+///
+/// # Errors
+/// When rustc cannot be asked.
+pub fn library() -> Result<PathBuf> {
+    Ok(sysroot()?.join("lib/rustlib/src/rust/library"))
 }
 
 /// Where the toolchain that runs us is installed.

@@ -4,6 +4,7 @@
 //! belongs to each is in the ELF file's debug information.
 
 use std::cell::Cell;
+use std::fmt;
 use std::ops::Range;
 
 use addr2line::gimli::{Dwarf, EndianSlice, LittleEndian, SectionId};
@@ -16,6 +17,21 @@ const INSTRUCTION: [&str; 2] = ["  rip ", "  pc "];
 
 /// Places shown for one address, the functions that the compiler put within others included.
 const LONGEST_CHAIN: usize = 8;
+
+/// A line of the source.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Place {
+    /// The file, from the workspace's root if it lies there.
+    pub file: String,
+    /// Counted from 1.
+    pub line: u32,
+}
+
+impl fmt::Display for Place {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}:{}", self.file, self.line)
+    }
+}
 
 /// The debug information of an image.
 pub struct Symbols<'e> {
@@ -60,6 +76,19 @@ impl<'e> Symbols<'e> {
         let explained =
             addresses.filter(|address| self.code.contains(address) && self.last.replace(*address) != *address);
         explained.flat_map(|address| self.place(address)).collect()
+    }
+
+    /// The lines of the source that an instruction belongs to: the one that it is written in, and those from which the
+    /// compiler has called it without a call.
+    pub fn lines(&self, address: u64) -> Vec<Place> {
+        let mut places = Vec::new();
+        let Ok(mut frames) = self.context.find_frames(address).skip_all_loads() else { return places };
+        while let Ok(Some(frame)) = frames.next() {
+            if let Some((Some(file), Some(line))) = frame.location.map(|at| (at.file, at.line)) {
+                places.push(Place { file: file.to_owned(), line });
+            }
+        }
+        places
     }
 
     /// One line for the address and each function around it, up to the first one of the workspace.

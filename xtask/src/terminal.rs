@@ -1,11 +1,13 @@
 //! What a person sees on the terminal: colours where they are wanted, progress on what takes time.
 
 use std::fmt::Display;
-use std::io::{IsTerminal, Write, stderr, stdout};
-use std::sync::Arc;
-use std::sync::mpsc::{RecvTimeoutError, Sender, channel};
-use std::thread::JoinHandle;
+use std::io::{stderr, stdout};
 use std::time::{Duration, Instant};
+
+use anstream::stream::RawStream;
+use anstream::{AutoStream, ColorChoice};
+use anstyle::AnsiColor;
+use indicatif::{ProgressBar, ProgressStyle};
 
 /// The ways in which text is set apart.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -24,40 +26,40 @@ pub enum Style {
     Cyan,
 }
 
-impl Style {
-    const fn code(self) -> &'static str {
-        match self {
-            Style::Dim => "2",
-            Style::Bold => "1",
-            Style::Green => "1;32",
-            Style::Yellow => "1;33",
-            Style::Red => "1;31",
-            Style::Cyan => "36",
+impl From<Style> for anstyle::Style {
+    fn from(style: Style) -> Self {
+        let bold = |colour: AnsiColor| colour.on_default().bold();
+        match style {
+            Style::Dim => Self::new().dimmed(),
+            Style::Bold => Self::new().bold(),
+            Style::Green => bold(AnsiColor::Green),
+            Style::Yellow => bold(AnsiColor::Yellow),
+            Style::Red => bold(AnsiColor::Red),
+            Style::Cyan => AnsiColor::Cyan.on_default(),
         }
     }
 }
 
-fn coloured(is_terminal: bool) -> bool {
-    is_terminal
-        && std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty())
-        && std::env::var_os("TERM").is_none_or(|value| value != "dumb")
+/// Whether a stream takes colours: a terminal whose user has not said otherwise, or one who has asked for them.
+fn coloured(stream: &impl RawStream) -> bool {
+    AutoStream::choice(stream) != ColorChoice::Never
 }
 
 fn paint(text: impl Display, style: Style, colours: bool) -> String {
-    match colours {
-        true => format!("\x1b[{}m{text}\x1b[0m", style.code()),
-        false => text.to_string(),
+    match (colours, anstyle::Style::from(style)) {
+        (true, style) => format!("{style}{text}{style:#}"),
+        (false, _) => text.to_string(),
     }
 }
 
 /// The text in a style, for standard error.
 pub fn on_stderr(text: impl Display, style: Style) -> String {
-    paint(text, style, coloured(stderr().is_terminal()))
+    paint(text, style, coloured(&stderr()))
 }
 
 /// The text in a style, for standard output.
 pub fn on_stdout(text: impl Display, style: Style) -> String {
-    paint(text, style, coloured(stdout().is_terminal()))
+    paint(text, style, coloured(&stdout()))
 }
 
 /// Says what is going on, on standard error: standard output is kept for results.
@@ -67,57 +69,40 @@ pub fn say(text: impl Display) {
 
 /// Something that takes its time. While it lasts, a terminal shows for how long already; a log file gets one line.
 ///
-/// Dropping it without [`Progress::done`] leaves the line as it is, for the error that follows to explain.
+/// Dropping it without [`Progress::done`] leaves a line, for the error that follows to explain.
 pub struct Progress {
-    what: Arc<str>,
+    what: String,
     since: Instant,
-    ticker: Option<(Sender<()>, JoinHandle<()>)>,
+    bar: ProgressBar,
 }
 
 impl Progress {
     /// Begins; `what` is a phrase such as "booting Xen".
-    pub fn start(what: impl Into<Arc<str>>) -> Self {
+    pub fn start(what: impl Into<String>) -> Self {
         let what = what.into();
-        let since = Instant::now();
-        if !stderr().is_terminal() {
-            say(format_args!("{what} ..."));
-            return Self { what, since, ticker: None };
+        let bar = ProgressBar::new_spinner().with_message(what.clone());
+        if let Ok(style) = ProgressStyle::with_template("{spinner} {msg} ... {elapsed}") {
+            bar.set_style(style);
         }
-        let (stop, stopped) = channel::<()>();
-        let shown = Arc::clone(&what);
-        let thread = std::thread::spawn(move || {
-            loop {
-                let seconds = since.elapsed().as_secs();
-                eprint!("\r\x1b[K{}", on_stderr(format_args!("{shown} ... {seconds} s"), Style::Dim));
-                let _ = stderr().flush();
-                if stopped.recv_timeout(Duration::from_secs(1)) != Err(RecvTimeoutError::Timeout) {
-                    eprint!("\r\x1b[K");
-                    return;
-                }
-            }
-        });
-        Self { what, since, ticker: Some((stop, thread)) }
+        match bar.is_hidden() {
+            true => say(format_args!("{what} ...")),
+            false => bar.enable_steady_tick(Duration::from_millis(200)),
+        }
+        Self { what, since: Instant::now(), bar }
     }
 
     /// Ends well.
-    pub fn done(mut self) {
-        self.stop();
+    pub fn done(self) {
+        self.bar.finish_and_clear();
         let seconds = self.since.elapsed().as_secs_f64();
         say(on_stderr(format_args!("{}: done in {seconds:.1} s", self.what), Style::Dim));
-    }
-
-    fn stop(&mut self) {
-        if let Some((stop, thread)) = self.ticker.take() {
-            drop(stop);
-            let _ = thread.join();
-        }
     }
 }
 
 impl Drop for Progress {
     fn drop(&mut self) {
-        if self.ticker.is_some() {
-            self.stop();
+        if !self.bar.is_finished() {
+            self.bar.finish_and_clear();
             say(format_args!("{} ... did not end", self.what));
         }
     }
@@ -148,6 +133,6 @@ mod tests {
     #[test]
     fn no_escape_reaches_what_is_no_terminal() {
         assert_eq!(paint("x", Style::Red, false), "x");
-        assert_eq!(paint("x", Style::Red, true), "\x1b[1;31mx\x1b[0m");
+        assert_eq!(paint("x", Style::Cyan, true), "\x1b[36mx\x1b[0m");
     }
 }

@@ -5,10 +5,10 @@
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, bail};
+use cargo_metadata::MetadataCommand;
 use serde::Deserialize;
 
 use crate::arch::Arch;
-use crate::process;
 
 /// Where the workspace lies and which tasks it has.
 #[derive(Debug)]
@@ -70,39 +70,44 @@ impl LargestImage {
     }
 }
 
-#[derive(Debug, Deserialize)]
-struct Metadata {
-    packages: Vec<Package>,
-    workspace_root: PathBuf,
-    target_directory: PathBuf,
-}
-
-#[derive(Debug, Deserialize)]
+/// What tasks are found by.
+#[derive(Debug)]
 struct Package {
     name: String,
     description: Option<String>,
-    #[serde(default)]
     metadata: serde_json::Value,
 }
 
 impl Workspace {
     /// Asks cargo about the workspace that xtask itself belongs to.
+    ///
+    /// # Errors
+    /// When cargo does not start, or a Cargo.toml is damaged.
     pub fn load() -> Result<Self> {
-        let mut cargo = process::cargo();
-        cargo.args(["metadata", "--no-deps", "--format-version", "1"]);
-        if let Some(own) = std::env::var_os("CARGO_MANIFEST_DIR") {
-            cargo.current_dir(own);
-        }
-        let output = cargo.output().context("cargo metadata did not start")?;
-        if !output.status.success() {
-            bail!("cargo metadata failed: {}", String::from_utf8_lossy(&output.stderr).trim());
-        }
-        Self::parse(&output.stdout)
+        Self::of(Path::new(&std::env::var_os("CARGO_MANIFEST_DIR").unwrap_or_else(|| ".".into())))
     }
 
-    fn parse(json: &[u8]) -> Result<Self> {
-        let metadata: Metadata = serde_json::from_slice(json).context("cargo metadata printed something unexpected")?;
-        Ok(Self { root: metadata.workspace_root, target: metadata.target_directory, packages: metadata.packages })
+    /// Asks cargo about the workspace to which a folder belongs.
+    ///
+    /// # Errors
+    /// As [`Workspace::load`].
+    pub fn of(folder: &Path) -> Result<Self> {
+        let metadata = MetadataCommand::new().current_dir(folder).no_deps().exec().context("cargo metadata")?;
+        let packages = metadata.packages.into_iter().map(|package| Package {
+            name: package.name.to_string(),
+            description: package.description,
+            metadata: package.metadata,
+        });
+        Ok(Self {
+            root: metadata.workspace_root.into(),
+            target: metadata.target_directory.into(),
+            packages: packages.collect(),
+        })
+    }
+
+    /// Whether one of its packages has this name.
+    pub fn has(&self, name: &str) -> bool {
+        self.packages.iter().any(|package| package.name == name)
     }
 
     /// All tasks, by name.
@@ -119,7 +124,7 @@ impl Workspace {
     pub fn task(&self, name: &str) -> Result<Task> {
         let mut tasks = self.tasks()?;
         let Some(at) = tasks.iter().position(|task| task.name == name) else {
-            let hint = match self.packages.iter().any(|package| package.name == name) {
+            let hint = match self.has(name) {
                 true => format!(
                     "\"{name}\" is a package, but not a task: a task has [package.metadata.image] in its Cargo.toml"
                 ),
@@ -164,18 +169,26 @@ impl Package {
 
 #[cfg(test)]
 mod tests {
-    use super::{Arch, LargestImage, Workspace};
+    use serde_json::{Value, json};
+
+    use super::{Arch, LargestImage, Package, Workspace};
 
     fn workspace(image: &str) -> Workspace {
-        let json = format!(
-            r#"{{"packages": [
-                {{"name": "echo", "description": "echoes", "metadata": {{"image": {image}}}}},
-                {{"name": "adder", "description": null,
-                  "metadata": {{"image": {{"memory_mib": 4, "largest_image_bytes": 9}}}}}},
-                {{"name": "kernel", "description": null, "metadata": null}}],
-              "workspace_root": "/spore", "target_directory": "/spore/target", "version": 1}}"#
-        );
-        Workspace::parse(json.as_bytes()).unwrap()
+        let image: Value = serde_json::from_str(image).unwrap();
+        let package = |name: &str, description: Option<&str>, metadata| Package {
+            name: name.to_owned(),
+            description: description.map(str::to_owned),
+            metadata,
+        };
+        Workspace {
+            root: "/spore".into(),
+            target: "/spore/target".into(),
+            packages: vec![
+                package("echo", Some("echoes"), json!({ "image": image })),
+                package("adder", None, json!({ "image": { "memory_mib": 4, "largest_image_bytes": 9 } })),
+                package("kernel", None, Value::Null),
+            ],
+        }
     }
 
     const GOOD: &str = r#"{"memory_mib": 8, "vif": true, "largest_image_bytes": 90000}"#;

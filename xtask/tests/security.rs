@@ -5,14 +5,13 @@ mod common;
 use std::fs;
 use std::path::Path;
 
-use common::rust_files;
+use common::files;
 
 #[test]
 fn every_test_that_security_md_names_is_there() {
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).parent().expect("the workspace");
     let text = fs::read_to_string(root.join("SECURITY.md")).expect("a readable file");
-    let mut files = Vec::new();
-    rust_files(root, &mut files);
+    let files = files(root, |path| path.extension().is_some_and(|extension| extension == "rs"));
     let tests: String = files.iter().map(|file| fs::read_to_string(file).expect("a readable file")).collect();
     let parts: Vec<_> = text.split('`').collect();
     let (mut kind, mut found, mut missing) = ("", 0, Vec::new());

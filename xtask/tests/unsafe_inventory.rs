@@ -6,7 +6,7 @@ mod common;
 use std::fs;
 use std::path::Path;
 
-use common::rust_files;
+use common::files;
 
 const INVENTORY: [(&str, &str); 46] = [
     // The library OS.
@@ -84,8 +84,7 @@ fn is_unsafe(source: &str) -> bool {
 #[test]
 fn unsafe_code_is_where_the_inventory_says_and_nowhere_else() {
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).parent().expect("the workspace");
-    let mut files = Vec::new();
-    rust_files(root, &mut files);
+    let files = files(root, |path| path.extension().is_some_and(|extension| extension == "rs"));
     let mut found: Vec<String> = files
         .iter()
         .filter(|path| is_unsafe(&fs::read_to_string(path).expect("a readable file")))

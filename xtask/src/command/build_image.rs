@@ -9,10 +9,12 @@ use crate::terminal;
 use crate::workspace::Workspace;
 use crate::{image, setup};
 
-/// Build a task's image: target/images/<arch>/<task>/<task>.img, with <task>.elf and <task>.cfg beside it.
+/// Build a task's image: target/images/<arch>/<task>/<task>.img, with <task>.elf, <task>.cfg and
+/// <task>.licenses.txt beside it.
 ///
 /// The .img is what xl boots. The .elf is the same with symbols, log strings and the types of parameters and result. The
-/// .cfg works as it is where a bridge xenbr0 exists. Memory, network and the largest allowed size come from
+/// .cfg works as it is where a bridge xenbr0 exists. The .licenses.txt has the notices that must go where the image goes.
+/// Memory, network and the largest allowed size come from
 /// [package.metadata.image] in the task's Cargo.toml; an image that is larger fails the build and shows what is in it.
 #[derive(Debug, clap::Args)]
 pub struct Arguments {
@@ -34,6 +36,7 @@ pub fn run(arguments: &Arguments) -> Result<ExitCode> {
         println!("{}", workspace.shown(&image.files.img));
         terminal::say(format_args!("  with symbols: {}", workspace.shown(&image.files.elf)));
         terminal::say(format_args!("  xl config:    {}", workspace.shown(&image.files.cfg)));
+        terminal::say(format_args!("  licences:     {}", workspace.shown(&image.files.licenses)));
     }
     Ok(ExitCode::SUCCESS)
 }

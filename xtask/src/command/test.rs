@@ -1,20 +1,21 @@
 //! `test`: everything that can be tested on this machine.
 
-use std::process::{Command, ExitCode};
-use std::time::{Duration, Instant};
+use std::process::ExitCode;
 
 use anyhow::{Result, bail};
 
 use crate::arch::Arch;
-use crate::terminal::{self, Style};
+use crate::image::barriers;
+use crate::part::{self, Part};
 use crate::workspace::Workspace;
-use crate::{guest, image, process, setup};
+use crate::{guest, host_tests, image, process, setup, terminal};
 
 /// Run all tests: those of every crate on this machine, then each task on real Xen in QEMU.
 ///
 /// The parts: the crates' own tests, some of them under Miri where that is installed; for each processor the images (each
-/// within its size) and the scenarios in the bed; for ARMv7 also some on a 64-bit Xen. A part that fails does not keep the
-/// others from running. Logs of scenarios that fail are kept in target/bed/logs.
+/// within its size, and on ARM with all the barriers that the source asks for) and the scenarios in the bed; for ARMv7
+/// also some on a 64-bit Xen. A part that fails does not keep the others from running. Logs of scenarios that fail are
+/// kept in target/bed/logs.
 #[derive(Debug, clap::Args)]
 pub struct Arguments {
     /// Run only the scenarios in the bed.
@@ -31,13 +32,6 @@ pub struct Arguments {
 /// What runs on machines of the bed that are not a guest's own: one guest that does nothing but print, one with all drivers.
 const ELSEWHERE: [&str; 2] = ["hello: prints its line", "echo: answers 700 pings"];
 
-/// One part and how it ended.
-struct Part {
-    name: String,
-    took: Duration,
-    error: Option<anyhow::Error>,
-}
-
 /// Runs it.
 pub fn run(arguments: &Arguments) -> Result<ExitCode> {
     let workspace = Workspace::load()?;
@@ -45,42 +39,11 @@ pub fn run(arguments: &Arguments) -> Result<ExitCode> {
     all.iter().try_for_each(|arch| setup::for_tests(*arch))?;
     let mut parts = Vec::new();
     if !arguments.bed {
-        parts.push(part("tests of the crates".into(), || host_tests(&workspace)));
-        parts.extend(under_miri(&workspace));
+        parts.extend(host_tests::run(&workspace));
     }
     let images: Vec<_> = all.into_iter().map(|arch| (arch, build(&workspace, arch))).collect();
     parts.extend(on_xen(&workspace, images, &arguments.filters));
-    terminal::say("");
-    parts.iter().for_each(summary);
-    let passed = parts.iter().all(|part| part.error.is_none());
-    Ok(if passed { ExitCode::SUCCESS } else { ExitCode::FAILURE })
-}
-
-/// The tests of rings and grants under Miri, which finds undefined behaviour and races. Not where Miri is missing: its
-/// toolchain is not the one that the project is built with, so that bringing it is left to who wants it.
-fn under_miri(workspace: &Workspace) -> Option<Part> {
-    let miri = || {
-        let mut command = Command::new("rustup");
-        command.current_dir(&workspace.root).args(["run", "nightly", "cargo", "miri"]);
-        // Those of the cargo that runs us.
-        for tool in ["CARGO", "RUSTC", "RUSTDOC"] {
-            command.env_remove(tool);
-        }
-        command
-    };
-    if process::output(miri().arg("setup")).is_err() {
-        let typed = "rustup toolchain install nightly --component miri --component rust-src";
-        terminal::say(format_args!("skipped: rings and grants under Miri, which is not installed: {typed}"));
-        return None;
-    }
-    let mut tests = miri();
-    tests.args(["test", "--package", "xen-fake", "--test", "grants", "--test", "ring", "--target-dir"]);
-    tests.arg(workspace.target.join("miri"));
-    // What takes long and moves numbers only.
-    tests.args(["--", "--skip", "no_wake_up_is_lost", "--skip", "across_every_wrap", "--skip", "at_the_end_of_u32"]);
-    // Handles of what lives as long as a guest are never freed.
-    tests.env("MIRIFLAGS", "-Zmiri-ignore-leaks");
-    Some(part("rings and grants under Miri".into(), || process::run(&mut tests)))
+    Ok(part::summary(&parts))
 }
 
 /// The images for each processor, and the scenarios with them: the processors side by side, because an emulated machine
@@ -91,7 +54,7 @@ fn on_xen(workspace: &Workspace, images: Vec<(Arch, Part)>, filters: &[String]) 
             .into_iter()
             .map(|(arch, images)| {
                 scope.spawn(move || {
-                    let built = images.error.is_none();
+                    let built = images.passed();
                     let mut parts = vec![images];
                     for machine in guest::machines(arch) {
                         parts.extend(on_machine(workspace, arch, machine, built, filters));
@@ -117,57 +80,35 @@ fn on_machine(
         false if filters.is_empty() => ELSEWHERE.map(str::to_owned).to_vec(),
         false => return None,
     };
-    Some(part(format!("scenarios on Xen for {}", machine.name()), || match built {
+    Some(Part::run(format!("scenarios on Xen for {}", machine.name()), || match built {
         true => scenarios(workspace, machine, &filters),
         false => bail!("not run, because an image is missing"),
     }))
 }
 
-fn part(name: String, run: impl FnOnce() -> Result<()>) -> Part {
-    terminal::say(terminal::on_stderr(format_args!("\n== {name}"), Style::Bold));
-    let since = Instant::now();
-    let error = run().err();
-    if let Some(error) = &error {
-        terminal::say(format_args!("{error:#}"));
-    }
-    Part { name, took: since.elapsed(), error }
-}
-
-fn summary(part: &Part) {
-    let verdict = match part.error {
-        None => terminal::on_stderr("passed", Style::Green),
-        Some(_) => terminal::on_stderr("FAILED", Style::Red),
-    };
-    terminal::say(format_args!("{verdict}  {} ({:.0} s)", part.name, part.took.as_secs_f64()));
-}
-
-/// The tests of all crates. The scenarios are a test of qemu-tests as well, and have their own part.
-fn host_tests(workspace: &Workspace) -> Result<()> {
-    let mut all = process::cargo();
-    all.current_dir(&workspace.root).args(["test", "--workspace", "--exclude", "qemu-tests", "--no-fail-fast"]);
-    let mut bed = process::cargo();
-    bed.current_dir(&workspace.root).args(["test", "--package", "qemu-tests", "--lib"]);
-    bed.args(["--test", "host_collect", "--test", "host_iperf"]);
-    let (all, bed) = (process::run(&mut all), process::run(&mut bed));
-    all.and(bed)
-}
-
 fn build(workspace: &Workspace, arch: Arch) -> Part {
-    part(format!("images for {arch}"), || images(workspace, arch))
+    Part::run(format!("images for {arch}"), || images(workspace, arch))
 }
 
 fn images(workspace: &Workspace, arch: Arch) -> Result<()> {
-    let mut failed = Vec::new();
+    let (mut failed, mut elfs) = (Vec::new(), Vec::new());
     for task in workspace.tasks()? {
-        if let Err(error) = image::build_and_say(workspace, &task, arch) {
-            terminal::say(format_args!("{error:#}"));
-            failed.push(task.name);
+        match image::build_and_say(workspace, &task, arch) {
+            Ok(image) => elfs.push(image.elf()?),
+            Err(error) => {
+                terminal::say(format_args!("{error:#}"));
+                failed.push(task.name);
+            }
         }
     }
     if !failed.is_empty() {
         bail!("no image of: {}", failed.join(", "));
     }
-    Ok(())
+    match arch {
+        Arch::Armv7 => barriers::check(&workspace.root, &elfs),
+        // Most fences are no instruction on x86, which keeps reads and writes in order by itself.
+        Arch::X86_64 => Ok(()),
+    }
 }
 
 fn scenarios(workspace: &Workspace, machine: qemu_tests::Arch, filters: &[String]) -> Result<()> {

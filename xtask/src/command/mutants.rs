@@ -1,0 +1,224 @@
+//! `mutants`: whether the tests find faults that are put into the source.
+
+use std::fs;
+use std::path::Path;
+use std::process::{Command, ExitCode};
+
+use anyhow::{Context, Result, bail};
+
+use crate::process;
+use crate::terminal::{self, Style};
+use crate::workspace::Workspace;
+
+/// Put single faults into the source, one at a time, and see whether the tests find them (cargo-mutants).
+///
+/// A sample takes every so many-th fault of all that there are, so that it is spread over everything; another seed takes
+/// others, and all seeds together take all. A fault costs a build and a run of the tests, half a minute or more. Those
+/// that no test found are listed, and leave exit status 1. What is left out, and why, is in .cargo/mutants.toml; what was
+/// changed and what the tests said, in target/mutants.
+#[derive(Debug, clap::Args)]
+pub struct Arguments {
+    /// The packages to put faults into; without any, all that there are tests for.
+    #[arg(value_name = "PACKAGE")]
+    packages: Vec<String>,
+    /// How many faults to try, about.
+    #[arg(long, value_name = "COUNT", default_value_t = 20, value_parser = clap::value_parser!(u32).range(1..))]
+    sample: u32,
+    /// Which of the samples.
+    #[arg(long, default_value_t = 0)]
+    seed: u32,
+    /// Only list the faults of the sample.
+    #[arg(long)]
+    list: bool,
+}
+
+/// Packages to put faults into, and the packages whose tests judge them: their own, and those of what uses them.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Subject {
+    packages: &'static [&'static str],
+    judges: &'static [&'static str],
+    /// Cargo features with which all of the code is there.
+    features: Option<&'static str>,
+}
+
+const OFFLOAD: Option<&str> = Some("xen-fake/segmentation-offload");
+
+/// What is cheap to build together is one subject: each has the tests run once without any fault, before the others.
+const SUBJECTS: [Subject; 4] = [
+    Subject { packages: &["xen-pv"], judges: &["xen-pv", "xen-fake", "fuzz"], features: OFFLOAD },
+    Subject { packages: &["kernel"], judges: &["kernel", "host", "xen-fake", "fuzz"], features: OFFLOAD },
+    Subject { packages: &["collect", "readings"], judges: &["collect", "readings", "fuzz"], features: None },
+    Subject { packages: &["echo", "filter", "lines"], judges: &["echo", "filter", "lines", "fuzz"], features: None },
+];
+
+/// Every `of`-th fault, from the `number`-th on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Shard {
+    number: usize,
+    of: usize,
+}
+
+impl Shard {
+    const ALL: Self = Self { number: 0, of: 1 };
+
+    /// The shard with about `sample` of all the faults that belongs to a seed.
+    fn new(faults: usize, sample: u32, seed: u32) -> Self {
+        let of = faults.div_ceil(sample as usize).max(1);
+        Self { number: seed as usize % of, of }
+    }
+}
+
+/// How faults ended.
+#[derive(Debug, Default, PartialEq, Eq)]
+struct Outcome {
+    found: usize,
+    /// Do not compile, and say nothing about the tests.
+    unviable: usize,
+    survived: Vec<String>,
+}
+
+/// Runs it.
+pub fn run(arguments: &Arguments) -> Result<ExitCode> {
+    let workspace = Workspace::load()?;
+    process::output(process::cargo().args(["mutants", "--version"]))
+        .context("cargo-mutants is missing; please type: cargo install --locked cargo-mutants")?;
+    let subjects = subjects(&arguments.packages)?;
+    let mut all = 0;
+    for (_, packages) in &subjects {
+        all += faults(&workspace, packages, Shard::ALL)?.len();
+    }
+    let shard = Shard::new(all, arguments.sample, arguments.seed);
+    let mut outcome = Outcome::default();
+    for (subject, packages) in &subjects {
+        let sample = faults(&workspace, packages, shard)?;
+        if arguments.list {
+            sample.iter().for_each(|fault| println!("{fault}"));
+        } else if !sample.is_empty() {
+            outcome.add(judge(&workspace, subject, packages, shard)?);
+        }
+    }
+    let Shard { number, of } = shard;
+    terminal::say(format_args!("sample {number} of 0 to {}, of {all} faults in all", of - 1));
+    Ok(if arguments.list { ExitCode::SUCCESS } else { outcome.verdict() })
+}
+
+/// Subjects, each with those of its packages that are wanted.
+fn subjects(wanted: &[String]) -> Result<Vec<(Subject, Vec<&'static str>)>> {
+    let known = SUBJECTS.iter().flat_map(|subject| subject.packages).copied().collect::<Vec<_>>();
+    if let Some(unknown) = wanted.iter().find(|name| !known.contains(&name.as_str())) {
+        bail!("no tests judge \"{unknown}\"; those judged are: {}", known.join(", "));
+    }
+    let is_wanted = |package: &&str| wanted.is_empty() || wanted.iter().any(|name| name == package);
+    let narrowed = SUBJECTS.map(|subject| (subject, subject.packages.iter().copied().filter(is_wanted).collect()));
+    Ok(narrowed.into_iter().filter(|(_, packages): &(_, Vec<_>)| !packages.is_empty()).collect())
+}
+
+/// The faults of a shard, a line for each.
+fn faults(workspace: &Workspace, packages: &[&str], shard: Shard) -> Result<Vec<String>> {
+    let output = process::output(command(workspace, packages, shard).arg("--list"))?;
+    Ok(String::from_utf8_lossy(&output.stdout).lines().map(str::to_owned).collect())
+}
+
+fn judge(workspace: &Workspace, subject: &Subject, packages: &[&str], shard: Shard) -> Result<Outcome> {
+    let folder = workspace.target.join("mutants");
+    let (tree, output) = (folder.join("tree"), folder.join(subject.packages[0]));
+    for folder in [&tree, &output] {
+        fs::create_dir_all(folder).with_context(|| format!("make {}", folder.display()))?;
+    }
+    let mut cargo = command(workspace, packages, shard);
+    // The copy of the source that is changed lies below target/, where its tests find Xen's headers as those of the
+    // original do; what is built of others' crates stays for the next call.
+    cargo.env("TMPDIR", &tree).env("CARGO_TARGET_DIR", folder.join("build")).arg("--output").arg(&output);
+    for judge in subject.judges {
+        cargo.args(["--test-package", judge]);
+    }
+    cargo.args(subject.features.into_iter().flat_map(|features| ["--features", features]));
+    let status = process::spawn(&mut cargo)?.wait()?;
+    // 2 and 3 are its verdicts: some survived, some ran for too long.
+    match status.code() {
+        Some(0 | 2 | 3) => Outcome::read(&output.join("mutants.out")),
+        _ => bail!("cargo-mutants came to no verdict ({status}); its logs are in {}", workspace.shown(&output)),
+    }
+}
+
+fn command(workspace: &Workspace, packages: &[&str], Shard { number, of }: Shard) -> Command {
+    let mut cargo = process::cargo();
+    cargo.current_dir(&workspace.root).args(["mutants", "--sharding", "round-robin", "--shard"]);
+    cargo.arg(format!("{number}/{of}"));
+    for package in packages {
+        cargo.args(["--package", package]);
+    }
+    cargo
+}
+
+impl Outcome {
+    /// Reads the lists that cargo-mutants leaves, a fault in each line.
+    fn read(folder: &Path) -> Result<Self> {
+        let list = |name: &str| -> Result<Vec<String>> {
+            let path = folder.join(name);
+            let text = fs::read_to_string(&path).with_context(|| format!("read {}", path.display()))?;
+            Ok(text.lines().map(str::to_owned).collect())
+        };
+        // A test that does not end has found the fault as well.
+        let found = list("caught.txt")?.len() + list("timeout.txt")?.len();
+        Ok(Self { found, unviable: list("unviable.txt")?.len(), survived: list("missed.txt")? })
+    }
+
+    fn add(&mut self, other: Self) {
+        self.found += other.found;
+        self.unviable += other.unviable;
+        self.survived.extend(other.survived);
+    }
+
+    /// Prints what came of it.
+    fn verdict(&self) -> ExitCode {
+        for fault in &self.survived {
+            println!("{} {fault}", terminal::on_stdout("survived:", Style::Red));
+        }
+        println!("{}", self.sum());
+        if self.survived.is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+    }
+
+    fn sum(&self) -> String {
+        let judged = self.found + self.survived.len();
+        let Self { found, unviable, .. } = self;
+        let share = match judged {
+            0 => String::new(),
+            judged => format!(" ({:.1} %)", *found as f64 * 100.0 / judged as f64),
+        };
+        format!("{found} of {judged} faults were found{share}; {unviable} more did not compile")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Outcome, SUBJECTS, Shard, subjects};
+
+    #[test]
+    fn a_sample_has_about_as_many_faults_as_wanted_and_all_seeds_together_have_all() {
+        let shards: Vec<_> = (0..34).map(|seed| Shard::new(1000, 30, seed)).collect();
+        assert_eq!(shards[0], Shard { number: 0, of: 34 });
+        let mut numbers: Vec<_> = shards.iter().map(|shard| shard.number).collect();
+        numbers.dedup();
+        assert_eq!(numbers, (0..34).collect::<Vec<_>>());
+        assert_eq!(Shard::new(1000, 30, 35).number, 1);
+        assert_eq!(Shard::new(10, 30, 7), Shard::ALL);
+    }
+
+    #[test]
+    fn only_what_is_wanted_is_changed_and_a_wrong_name_lists_what_there_is() {
+        let narrowed = subjects(&["lines".to_owned()]).unwrap();
+        assert_eq!(narrowed, [(SUBJECTS[3], vec!["lines"])]);
+        assert_eq!(subjects(&[]).unwrap().len(), SUBJECTS.len());
+        let error = subjects(&["xtask".to_owned()]).unwrap_err().to_string();
+        assert!(error.starts_with("no tests judge \"xtask\"; those judged are: xen-pv, kernel, "), "{error}");
+    }
+
+    #[test]
+    fn the_share_is_of_what_compiles() {
+        let mut outcome = Outcome { found: 2, unviable: 1, survived: vec!["a".into()] };
+        outcome.add(Outcome { found: 1, unviable: 0, survived: vec![] });
+        assert_eq!(outcome.sum(), "3 of 4 faults were found (75.0 %); 1 more did not compile");
+        assert_eq!(Outcome::default().sum(), "0 of 0 faults were found; 0 more did not compile");
+    }
+}
