@@ -16,7 +16,7 @@ use std::process::Command;
 /// The packages are not unpacked.
 pub fn command(program: &str) -> Result<Command> {
     let root = Root(packages::HOST.root());
-    let file = root.resolve(program).context("the host's packages are missing: run setup")?;
+    let file = root.resolve(program).context("the host's packages are missing: run `cargo xtask setup`")?;
     let content = fs::read(&file).with_context(|| format!("read {}", file.display()))?;
     let loader = elf::needs(&content)?.loader.with_context(|| format!("{program} names no loader"))?;
     let folders = ["lib", "usr/lib"].map(|folder| root.0.join(format!("{folder}/{ARCH}-linux-gnu")));

@@ -65,7 +65,7 @@ impl Set {
     /// The set is not complete.
     pub fn version_in_name(&self, prefix: &str) -> Result<String> {
         let list = fs::read_to_string(self.list())
-            .with_context(|| format!("the packages for {} are missing: run setup", self.name))?;
+            .with_context(|| format!("the packages for {} are missing: run `cargo xtask setup`", self.name))?;
         let name = list.lines().skip(1).filter_map(|line| line.split(' ').next());
         let version = name
             .filter_map(|name| name.strip_prefix(prefix))

@@ -43,6 +43,10 @@ struct Subject {
 
 const OFFLOAD: Option<&str> = Some("xen-fake/segmentation-offload");
 
+/// Whose modules are partly for guests only, and how it says so.
+const PLATFORM: &str = "xen-pv/src";
+const GUEST: &str = "target_os = \"none\"";
+
 /// What is cheap to build together is one subject: each has the tests run once without any fault, before the others.
 const SUBJECTS: [Subject; 4] = [
     Subject { packages: &["xen-pv"], judges: &["xen-pv", "xen-fake", "fuzz"], features: OFFLOAD },
@@ -115,7 +119,7 @@ fn subjects(wanted: &[String]) -> Result<Vec<(Subject, Vec<&'static str>)>> {
 
 /// The faults of a shard, a line for each.
 fn faults(workspace: &Workspace, packages: &[&str], shard: Shard) -> Result<Vec<String>> {
-    let output = process::output(command(workspace, packages, shard).arg("--list"))?;
+    let output = process::output(command(workspace, packages, shard)?.arg("--list"))?;
     Ok(String::from_utf8_lossy(&output.stdout).lines().map(str::to_owned).collect())
 }
 
@@ -125,7 +129,7 @@ fn judge(workspace: &Workspace, subject: &Subject, packages: &[&str], shard: Sha
     for folder in [&tree, &output] {
         fs::create_dir_all(folder).with_context(|| format!("make {}", folder.display()))?;
     }
-    let mut cargo = command(workspace, packages, shard);
+    let mut cargo = command(workspace, packages, shard)?;
     // The copy of the source that is changed lies below target/, where its tests find Xen's headers as those of the
     // original do; what is built of others' crates stays for the next call.
     cargo.env("TMPDIR", &tree).env("CARGO_TARGET_DIR", folder.join("build")).arg("--output").arg(&output);
@@ -141,14 +145,29 @@ fn judge(workspace: &Workspace, subject: &Subject, packages: &[&str], shard: Sha
     }
 }
 
-fn command(workspace: &Workspace, packages: &[&str], Shard { number, of }: Shard) -> Command {
+fn command(workspace: &Workspace, packages: &[&str], Shard { number, of }: Shard) -> Result<Command> {
     let mut cargo = process::cargo();
     cargo.current_dir(&workspace.root).args(["mutants", "--sharding", "round-robin", "--shard"]);
     cargo.arg(format!("{number}/{of}"));
+    let platform = fs::read_to_string(workspace.root.join(PLATFORM).join("lib.rs"))
+        .with_context(|| format!("read {PLATFORM}/lib.rs"))?;
+    for module in guest_modules(&platform) {
+        cargo.args(["--exclude", &format!("{PLATFORM}/{module}.rs"), "--exclude", &format!("{PLATFORM}/{module}/**")]);
+    }
     for package in packages {
         cargo.args(["--package", package]);
     }
-    cargo
+    Ok(cargo)
+}
+
+/// The modules that a crate's root has for guests only, which cargo-mutants does not see: it looks at no `cfg` but that of
+/// tests.
+fn guest_modules(root: &str) -> Vec<&str> {
+    let lines: Vec<_> = root.lines().collect();
+    let pairs = lines
+        .array_windows()
+        .filter(|[cfg, _]| cfg.starts_with("#[cfg(") && cfg.contains(GUEST) && !cfg.contains("not("));
+    pairs.filter_map(|[_, module]| module.trim_start_matches("pub ").strip_prefix("mod ")?.strip_suffix(';')).collect()
 }
 
 impl Outcome {
@@ -192,7 +211,7 @@ impl Outcome {
 
 #[cfg(test)]
 mod tests {
-    use super::{Outcome, SUBJECTS, Shard, subjects};
+    use super::{Outcome, SUBJECTS, Shard, guest_modules, subjects};
 
     #[test]
     fn a_sample_has_about_as_many_faults_as_wanted_and_all_seeds_together_have_all() {
@@ -212,6 +231,13 @@ mod tests {
         assert_eq!(subjects(&[]).unwrap().len(), SUBJECTS.len());
         let error = subjects(&["xtask".to_owned()]).unwrap_err().to_string();
         assert!(error.starts_with("no tests judge \"xtask\"; those judged are: xen-pv, kernel, "), "{error}");
+    }
+
+    #[test]
+    fn modules_for_guests_are_told_from_others() {
+        let root = "mod a;\n#[cfg(target_os = \"none\")]\nmod boot;\n#[cfg(feature = \"netfront\")]\npub mod netfront;\n\
+                    #[cfg(all(target_os = \"none\", feature = \"xenstore\"))]\npub mod resume;\nmod b;\n";
+        assert_eq!(guest_modules(root), ["boot", "resume"]);
     }
 
     #[test]
