@@ -37,11 +37,7 @@ pub struct Arguments {
 struct Subject {
     packages: &'static [&'static str],
     judges: &'static [&'static str],
-    /// Cargo features with which all of the code is there.
-    features: Option<&'static str>,
 }
-
-const OFFLOAD: Option<&str> = Some("xen-fake/segmentation-offload");
 
 /// Whose modules are partly for guests only, and how it says so.
 const PLATFORM: &str = "xen-pv/src";
@@ -49,10 +45,10 @@ const GUEST: &str = "target_os = \"none\"";
 
 /// What is cheap to build together is one subject: each has the tests run once without any fault, before the others.
 const SUBJECTS: [Subject; 4] = [
-    Subject { packages: &["xen-pv"], judges: &["xen-pv", "xen-fake", "fuzz"], features: OFFLOAD },
-    Subject { packages: &["kernel"], judges: &["kernel", "host", "xen-fake", "fuzz"], features: OFFLOAD },
-    Subject { packages: &["collect", "readings"], judges: &["collect", "readings", "fuzz"], features: None },
-    Subject { packages: &["echo", "filter", "lines"], judges: &["echo", "filter", "lines", "fuzz"], features: None },
+    Subject { packages: &["xen-pv"], judges: &["xen-pv", "xen-fake", "fuzz"] },
+    Subject { packages: &["kernel"], judges: &["kernel", "host", "xen-fake", "fuzz"] },
+    Subject { packages: &["collect", "readings"], judges: &["collect", "readings", "fuzz"] },
+    Subject { packages: &["echo", "filter", "lines"], judges: &["echo", "filter", "lines", "fuzz"] },
 ];
 
 /// Every `of`-th fault, from the `number`-th on.
@@ -136,7 +132,6 @@ fn judge(workspace: &Workspace, subject: &Subject, packages: &[&str], shard: Sha
     for judge in subject.judges {
         cargo.args(["--test-package", judge]);
     }
-    cargo.args(subject.features.into_iter().flat_map(|features| ["--features", features]));
     let status = process::spawn(&mut cargo)?.wait()?;
     // 2 and 3 are its verdicts: some survived, some ran for too long.
     match status.code() {
