@@ -8,9 +8,9 @@ use core::cell::Cell;
 use core::fmt;
 use core::ptr::NonNull;
 
-use talc::TalcCell;
-use talc::base::binning::Binning;
+use talc::base::binning::{Binning, linear_extent_then_linearly_divided_exponential_binning as divided};
 use talc::base::{CHUNK_UNIT, Talc};
+use talc::cell::TalcCell;
 use talc::source::Source;
 
 /// Where the heap gets its memory.
@@ -30,6 +30,35 @@ const LISTS_BYTES: usize = 4096;
 
 /// What talc itself needs beside an object: tags, and up to a unit because it deals in whole units.
 const OVERHEAD_BYTES: usize = 2 * CHUNK_UNIT;
+
+/// The lists in which talc keeps free memory by its size: its own division, with more lists.
+///
+/// talc looks for what may be in the last list but one, by its size, in the last list alone. With talc's own number of lists these
+/// are objects of 160 to 192 MiB on 32-bit machines, and of 768 to 896 MiB on others: where only such a piece is free, it would not be
+/// found. With these lists, no object is so large.
+enum Lists {}
+
+impl Lists {
+    /// Larger than any object: all that a pointer reaches on a 32-bit machine, and more than Xen gives a paravirtualised guest
+    /// on others.
+    const LARGEST_BYTES: usize = if cfg!(target_pointer_width = "32") { isize::MAX as usize } else { 1 << 37 };
+
+    const fn list(size: usize) -> u32 {
+        if cfg!(target_pointer_width = "32") { divided::<4, 4>(size) } else { divided::<8, 4>(size) }
+    }
+}
+
+impl Binning for Lists {
+    type AvailabilityBitField = [usize; 4];
+
+    // One less than there are bits, which spares talc a comparison.
+    const BIN_COUNT: u32 = 4 * usize::BITS - 1;
+
+    fn size_to_bin(size: usize) -> u32 {
+        const { assert!(Self::list(Self::LARGEST_BYTES) + 2 < Self::BIN_COUNT) }
+        Self::list(size)
+    }
+}
 
 /// talc's view of the platform's page runs.
 struct Growth<R: 'static> {
@@ -94,19 +123,22 @@ unsafe impl<R: PageRuns> Source for Growth<R> {
 
 /// A guest's global allocator. Its users share one thread.
 pub struct Heap<R: PageRuns + 'static> {
-    talc: TalcCell<Growth<R>>,
+    talc: TalcCell<Growth<R>, Lists>,
     used_bytes: Cell<usize>,
     peak_bytes: Cell<usize>,
     refused_bytes: Cell<usize>,
 }
 
-// SAFETY: a guest has one virtual CPU and is never interrupted, so no two calls overlap. On a host, where there are
-// threads, this type is used by tests alone, each with a heap of its own on one thread.
+// SAFETY: whoever made the heap has promised that no two threads use it.
 unsafe impl<R: PageRuns> Sync for Heap<R> {}
 
 impl<R: PageRuns> Heap<R> {
     /// An empty heap, which grows from `runs`.
-    pub const fn new(runs: &'static R) -> Self {
+    ///
+    /// # Safety
+    /// One thread alone uses the heap, and never while it is in a call of the heap. So it is in a guest, which has one virtual CPU
+    /// and is never interrupted.
+    pub const unsafe fn new(runs: &'static R) -> Self {
         Self {
             talc: TalcCell::new(Growth { runs, growing: None, last: None }),
             used_bytes: Cell::new(0),
@@ -182,6 +214,54 @@ unsafe impl<R: PageRuns> GlobalAlloc for Heap<R> {
     }
 }
 
+/// The allocator of this crate's tests: it refuses what goes beyond a limit that a test sets for its own thread.
+#[cfg(test)]
+pub(crate) mod limited {
+    extern crate std;
+
+    use core::alloc::{GlobalAlloc, Layout};
+    use core::cell::Cell;
+
+    std::thread_local! {
+        /// The bytes that may still be allocated, if there is a limit.
+        static LEFT: Cell<Option<usize>> = const { Cell::new(None) };
+    }
+
+    struct Limited;
+
+    #[global_allocator]
+    static LIMITED: Limited = Limited;
+
+    // SAFETY: the system's allocator upholds the contract; refusing is allowed.
+    unsafe impl GlobalAlloc for Limited {
+        unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
+            // At a thread's end there is no limit any more.
+            if let Ok(Some(left)) = LEFT.try_with(Cell::get) {
+                let Some(left) = left.checked_sub(layout.size()) else { return core::ptr::null_mut() };
+                let _ = LEFT.try_with(|place| place.set(Some(left)));
+            }
+            // SAFETY: the caller upholds the contract of `alloc`, which is passed on.
+            unsafe { std::alloc::System.alloc(layout) }
+        }
+
+        unsafe fn dealloc(&self, pointer: *mut u8, layout: Layout) {
+            if let Ok(Some(left)) = LEFT.try_with(Cell::get) {
+                let _ = LEFT.try_with(|place| place.set(Some(left.saturating_add(layout.size()))));
+            }
+            // SAFETY: as in `alloc`.
+            unsafe { std::alloc::System.dealloc(pointer, layout) }
+        }
+    }
+
+    /// Calls `f` while this thread can allocate so many bytes more than now.
+    pub(crate) fn with_limit<R>(bytes: usize, f: impl FnOnce() -> R) -> R {
+        LEFT.set(Some(bytes));
+        let result = f();
+        LEFT.set(None);
+        result
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use alloc::boxed::Box;
@@ -191,7 +271,9 @@ mod tests {
     use core::ops::Range;
     use core::ptr::NonNull;
 
-    use super::{Heap, PageRuns};
+    use talc::base::binning::Binning;
+
+    use super::{Heap, Lists, PageRuns};
 
     const PAGE: usize = 4096;
 
@@ -237,8 +319,13 @@ mod tests {
         Box::leak(Box::new(Block { base, free: RefCell::new(alloc::vec![true; size_bytes / PAGE]) }))
     }
 
+    fn heap_on(block: &'static Block) -> Heap<Block> {
+        // SAFETY: each test has a heap of its own on one thread.
+        unsafe { Heap::new(block) }
+    }
+
     fn heap(size_bytes: usize) -> Heap<Block> {
-        Heap::new(block(size_bytes))
+        heap_on(block(size_bytes))
     }
 
     fn layout(size_bytes: usize) -> Layout {
@@ -283,9 +370,19 @@ mod tests {
     }
 
     #[test]
+    fn no_object_is_so_large_that_a_free_piece_of_its_size_is_not_found() {
+        // As a 32-bit machine divides them, and a 64-bit one: up to there, a list is looked through that has what is large enough.
+        assert!(Lists::size_to_bin(Lists::LARGEST_BYTES) < Lists::BIN_COUNT - 2);
+        assert!(Lists::size_to_bin(Lists::LARGEST_BYTES) > talc::base::binning::DefaultBinning::BIN_COUNT);
+        assert!((1..64).all(|units| Lists::size_to_bin(units * super::CHUNK_UNIT)
+            >= Lists::size_to_bin((units - 1) * super::CHUNK_UNIT)
+            || units == 1));
+    }
+
+    #[test]
     fn a_refused_allocation_takes_no_pages() {
         let block = block(1 << 18);
-        let heap = Heap::new(block);
+        let heap = heap_on(block);
         // SAFETY: the layouts are not empty and match.
         unsafe {
             let pointer = heap.alloc(layout(100));
@@ -301,7 +398,7 @@ mod tests {
     #[test]
     fn a_request_that_fails_because_memory_is_in_pieces_leaves_the_pieces() {
         let block = block(1 << 20);
-        let heap = Heap::new(block);
+        let heap = heap_on(block);
         // SAFETY: the layouts are not empty and match.
         unsafe {
             let first = heap.alloc(layout(100));
@@ -330,7 +427,7 @@ mod tests {
 
     fn grow_behind(more: usize) {
         let block = block(1 << 20);
-        let heap = Heap::new(block);
+        let heap = heap_on(block);
         // The heap begins in the middle, and other pages become free before it.
         block.set_free(0..100, false);
         // SAFETY: the layouts are not empty and match.
