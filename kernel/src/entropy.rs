@@ -103,6 +103,29 @@ mod tests {
     }
 
     #[test]
+    fn the_next_key_is_never_given_out() {
+        let generator = Generator::new();
+        generator.absorb(b"seed");
+        let next = generator.block(super::NEXT_KEY);
+        let mut bytes = [0; 4 * super::KEY_BYTES];
+        generator.fill(&mut bytes);
+        assert!(bytes.chunks(super::KEY_BYTES).all(|block| block != next));
+        assert_eq!(generator.key.get(), next);
+    }
+
+    #[test]
+    fn what_was_given_out_cannot_be_found_from_the_key_that_is_left() {
+        let generator = Generator::new();
+        generator.absorb(b"seed");
+        let given = {
+            let mut bytes = [0; super::KEY_BYTES];
+            generator.fill(&mut bytes);
+            bytes
+        };
+        assert!((0..4).all(|number| generator.block(number) != given));
+    }
+
+    #[test]
     fn bytes_beyond_the_key_length_count() {
         assert_ne!(seeded(&[&[7; 33]]), seeded(&[&[7; 32]]));
     }
