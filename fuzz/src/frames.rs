@@ -1,20 +1,22 @@
 //! What a network says to the stack.
 
 mod card;
-mod peer;
+pub(crate) mod peer;
 
 use std::future::Future;
 use std::net::{SocketAddr, SocketAddrV4};
 use std::pin::Pin;
+use std::rc::Rc;
+use std::sync::Arc;
 use std::task::{Context, Waker};
 
 use embassy_time::{Duration, Instant};
 use embedded_io_async::{Read, Write};
 use embedded_nal_async::{AddrType, ConnectedUdp, Dns, TcpConnect, UdpStack};
-use kernel::net::{Ip, Parameters, PollAt, Runner, Stack, TcpAccept, TcpListen};
+use kernel::net::{Ip, ManualTime, Parameters, Runner, Stack, TcpAccept, TcpListen, TimeSource};
 use smoltcp::wire::Ipv4Cidr;
 
-use xen_fake::tasks::yield_now;
+use xen_fake::tasks::{CountingWaker, yield_now};
 
 use crate::input::Input;
 use card::{Cable, Card};
@@ -23,35 +25,53 @@ use peer::{OWN_IP, PEER_IP};
 /// Turns at one moment after which the stack is taken to run in circles.
 const TURNS_MAX: u32 = 200;
 
-/// A stack, its cable, and tasks that use it.
-struct World {
-    runner: Runner<Card>,
-    cable: Cable,
-    now: Instant,
-    tasks: Vec<Pin<Box<dyn Future<Output = ()>>>>,
+type Task = Pin<Box<dyn Future<Output = ()>>>;
+
+/// The poll loop of a stack, its cable, and tasks that use it.
+pub(crate) struct World {
+    poll_loop: Task,
+    pub(crate) stack: Stack,
+    woken: Arc<CountingWaker>,
+    waker: Waker,
+    pub(crate) time: Rc<ManualTime>,
+    pub(crate) cable: Cable,
+    tasks: Vec<Task>,
 }
 
 impl World {
-    fn new(ip: Ip) -> Self {
+    /// A world whose tasks are made by these, out of the stack.
+    pub(crate) fn new(ip: Ip, tasks: Vec<fn(Stack) -> Task>) -> Self {
         let cable = Cable::default();
         let parameters = Parameters { ip, gateway: None, dns: Some(PEER_IP) };
-        let runner = Runner::new(Card::new(&cable), parameters, 0x5eed).with_buffer_budget(1 << 20);
+        let runner = Runner::new(Card::new(&cable), parameters, &[0x5e; 32]).with_buffer_budget(1 << 20);
         let stack = runner.stack();
-        let tasks: Vec<Pin<Box<dyn Future<Output = ()>>>> =
-            vec![Box::pin(serve(stack)), Box::pin(call(stack)), Box::pin(listen(stack)), Box::pin(ask(stack))];
-        Self { runner, cable, now: Instant::from_secs(1), tasks }
+        let time = Rc::new(ManualTime::new(Instant::from_secs(1)));
+        let clock = Rc::clone(&time);
+        let poll_loop = Box::pin(async move {
+            runner.run_on(&*clock).await;
+        });
+        let (woken, waker) = CountingWaker::new();
+        let tasks = tasks.into_iter().map(|task| task(stack)).collect();
+        Self { poll_loop, stack, woken, waker, time, cable, tasks }
     }
 
     /// Lets the stack and its tasks do what is to be done at this moment.
-    fn settle(&mut self) {
+    pub(crate) fn settle(&mut self) {
+        // The card does not say that its cable was plugged in or pulled.
+        self.waker.wake_by_ref();
         for _ in 0..TURNS_MAX {
-            let context = &mut Context::from_waker(Waker::noop());
-            self.tasks.retain_mut(|task| task.as_mut().poll(context).is_pending());
-            if self.runner.poll(self.now, Waker::noop()) != PollAt::Now && self.cable.borrow().incoming.is_empty() {
+            self.tasks.retain_mut(|task| task.as_mut().poll(&mut Context::from_waker(Waker::noop())).is_pending());
+            if self.woken.take() > 0 {
+                let _ = self.poll_loop.as_mut().poll(&mut Context::from_waker(&self.waker));
+            } else if self.cable.borrow().incoming.is_empty() {
                 return;
             }
         }
         panic!("the stack does not come to rest");
+    }
+
+    fn pass_time(&mut self, time: Duration) {
+        self.time.set(self.time.now() + time);
     }
 
     /// One thing that happens on the network, or to the guest.
@@ -65,7 +85,7 @@ impl World {
             2 => self.cable.deliver(peer::ip(input)),
             3 | 4 => self.cable.reply(|sent| peer::tcp_reply(sent, input)),
             5 => self.cable.reply(|sent| peer::udp_reply(sent, input)),
-            6 => self.now += Duration::from_micros(u64::from(input.word()) << input.below(24)),
+            6 => self.pass_time(Duration::from_micros(u64::from(input.word()) << input.below(24))),
             _ => {
                 let mut cable = self.cable.borrow_mut();
                 cable.up = !cable.up;
@@ -77,7 +97,7 @@ impl World {
     /// A host that knows us asks for our address and sends a ping: both are answered.
     fn assert_answers(&mut self) {
         self.cable.borrow_mut().up = true;
-        self.now += Duration::from_secs(2);
+        self.pass_time(Duration::from_secs(2));
         self.settle();
         self.cable.borrow_mut().sent.clear();
         self.cable.deliver(peer::arp_request());
@@ -94,7 +114,11 @@ impl World {
 pub fn run(bytes: &[u8]) {
     let mut input = Input::new(bytes);
     let fixed = input.byte() & 1 == 0;
-    let mut world = World::new(if fixed { Ip::Static(Ipv4Cidr::new(OWN_IP, 24)) } else { Ip::Dhcp });
+    let tasks: Vec<fn(Stack) -> Task> =
+        vec![|stack| Box::pin(serve(stack)), |stack| Box::pin(call(stack)), |stack| Box::pin(listen(stack)), |stack| {
+            Box::pin(ask(stack))
+        }];
+    let mut world = World::new(if fixed { Ip::Static(Ipv4Cidr::new(OWN_IP, 24)) } else { Ip::Dhcp }, tasks);
     world.settle();
     while !input.is_empty() {
         world.step(&mut input);

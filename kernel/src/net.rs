@@ -8,14 +8,15 @@
 //!
 //! | floor | modules |
 //! |---|---|
-//! | what tasks and platforms call | `runner` (the poll loop; read this first), `stack`, `tcp`, `listener`, `udp`, `names`, `timeout` |
+//! | what tasks and platforms call | `runner` (the poll loop; read this first), `stack`, `tcp`, `listener`, `udp`, `names`, `connect`, `timeout` |
 //! | the owner | `state`: what the poll loop and the sockets share |
 //! | parts that know no owner | `parts`: address, dhcp, filter, sockets, backlog, outbox, closing, deadline and others |
-//! | the words of all | `traits`, `device`, `error`, `parameters` |
+//! | the words of all | `traits`, `device`, `error`, `parameters`, `time_source` |
 //!
 //! Invariant: all state is borrowed within one call and never across an `await`; wakers only mark tasks as ready, so
 //! waking inside a borrow is harmless.
 
+mod connect;
 mod error;
 mod listener;
 mod names;
@@ -25,6 +26,7 @@ mod runner;
 mod stack;
 mod state;
 mod tcp;
+mod time_source;
 mod timeout;
 mod traits;
 mod udp;
@@ -34,13 +36,15 @@ mod tests;
 
 pub mod device;
 
-pub use device::NetworkDevice;
+pub use connect::{ConnectError, connect};
+pub use device::{NetworkDevice, ReceivedFrame};
 pub use error::Error;
 pub use listener::TcpListener;
-pub use parameters::{Ip, Parameters};
+pub use parameters::{Ip, KEYS as PARAMETER_KEYS, Parameters};
 pub use parts::filter::DropCounters;
-pub use runner::{PollAt, Runner};
+pub use runner::Runner;
 pub use stack::Stack;
 pub use tcp::TcpConnection;
+pub use time_source::{ManualTime, TimeSource};
 pub use traits::{Buffers, Network, ReadInPlace, TcpAccept, TcpListen};
 pub use udp::{ConnectedUdpSocket, UdpSocket};

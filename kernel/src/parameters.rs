@@ -8,6 +8,7 @@ use alloc::boxed::Box;
 use alloc::string::{String, ToString};
 use alloc::vec::Vec;
 use core::fmt;
+use core::marker::PhantomData;
 
 use serde::de::{DeserializeOwned, DeserializeSeed, SeqAccess, Visitor};
 
@@ -153,7 +154,16 @@ impl<'a> Parameters<'a> {
     /// # Errors
     /// [`Error::Missing`] and [`Error::Malformed`].
     pub fn read<T: DeserializeOwned>(&mut self) -> Result<T, Box<Error>> {
-        T::deserialize(Reader { pairs: &self.pairs, known: &mut self.known }).map_err(|refusal| refusal.0)
+        self.read_with(PhantomData::<T>)
+    }
+
+    /// The same for who knows the struct only when the program runs: tools, from a task's [schema](crate::schema). What
+    /// they accept is what a guest accepts, because both are read here.
+    ///
+    /// # Errors
+    /// As [`read`](Self::read).
+    pub fn read_with<'de, S: DeserializeSeed<'de>>(&mut self, seed: S) -> Result<S::Value, Box<Error>> {
+        seed.deserialize(Reader { pairs: &self.pairs, known: &mut self.known }).map_err(|refusal| refusal.0)
     }
 
     /// The text of one key, without serde.

@@ -13,7 +13,7 @@ use core::cell::RefCell;
 use core::num::NonZeroU16;
 use core::task::Waker;
 
-use kernel::net::device::NetworkDevice;
+use kernel::net::device::{NetworkDevice, ReceivedFrame};
 use smoltcp::phy::{self, Checksum, DeviceCapabilities, Medium};
 use smoltcp::time::Instant;
 use smoltcp::wire::EthernetAddress;
@@ -255,7 +255,13 @@ impl<H: Hypervisor> Device<H> {
 
 /// A frame that was received.
 #[derive(Debug)]
-pub struct RxToken<'a>(&'a [u8]);
+pub struct RxToken<'a>(&'a mut [u8]);
+
+impl ReceivedFrame for RxToken<'_> {
+    fn bytes(&mut self) -> &mut [u8] {
+        self.0
+    }
+}
 
 impl phy::RxToken for RxToken<'_> {
     fn consume<R, F: FnOnce(&[u8]) -> R>(self, read: F) -> R {
@@ -309,7 +315,7 @@ impl<H: Hypervisor> phy::Device for Device<H> {
             pacing.received(length.unwrap_or(0));
             Ok(length)
         })??;
-        Some((RxToken(frame.get(..length)?), TxToken::new(card)))
+        Some((RxToken(frame.get_mut(..length)?), TxToken::new(card)))
     }
 
     fn transmit(&mut self, _timestamp: Instant) -> Option<TxToken<'_, H>> {

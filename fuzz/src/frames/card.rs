@@ -5,30 +5,32 @@ use std::collections::VecDeque;
 use std::rc::Rc;
 use std::task::Waker;
 
-use kernel::net::NetworkDevice;
+use kernel::net::{NetworkDevice, ReceivedFrame};
 use smoltcp::phy::{self, Checksum, Device, DeviceCapabilities, Medium};
 use smoltcp::time::Instant;
 use smoltcp::wire::EthernetAddress;
 
 use super::peer::OWN_MAC;
 
-pub(super) const FRAME_MAX: usize = 1514;
+pub(crate) const FRAME_MAX: usize = 1514;
 /// Frames that the card takes at once.
 const ROOM: usize = 64;
 
 /// What is on the cable.
 #[derive(Debug, Default)]
-pub(super) struct Frames {
-    pub(super) incoming: VecDeque<Vec<u8>>,
-    pub(super) sent: Vec<Vec<u8>>,
-    pub(super) up: bool,
+pub(crate) struct Frames {
+    pub(crate) incoming: VecDeque<Vec<u8>>,
+    pub(crate) sent: Vec<Vec<u8>>,
+    pub(crate) up: bool,
     /// Frames sent since the last flush.
     unflushed: usize,
+    /// Whom to wake when a frame has come.
+    waker: Option<Waker>,
 }
 
 /// The cable.
 #[derive(Debug, Clone)]
-pub(super) struct Cable(Rc<RefCell<Frames>>);
+pub(crate) struct Cable(Rc<RefCell<Frames>>);
 
 impl Default for Cable {
     fn default() -> Self {
@@ -37,22 +39,24 @@ impl Default for Cable {
 }
 
 impl Cable {
-    pub(super) fn borrow(&self) -> std::cell::Ref<'_, Frames> {
+    pub(crate) fn borrow(&self) -> std::cell::Ref<'_, Frames> {
         self.0.borrow()
     }
 
-    pub(super) fn borrow_mut(&self) -> RefMut<'_, Frames> {
+    pub(crate) fn borrow_mut(&self) -> RefMut<'_, Frames> {
         self.0.borrow_mut()
     }
 
     /// Puts a frame onto the cable.
-    pub(super) fn deliver(&self, mut frame: Vec<u8>) {
+    pub(crate) fn deliver(&self, mut frame: Vec<u8>) {
         frame.truncate(FRAME_MAX);
-        self.borrow_mut().incoming.push_back(frame);
+        let mut frames = self.borrow_mut();
+        frames.incoming.push_back(frame);
+        frames.waker.iter().for_each(Waker::wake_by_ref);
     }
 
     /// Answers the frame that was sent last, where that is possible.
-    pub(super) fn reply(&self, answer: impl FnOnce(&[u8]) -> Option<Vec<u8>>) {
+    pub(crate) fn reply(&self, answer: impl FnOnce(&[u8]) -> Option<Vec<u8>>) {
         let reply = self.borrow().sent.last().and_then(|sent| answer(sent));
         if let Some(frame) = reply {
             self.deliver(frame);
@@ -62,16 +66,22 @@ impl Cable {
 
 /// The card.
 #[derive(Debug)]
-pub(super) struct Card(Cable);
+pub(crate) struct Card(Cable);
 
 impl Card {
-    pub(super) fn new(cable: &Cable) -> Self {
+    pub(crate) fn new(cable: &Cable) -> Self {
         Self(cable.clone())
     }
 }
 
 #[derive(Debug)]
-pub(super) struct Received(Vec<u8>);
+pub(crate) struct Received(Vec<u8>);
+
+impl ReceivedFrame for Received {
+    fn bytes(&mut self) -> &mut [u8] {
+        &mut self.0
+    }
+}
 
 impl phy::RxToken for Received {
     fn consume<R, F: FnOnce(&[u8]) -> R>(self, read: F) -> R {
@@ -80,7 +90,7 @@ impl phy::RxToken for Received {
 }
 
 #[derive(Debug)]
-pub(super) struct Room<'a>(&'a Cable);
+pub(crate) struct Room<'a>(&'a Cable);
 
 impl phy::TxToken for Room<'_> {
     fn consume<R, F: FnOnce(&mut [u8]) -> R>(self, length: usize, write: F) -> R {
@@ -132,10 +142,16 @@ impl NetworkDevice for Card {
         EthernetAddress(OWN_MAC)
     }
 
-    fn register_waker(&mut self, _: &Waker) {}
+    fn register_waker(&mut self, waker: &Waker) {
+        self.0.borrow_mut().waker = Some(waker.clone());
+    }
 
     fn flush(&mut self) {
-        self.0.borrow_mut().unflushed = 0;
+        let mut frames = self.0.borrow_mut();
+        frames.unflushed = 0;
+        if !frames.incoming.is_empty() {
+            frames.waker.iter().for_each(Waker::wake_by_ref);
+        }
     }
 
     fn link_up(&self) -> bool {

@@ -5,7 +5,7 @@ use std::net::Ipv4Addr;
 use crate::input::Input;
 
 pub(super) const OWN_MAC: [u8; 6] = [2, 0, 0, 0, 0, 1];
-pub(super) const OWN_IP: Ipv4Addr = Ipv4Addr::new(10, 0, 0, 1);
+pub(crate) const OWN_IP: Ipv4Addr = Ipv4Addr::new(10, 0, 0, 1);
 pub(super) const PEER_IP: Ipv4Addr = Ipv4Addr::new(10, 0, 0, 2);
 const PEER_MAC: [u8; 6] = [2, 0, 0, 0, 0, 2];
 
@@ -28,6 +28,18 @@ fn packet(to: Ipv4Addr, protocol: u8, payload: &[u8]) -> Vec<u8> {
     packet.extend(to.octets());
     packet.extend(payload);
     packet
+}
+
+/// A frame to everybody with a datagram of a host of the network.
+pub(crate) fn datagram(from: Ipv4Addr, source: u16, destination: u16, payload: &[u8]) -> Vec<u8> {
+    let length = (8 + payload.len() as u16).to_be_bytes();
+    let segment = [&source.to_be_bytes()[..], &destination.to_be_bytes(), &length, &[0, 0], payload].concat();
+    let mut packet = packet(Ipv4Addr::BROADCAST, UDP, &segment);
+    packet[12..16].copy_from_slice(&from.octets());
+    let sum = packet[..20].chunks(2).map(|pair| u32::from(u16::from_be_bytes([pair[0], pair[1]]))).sum::<u32>();
+    let sum = !((sum >> 16) + (sum & 0xffff)) as u16;
+    packet[10..12].copy_from_slice(&sum.to_be_bytes());
+    frame([0xff; 6], IPV4, &packet)
 }
 
 /// A frame to us with random contents of a known kind.

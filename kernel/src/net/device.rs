@@ -14,7 +14,7 @@
 
 use core::task::Waker;
 
-use smoltcp::phy::Device;
+use smoltcp::phy::{Device, RxToken};
 use smoltcp::wire::EthernetAddress;
 
 /// The most frames that one turn of the poll loop takes from the device, and the most rounds in which each socket sends
@@ -26,7 +26,7 @@ pub(crate) const BATCH: usize = 64;
 /// What the device wants done about checksums, its MTU and its burst size are in its [`smoltcp`
 /// capabilities](smoltcp::phy::DeviceCapabilities). They are read again whenever the link comes up, because a new
 /// backend may have other abilities.
-pub trait NetworkDevice: Device {
+pub trait NetworkDevice: for<'a> Device<RxToken<'a>: ReceivedFrame> {
     /// The address that the stack puts into the frames it sends.
     fn hardware_address(&self) -> EthernetAddress;
 
@@ -40,9 +40,19 @@ pub trait NetworkDevice: Device {
 
     /// Called once after each batch of `receive` and `transmit`: publishes requests, refills receive buffers and
     /// notifies the other side at most once for each direction.
+    ///
+    /// Wakes the waker if frames have arrived by now that were not received: other tasks have run since the last `receive`,
+    /// and the wake-up for what came in that time is over.
     fn flush(&mut self);
 
     /// False while there is no backend. A change from down to up makes the stack announce itself again: a DHCP restart,
     /// or a gratuitous ARP with a static address.
     fn link_up(&self) -> bool;
+}
+
+/// A frame that was received, in memory that nobody but the stack can write: the stack changes numbers in it before
+/// `smoltcp` sees it.
+pub trait ReceivedFrame: RxToken {
+    /// The bytes that [`RxToken::consume`] will hand out.
+    fn bytes(&mut self) -> &mut [u8];
 }

@@ -20,7 +20,7 @@ impl TcpListen for Stack {
             if state.backlogs.is_open(port) || state.sockets.tcp_port_in_use(port) {
                 return Err(Error::PortInUse);
             }
-            state.backlogs.open(port, backlog.max(1), &mut state.sockets)?;
+            state.backlogs.open(port, backlog.max(1), &mut state.sockets, &mut state.closing)?;
             Ok(TcpListener { handle: *self, port })
         })
     }
@@ -40,7 +40,7 @@ impl TcpAccept for TcpListener {
         core::future::poll_fn(|context| {
             self.handle.with(|state| match state.backlogs.accept(self.port, &mut state.sockets, context.waker()) {
                 Ok(Some((remote, socket))) => {
-                    state.backlogs.refresh(&mut state.sockets);
+                    state.refresh_backlogs();
                     Poll::Ready(Ok((remote, TcpConnection::new(self.handle, socket))))
                 }
                 Ok(None) => Poll::Pending,
@@ -57,7 +57,7 @@ impl Drop for TcpListener {
             for socket in state.backlogs.close(self.port) {
                 state.abort(socket);
             }
-            state.backlogs.refresh(&mut state.sockets);
+            state.refresh_backlogs();
         });
     }
 }

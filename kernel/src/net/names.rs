@@ -90,7 +90,7 @@ impl Stack {
     ) -> Result<Answer, Error> {
         let local = SocketAddr::V4(SocketAddrV4::new(Ipv4Addr::UNSPECIFIED, 0));
         let server = SocketAddr::V4(SocketAddrV4::new(server, PORT));
-        let [first, second, ..] = self.with(|state| state.random.next()).to_be_bytes();
+        let [first, second, ..] = self.with(|state| state.random.next_u64()).to_be_bytes();
         query[..2].copy_from_slice(&[first, second]);
         socket.send(local, server, &query).await?;
         let timeout = Timeout::new(self, patience);

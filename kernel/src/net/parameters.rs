@@ -1,4 +1,5 @@
-//! How the interface gets its address: `ip=dhcp`, or `ip=10.0.0.2/24 gateway=10.0.0.1 dns=10.0.0.1`.
+//! How the interface gets its address: `ip=dhcp`, or `ip=10.0.0.2/24 gateway=10.0.0.1 dns=10.0.0.1`. The gateway of an
+//! address of 32 bits may be any host of the link.
 //!
 //! These keys stand next to the task's own on its command line. A gateway or name server that is given here wins over
 //! what DHCP says.
@@ -31,31 +32,36 @@ pub struct Parameters {
     pub dns: Option<Ipv4Addr>,
 }
 
+/// The keys, with words for what each takes.
+pub const KEYS: [(&str, &str); 3] = [
+    ("ip", "dhcp, or an address with its prefix length such as 10.0.0.2/24"),
+    ("gateway", "an address such as 10.0.0.1"),
+    ("dns", "an address such as 10.0.0.1"),
+];
+
 impl Parameters {
     /// Takes the network's keys from a command line. By hand: serde's code for three keys is twice as long.
     ///
     /// # Errors
     /// [`Error::Malformed`].
     pub fn read(line: &mut CommandLine<'_>) -> Result<Self, Box<Error>> {
-        let ip = match line.text("ip") {
+        let [(ip_key, ip_words), (gateway_key, host_words), (dns_key, _)] = KEYS;
+        let ip = match line.text(ip_key) {
             None | Some("dhcp") => Ip::Dhcp,
-            Some(text) => match static_address(text) {
-                Some(own) => Ip::Static(own),
-                None => {
-                    let expected = "dhcp, or an address with its prefix length such as 10.0.0.2/24";
-                    return Err(Error::malformed("ip", text, expected));
-                }
-            },
-        };
-        let mut hosts = [None; 2];
-        for (place, &key) in hosts.iter_mut().zip(&["gateway", "dns"]) {
-            if let Some(text) = line.text(key) {
-                *place = Some(host(text).ok_or_else(|| Error::malformed(key, text, "an address such as 10.0.0.1"))?);
+            Some(text) => {
+                let own = static_address(text).ok_or_else(|| Error::malformed(ip_key, text, ip_words))?;
+                Ip::Static(own)
             }
-        }
-        let [gateway, dns] = hosts;
+        };
+        let mut host_of = |key| match line.text(key) {
+            None => Ok(None),
+            Some(text) => host(text).map(Some).ok_or_else(|| Error::malformed(key, text, host_words)),
+        };
+        let (gateway, dns) = (host_of(gateway_key)?, host_of(dns_key)?);
         if let (Ip::Static(own), Some(gateway)) = (ip, gateway)
             && !own.contains_addr(&gateway)
+            // An address that is a network of its own has its gateway outside.
+            && own.prefix_len() < 32
         {
             let why = alloc::format!("parameter \"gateway\": {gateway} is not inside ip={own}");
             return Err(Error::malformed("", "", &why));
@@ -79,5 +85,5 @@ fn host(text: &str) -> Option<Ipv4Addr> {
 
 /// Whether an address can be that of one host.
 pub(crate) fn is_host(address: Ipv4Addr) -> bool {
-    !address.is_unspecified() && !address.is_broadcast() && !address.is_multicast()
+    !address.is_unspecified() && !address.is_broadcast() && !address.is_multicast() && !address.is_loopback()
 }

@@ -7,18 +7,22 @@
 //! | `backlog` | ports that are listened on |
 //! | `outbox` | datagrams on their way out |
 //! | `closing` | sockets whose users are gone |
-//! | `filter` | what is dropped before it is looked at |
+//! | `boundary` | between `smoltcp` and the device, with `filter`, `sequence` and `distant`: what each frame goes through |
+//! | `notices` | what is said on the console |
 //! | `deadline`, `wakers` | who waits for what |
-//! | `random`, `endpoint` | random numbers; addresses in the standard library's terms |
+//! | `endpoint` | addresses in the standard library's terms |
 
 pub(super) mod address;
 pub(super) mod backlog;
+pub(super) mod boundary;
 pub(super) mod closing;
 pub(super) mod deadline;
 pub(super) mod dhcp;
+pub(super) mod distant;
 pub(super) mod endpoint;
 pub(super) mod filter;
+pub(super) mod notices;
 pub(super) mod outbox;
-pub(super) mod random;
+pub(super) mod sequence;
 pub(super) mod sockets;
 pub(super) mod wakers;

@@ -7,7 +7,7 @@ use core::net::Ipv4Addr;
 use core::pin::pin;
 use core::task::{Poll, Waker};
 
-use embassy_time::{Instant, Timer};
+use embassy_time::Instant;
 use smoltcp::iface::{Config, Interface, PollIngressSingleResult, PollResult};
 use smoltcp::phy::TxToken;
 use smoltcp::time::{Duration as WireDuration, Instant as WireInstant};
@@ -19,11 +19,10 @@ use super::device::{BATCH, NetworkDevice};
 use super::parameters::Parameters;
 use super::parts::deadline::sooner;
 use super::parts::dhcp;
-use super::parts::filter::Filter;
-use super::parts::random::Random;
 use super::stack::Stack;
 use super::state::State;
-use crate::time::recent;
+use super::time_source::{MachineTime, TimeSource};
+use crate::entropy::Generator;
 
 /// A pause for when `smoltcp` wants to send at once and yet sends nothing. Usually the device has no room and will wake
 /// us earlier.
@@ -35,9 +34,9 @@ const LINK_DOWN_PAUSE: WireDuration = WireDuration::from_secs(1);
 /// The address of an interface whose device has not said its own. It is never sent: there is no link yet.
 const NO_ADDRESS_YET: EthernetAddress = EthernetAddress([0x02, 0, 0, 0, 0, 0]);
 
-/// When the stack wants its next [`Runner::poll`], unless its waker is woken earlier.
+/// When the poll loop has something to do, unless its waker is woken earlier.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum PollAt {
+enum PollAt {
     /// As soon as others had their turn: there is more to do.
     Now,
     /// At this time.
@@ -60,9 +59,10 @@ impl<D: NetworkDevice> Runner<D> {
     ///
     /// Port numbers, TCP sequence numbers and the identifiers of DNS and DHCP messages come from `seed`: take it from the
     /// platform's cryptographic generator.
-    pub fn new(mut device: D, parameters: Parameters, seed: u64) -> Self {
-        let mut random = Random(seed);
-        let interface = interface(&mut device, &mut random, WireInstant::ZERO);
+    pub fn new(mut device: D, parameters: Parameters, seed: &[u8; 32]) -> Self {
+        let random = Generator::new();
+        random.absorb(seed);
+        let interface = interface(&mut device, &random, WireInstant::ZERO);
         let state = Box::leak(Box::new(RefCell::new(State::new(interface, parameters, random))));
         Self { device: RefCell::new(device), state, link: core::cell::Cell::new(false) }
     }
@@ -85,16 +85,20 @@ impl<D: NetworkDevice> Runner<D> {
     /// others run. They run as well between what was received and what is sent: so an answer goes out together with the
     /// acknowledgement of what it answers, and the window that is announced has what they took.
     pub async fn run(&self) -> ! {
+        self.run_on(&MachineTime).await
+    }
+
+    /// The same on another clock than the machine's: for tests, which move theirs by hand.
+    pub async fn run_on(&self, time: &impl TimeSource) -> ! {
         loop {
-            let received = poll_fn(|context| Poll::Ready(self.poll_ingress(recent(), context.waker()))).await;
+            let received = poll_fn(|context| Poll::Ready(self.poll_ingress(time.now(), context.waker()))).await;
             if received.any {
                 let_others_run().await;
             }
-            let next = poll_fn(|_| Poll::Ready(self.poll_egress(recent(), received))).await;
-            let mut timer = pin!(async {
-                match next {
+            let mut due = pin!(async {
+                match self.poll_egress(time.now(), received) {
                     PollAt::Now => {}
-                    PollAt::Time(time) => Timer::at(time).await,
+                    PollAt::Time(at) => time.wait_until(at).await,
                     PollAt::Woken => pending().await,
                 }
             });
@@ -104,21 +108,13 @@ impl<D: NetworkDevice> Runner<D> {
                 if core::mem::replace(&mut waited, true) {
                     return Poll::Ready(());
                 }
-                if timer.as_mut().poll(context).is_ready() {
+                if due.as_mut().poll(context).is_ready() {
                     context.waker().wake_by_ref();
                 }
                 Poll::Pending
             })
             .await;
         }
-    }
-
-    /// One turn of the poll loop, at the time `now`; `waker` is woken when another is due before what is returned.
-    ///
-    /// [`Runner::run`] does the same in two steps. A test that moves the clock itself calls this.
-    pub fn poll(&self, now: Instant, waker: &Waker) -> PollAt {
-        let received = self.poll_ingress(now, waker);
-        self.poll_egress(now, received)
     }
 
     /// The first half of a turn: brings what came to the sockets.
@@ -131,6 +127,7 @@ impl<D: NetworkDevice> Runner<D> {
 
         self.follow_link(device, state, now);
         state.deadlines.expire(now);
+        state.backlogs.set_time(now);
         receive(device, state, now)
     }
 
@@ -139,7 +136,7 @@ impl<D: NetworkDevice> Runner<D> {
         let now = wire_time(now);
         let device = &mut *self.device.borrow_mut();
         let state = &mut *self.state.borrow_mut();
-        let mut progress = received.any | state.addressing.poll(&mut state.interface, now);
+        let mut progress = received.any | state.addressing.poll(&mut state.interface, &state.random, now);
         progress |= send_dhcp_message(device, state, now) | send_arp_requests(device, state, now);
         let sent = send(device, state, now);
         progress |= sent.any;
@@ -151,7 +148,8 @@ impl<D: NetworkDevice> Runner<D> {
         progress |= state.closing.poll(&mut state.sockets, now);
         device.flush();
 
-        if received.more || sent.more {
+        // The link may have changed while other tasks ran, and the wake-up for that is over.
+        if received.more || sent.more || device.link_up() != self.link.get() {
             return PollAt::Now;
         }
         self.next(state, now, progress)
@@ -177,23 +175,21 @@ impl<D: NetworkDevice> Runner<D> {
             return;
         }
         if !up {
-            crate::println!("network: link down");
+            state.addressing.notices.say(now, format_args!("link down"));
             return;
         }
         // smoltcp reads a device's abilities only when it makes an interface, and a new backend may have others.
-        state.interface = interface(device, &mut state.random, now);
-        let capabilities = device.capabilities();
-        state.mtu_bytes = capabilities.ip_mtu();
-        state.sockets.set_packets(&capabilities);
+        state.interface = interface(device, &state.random, now);
+        state.set_capabilities(&device.capabilities());
         state.addressing.link_up(&mut state.interface, now);
     }
 }
 
 /// An interface without an address on the device.
-fn interface<D: NetworkDevice>(device: &mut D, random: &mut Random, now: WireInstant) -> Interface {
+fn interface<D: NetworkDevice>(device: &mut D, random: &Generator, now: WireInstant) -> Interface {
     let address = Some(device.hardware_address()).filter(EthernetAddress::is_unicast).unwrap_or(NO_ADDRESS_YET);
     let mut config = Config::new(HardwareAddress::Ethernet(address));
-    config.random_seed = random.next();
+    config.random_seed = random.next_u64();
     Interface::new(config, device, now)
 }
 
@@ -208,10 +204,9 @@ struct Moved {
 fn receive<D: NetworkDevice>(device: &mut D, state: &mut State, now: WireInstant) -> Moved {
     for count in 0..BATCH {
         // Between any two frames a listener whose socket was taken gets another.
-        state.backlogs.refresh(&mut state.sockets);
-        let State { interface, sockets, backlogs, drops, addressing, .. } = state;
-        let mut device = Filter { device, full_ports: backlogs.full_ports(), drops, dhcp: addressing.dhcp.as_mut() };
-        if interface.poll_ingress_single(now, &mut device, &mut sockets.set) == PollIngressSingleResult::None {
+        state.refresh_backlogs();
+        let (interface, sockets, mut boundary) = state.with_device(device);
+        if interface.poll_ingress_single(now, &mut boundary, &mut sockets.set) == PollIngressSingleResult::None {
             return Moved { any: count > 0, more: false };
         }
     }
@@ -221,10 +216,12 @@ fn receive<D: NetworkDevice>(device: &mut D, state: &mut State, now: WireInstant
 /// Sends what the sockets have to send.
 fn send<D: NetworkDevice>(device: &mut D, state: &mut State, now: WireInstant) -> Moved {
     for count in 0..BATCH {
-        if state.interface.poll_egress(now, device, &mut state.sockets.set) == PollResult::None {
+        let (interface, sockets, mut boundary) = state.with_device(device);
+        if interface.poll_egress(now, &mut boundary, &mut sockets.set) == PollResult::None {
             return Moved { any: count > 0, more: false };
         }
     }
+    state.refresh_backlogs();
     Moved { any: true, more: true }
 }
 

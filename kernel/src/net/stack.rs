@@ -24,9 +24,13 @@ impl Stack {
         self.with(|state| state.addressing.address()).map(|own| own.address())
     }
 
-    /// The frames that were dropped up to now.
+    /// What was dropped up to now.
     pub fn drops(&self) -> DropCounters {
-        self.with(|state| state.drops)
+        self.with(|state| DropCounters {
+            half_open: state.backlogs.half_open_dropped,
+            evicted: state.closing.evicted,
+            ..state.drops
+        })
     }
 
     /// Resolves when every connection and socket that was dropped has delivered what was written to it.

@@ -4,17 +4,21 @@ use core::net::Ipv4Addr;
 use core::task::Waker;
 
 use smoltcp::iface::{Interface, SocketHandle};
+use smoltcp::phy::{ChecksumCapabilities, DeviceCapabilities};
 
+use super::device::NetworkDevice;
 use super::error::Error;
 use super::parameters::Parameters;
 use super::parts::address::Addressing;
 use super::parts::backlog::Backlogs;
+use super::parts::boundary::{Boundary, Inward, Outward};
 use super::parts::closing::Closing;
 use super::parts::deadline::Deadlines;
 use super::parts::filter::DropCounters;
 use super::parts::outbox::Outboxes;
-use super::parts::random::Random;
+use super::parts::sequence::Sequences;
 use super::parts::sockets::Sockets;
+use crate::entropy::Generator;
 
 /// The first of the ports that are given to sockets that name none (RFC 6335).
 const FIRST_EPHEMERAL_PORT: u16 = 49152;
@@ -31,15 +35,20 @@ pub(super) struct State {
     pub(super) closing: Closing,
     pub(super) deadlines: Deadlines,
     pub(super) outboxes: Outboxes,
-    pub(super) random: Random,
+    pub(super) random: Generator,
+    pub(super) sequences: Sequences,
+    /// Whose checksums `smoltcp` computes and verifies.
+    checksums: ChecksumCapabilities,
     poll_loop: Option<Waker>,
 }
 
 impl State {
     // Built in place, the state would be moved to the heap field by field.
     #[inline(never)]
-    pub(super) fn new(interface: Interface, parameters: Parameters, random: Random) -> Self {
+    pub(super) fn new(interface: Interface, parameters: Parameters, random: Generator) -> Self {
         Self {
+            sequences: Sequences::new(&random),
+            checksums: ChecksumCapabilities::default(),
             interface,
             mtu_bytes: 0,
             sockets: Sockets::new(),
@@ -52,6 +61,29 @@ impl State {
             random,
             poll_loop: None,
         }
+    }
+
+    /// Follows what the device is able to do.
+    pub(super) fn set_capabilities(&mut self, capabilities: &DeviceCapabilities) {
+        self.mtu_bytes = capabilities.ip_mtu();
+        self.checksums = capabilities.checksum.clone();
+        self.sockets.set_packets(capabilities);
+    }
+
+    /// What it takes to move packets: `smoltcp`'s interface and sockets, and the device as they are to see it.
+    pub(super) fn with_device<'s, D: NetworkDevice>(
+        &'s mut self,
+        device: &'s mut D,
+    ) -> (&'s mut Interface, &'s mut Sockets, Boundary<'s, D>) {
+        let distant_gateway = self.addressing.distant_gateway();
+        let inward = Inward {
+            backlogs: &self.backlogs,
+            drops: &mut self.drops,
+            dhcp: self.addressing.dhcp.as_mut(),
+            random: &self.random,
+        };
+        let outward = Outward { checksums: &self.checksums, sequences: &self.sequences, distant_gateway };
+        (&mut self.interface, &mut self.sockets, Boundary { device, inward, outward })
     }
 
     /// Remembers whom to wake when a socket call leaves work for the poll loop.
@@ -75,10 +107,15 @@ impl State {
         self.wake_poll_loop();
     }
 
+    /// Looks after all listeners.
+    pub(super) fn refresh_backlogs(&mut self) {
+        self.backlogs.refresh(&mut self.sockets, &mut self.closing, &self.sequences);
+    }
+
     /// A free port for a socket that names none.
     pub(super) fn ephemeral_port(&mut self, in_use: fn(&Sockets, u16) -> bool) -> Result<u16, Error> {
         let count = u16::MAX - FIRST_EPHEMERAL_PORT + 1;
-        let start = (self.random.next() % u64::from(count)) as u16;
+        let start = (self.random.next_u64() % u64::from(count)) as u16;
         (0..count)
             .map(|step| FIRST_EPHEMERAL_PORT + (start + step) % count)
             .find(|port| !in_use(&self.sockets, *port))

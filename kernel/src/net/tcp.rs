@@ -62,7 +62,7 @@ impl State {
             return Err(Error::InvalidAddress);
         }
         let local_port = self.ephemeral_port(Sockets::tcp_port_in_use)?;
-        let handle = self.sockets.add_tcp()?;
+        let handle = self.closing.make_room(&mut self.sockets, Sockets::add_tcp)?;
         let socket = self.sockets.tcp(handle);
         // The time limit of the call replaces the socket's own, which could not be told from a refusal.
         socket.set_timeout(None);

@@ -46,7 +46,8 @@ impl Stack {
             {
                 return Err(Error::NoAddress);
             }
-            let socket = state.sockets.add_udp(largest_buffer_bytes)?;
+            let State { sockets, closing, .. } = state;
+            let socket = closing.make_room(sockets, |sockets| sockets.add_udp(largest_buffer_bytes))?;
             let addr = (!local.ip().is_unspecified()).then_some(IpAddress::Ipv4(*local.ip()));
             // A new socket that is given a port can be bound.
             let _ = state.sockets.udp(socket).bind(IpListenEndpoint { addr, port });

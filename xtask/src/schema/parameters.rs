@@ -1,18 +1,18 @@
 //! Parameters as `key=value`: what a task takes, and whether given ones fit.
+//!
+//! Whether they fit is for the guest's own code to say, which kernel/src/parameters.rs is: it reads a struct that is known
+//! here by its schema alone.
 
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, SocketAddrV4};
+use std::fmt;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, SocketAddrV4, SocketAddrV6};
 
 use anyhow::{Result, bail};
+use kernel::net::PARAMETER_KEYS;
+use kernel::parameters::{Error, Parameters};
 use postcard_schema::schema::owned::{OwnedDataModelType as Type, OwnedDataModelVariant, OwnedNamedType};
+use serde::de::{Deserialize, DeserializeSeed, Deserializer, EnumAccess, SeqAccess, VariantAccess, Visitor};
 
 use super::Description;
-
-/// The keys that the network stack of every task with an interface takes; kernel/src/net/parameters.rs reads them.
-const NETWORK: [(&str, &str); 3] = [
-    ("ip", "dhcp, or an address with its prefix length such as 10.0.0.2/24"),
-    ("gateway", "an IPv4 address"),
-    ("dns", "an IPv4 address"),
-];
 
 impl Description {
     /// One line for each parameter; `network` adds those of the network stack.
@@ -21,10 +21,10 @@ impl Description {
         for field in self.fields() {
             let (may_be_left_out, ty) = optional(field.1);
             let note = if may_be_left_out { ", may be left out" } else { "" };
-            lines.push(format!("{}=<{}>{note}", field.0, Kind::of(ty).words()));
+            lines.push(format!("{}=<{}>{note}", field.0, words(ty)));
         }
         if network {
-            lines.extend(NETWORK.iter().map(|(key, words)| format!("{key}=<{words}>, may be left out")));
+            lines.extend(PARAMETER_KEYS.iter().map(|(key, words)| format!("{key}=<{words}>, may be left out")));
         }
         if lines.is_empty() {
             lines.push("(none)".to_owned());
@@ -50,35 +50,25 @@ impl Description {
         Ok(())
     }
 
+    /// What is wrong with the words, as the guest would say it.
     fn problem(&self, words: &[String], network: bool) -> Result<(), String> {
-        let fields = self.fields();
-        let mut given = Vec::new();
         // A word on xl's command line ends at a space, wherever the shell put it.
-        for word in words.iter().flat_map(|words| words.split_ascii_whitespace()) {
-            let Some((key, value)) = word.split_once('=').filter(|(key, _)| !key.is_empty()) else {
-                return Err(format!("parameter \"{word}\": expected key=value"));
-            };
-            if given.contains(&key) {
-                return Err(format!("parameter \"{key}\" is given twice"));
-            }
-            given.push(key);
-            if let Some((_, ty)) = fields.iter().find(|(name, _)| *name == key) {
-                let kind = Kind::of(optional(ty).1);
-                if !kind.fits(value) {
-                    return Err(format!("parameter \"{key}\": \"{value}\" is not {}", kind.words()));
-                }
-            } else if let Some((_, wanted)) = NETWORK.iter().find(|(name, _)| network && *name == key) {
-                if !network_value_fits(key, value) {
-                    return Err(format!("parameter \"{key}\": \"{value}\" is not {wanted}"));
-                }
-            } else {
-                return Err(format!("parameter \"{key}\" is unknown"));
-            }
+        let line = words.join(" ");
+        self.read(&line, network).map_err(|error| match *error {
+            // The keys that there are follow, each with what it takes.
+            Error::Unknown { key, .. } => format!("parameter \"{key}\" is unknown"),
+            error => error.to_string(),
+        })
+    }
+
+    /// Reads a command line in the order of xen-pv/src/platform.rs.
+    fn read(&self, line: &str, network: bool) -> Result<(), Box<Error>> {
+        let mut parameters = Parameters::parse(line)?;
+        if network {
+            kernel::net::Parameters::read(&mut parameters)?;
         }
-        match fields.iter().find(|(key, ty)| !optional(ty).0 && !given.contains(key)) {
-            Some((key, _)) => Err(format!("parameter \"{key}\" is missing: add {key}=...")),
-            None => Ok(()),
-        }
+        parameters.read_with(Shape(&self.parameters))?;
+        parameters.finish()
     }
 
     fn fields(&self) -> Vec<(&str, &OwnedNamedType)> {
@@ -97,98 +87,152 @@ fn optional(ty: &OwnedNamedType) -> (bool, &OwnedNamedType) {
     }
 }
 
-fn network_value_fits(key: &str, value: &str) -> bool {
-    let address = |text: &str| text.parse::<Ipv4Addr>().is_ok();
-    match (key, value.split_once('/')) {
-        ("ip", Some((ip, length))) => address(ip) && length.parse::<u8>().is_ok_and(|length| length <= 32),
-        ("ip", None) => value == "dhcp",
-        _ => address(value),
+/// What a value looks like as text, as it follows "is not".
+fn words(ty: &OwnedNamedType) -> String {
+    let whole = |least: i64, most: u64| format!("a whole number from {least} to {most}");
+    // The standard library's addresses are text to a person, whatever they are to a program.
+    match ty.name.as_str() {
+        "Ipv4Addr" => return "an IPv4 address".into(),
+        "Ipv6Addr" => return "an IPv6 address".into(),
+        "IpAddr" => return "an IP address".into(),
+        "SocketAddr" | "SocketAddrV4" | "SocketAddrV6" => return "an address:port".into(),
+        _ => {}
+    }
+    match &ty.ty {
+        Type::U8 => whole(0, u8::MAX.into()),
+        Type::U16 => whole(0, u16::MAX.into()),
+        Type::U32 => whole(0, u32::MAX.into()),
+        Type::U64 | Type::Usize => whole(0, u64::MAX),
+        Type::I8 => whole(i8::MIN.into(), i8::MAX as u64),
+        Type::I16 => whole(i16::MIN.into(), i16::MAX as u64),
+        Type::I32 => whole(i32::MIN.into(), i32::MAX as u64),
+        Type::I64 | Type::Isize => whole(i64::MIN, i64::MAX as u64),
+        Type::F32 | Type::F64 => "a number".into(),
+        Type::Bool => "true or false".into(),
+        Type::Char => "one character".into(),
+        Type::NewtypeStruct(inner) | Type::Option(inner) => words(inner),
+        Type::Seq(item) => format!("{}, or several with commas between", words(item)),
+        Type::Enum(variants) => {
+            let plain = |ty: &OwnedDataModelVariant| matches!(ty, OwnedDataModelVariant::UnitVariant);
+            let names = variants.iter().filter(|variant| plain(&variant.ty)).map(|variant| variant.name.as_str());
+            format!("one of {}", names.collect::<Vec<_>>().join(", "))
+        }
+        Type::String => "text".into(),
+        _ => "a value that can be written as a word; this type cannot".into(),
     }
 }
 
-/// What a value may look like as text.
-enum Kind {
-    Whole {
-        least: i128,
-        most: u128,
-    },
-    Number,
-    Bool,
-    Character,
-    OneOf(Vec<String>),
-    List(Box<Kind>),
-    Address {
-        words: &'static str,
-        fits: fn(&str) -> bool,
-    },
-    /// Text, and every type whose text only the task can judge.
-    Text,
-}
+/// Deserializes a value as the type would that has this schema, and forgets it: it asks the deserializer for the same.
+#[derive(Clone, Copy)]
+struct Shape<'s>(&'s OwnedNamedType);
 
-impl Kind {
-    fn of(ty: &OwnedNamedType) -> Self {
-        let whole = |least: i128, most: u128| Self::Whole { least, most };
-        // The standard library's addresses are text to a person, whatever they are to a program.
-        let address = |words, fits| Self::Address { words, fits };
-        match ty.name.as_str() {
-            "Ipv4Addr" => return address("an IPv4 address", |text| text.parse::<Ipv4Addr>().is_ok()),
-            "Ipv6Addr" => return address("an IPv6 address", |text| text.parse::<Ipv6Addr>().is_ok()),
-            "IpAddr" => return address("an IP address", |text| text.parse::<IpAddr>().is_ok()),
-            "SocketAddr" => return address("an address:port", |text| text.parse::<SocketAddr>().is_ok()),
-            "SocketAddrV4" => return address("an address:port", |text| text.parse::<SocketAddrV4>().is_ok()),
+impl<'de> DeserializeSeed<'de> for Shape<'_> {
+    type Value = ();
+
+    fn deserialize<D: Deserializer<'de>>(self, from: D) -> Result<(), D::Error> {
+        fn as_type<'de, T: Deserialize<'de>, D: Deserializer<'de>>(from: D) -> Result<(), D::Error> {
+            T::deserialize(from).map(|_| ())
+        }
+        match self.0.name.as_str() {
+            "Ipv4Addr" => return as_type::<Ipv4Addr, D>(from),
+            "Ipv6Addr" => return as_type::<Ipv6Addr, D>(from),
+            "IpAddr" => return as_type::<IpAddr, D>(from),
+            "SocketAddr" => return as_type::<SocketAddr, D>(from),
+            "SocketAddrV4" => return as_type::<SocketAddrV4, D>(from),
+            "SocketAddrV6" => return as_type::<SocketAddrV6, D>(from),
             _ => {}
         }
-        match &ty.ty {
-            Type::U8 => whole(0, u8::MAX.into()),
-            Type::U16 => whole(0, u16::MAX.into()),
-            Type::U32 => whole(0, u32::MAX.into()),
-            Type::U64 | Type::Usize => whole(0, u64::MAX.into()),
-            Type::U128 => whole(0, u128::MAX),
-            Type::I8 => whole(i8::MIN.into(), i8::MAX as u128),
-            Type::I16 => whole(i16::MIN.into(), i16::MAX as u128),
-            Type::I32 => whole(i32::MIN.into(), i32::MAX as u128),
-            Type::I64 | Type::Isize => whole(i64::MIN.into(), i64::MAX as u128),
-            Type::I128 => whole(i128::MIN, i128::MAX as u128),
-            Type::F32 | Type::F64 => Self::Number,
-            Type::Bool => Self::Bool,
-            Type::Char => Self::Character,
-            Type::NewtypeStruct(inner) | Type::Option(inner) => Self::of(inner),
-            Type::Seq(item) => Self::List(Box::new(Self::of(item))),
-            Type::Enum(variants) => {
-                let plain = |ty: &OwnedDataModelVariant| matches!(ty, OwnedDataModelVariant::UnitVariant);
-                Self::OneOf(variants.iter().filter(|v| plain(&v.ty)).map(|v| v.name.to_string()).collect())
+        // What serde asks for by names of 'static life; a tool reads few schemas, and ends soon.
+        let known = |names: Vec<&str>| -> &'static [&'static str] {
+            let names = names.into_iter().map(|name| &*Box::leak(name.to_owned().into_boxed_str()));
+            Box::leak(names.collect())
+        };
+        match &self.0.ty {
+            Type::Bool => as_type::<bool, D>(from),
+            Type::I8 => as_type::<i8, D>(from),
+            Type::U8 => as_type::<u8, D>(from),
+            Type::I16 => as_type::<i16, D>(from),
+            Type::I32 => as_type::<i32, D>(from),
+            Type::I64 => as_type::<i64, D>(from),
+            Type::I128 => as_type::<i128, D>(from),
+            Type::U16 => as_type::<u16, D>(from),
+            Type::U32 => as_type::<u32, D>(from),
+            Type::U64 => as_type::<u64, D>(from),
+            Type::U128 => as_type::<u128, D>(from),
+            Type::Usize => as_type::<usize, D>(from),
+            Type::Isize => as_type::<isize, D>(from),
+            Type::F32 => as_type::<f32, D>(from),
+            Type::F64 => as_type::<f64, D>(from),
+            Type::Char => as_type::<char, D>(from),
+            Type::String => as_type::<String, D>(from),
+            Type::Option(_) => from.deserialize_option(self),
+            Type::Unit => from.deserialize_unit(self),
+            Type::UnitStruct => from.deserialize_unit_struct("", self),
+            Type::NewtypeStruct(_) => from.deserialize_newtype_struct("", self),
+            Type::Seq(_) => from.deserialize_seq(self),
+            Type::Tuple(items) => from.deserialize_tuple(items.len(), self),
+            Type::TupleStruct(items) => from.deserialize_tuple_struct("", items.len(), self),
+            Type::ByteArray => from.deserialize_byte_buf(self),
+            Type::Map { .. } => from.deserialize_map(self),
+            Type::Struct(fields) => {
+                from.deserialize_struct("", known(fields.iter().map(|field| &*field.name).collect()), self)
             }
-            _ => Self::Text,
+            Type::Enum(variants) => {
+                from.deserialize_enum("", known(variants.iter().map(|variant| &*variant.name).collect()), self)
+            }
+            Type::Schema => from.deserialize_any(self),
+        }
+    }
+}
+
+impl<'de> Visitor<'de> for Shape<'_> {
+    type Value = ();
+
+    fn expecting(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str(&words(self.0))
+    }
+
+    fn visit_unit<E>(self) -> Result<(), E> {
+        Ok(())
+    }
+
+    fn visit_none<E>(self) -> Result<(), E> {
+        Ok(())
+    }
+
+    fn visit_some<D: Deserializer<'de>>(self, from: D) -> Result<(), D::Error> {
+        self.visit_newtype_struct(from)
+    }
+
+    fn visit_newtype_struct<D: Deserializer<'de>>(self, from: D) -> Result<(), D::Error> {
+        match &self.0.ty {
+            Type::Option(inner) | Type::NewtypeStruct(inner) => Shape(inner).deserialize(from),
+            _ => Err(serde::de::Error::custom(words(self.0))),
         }
     }
 
-    /// What is expected, as it follows "is not".
-    fn words(&self) -> String {
-        match self {
-            Self::Whole { least, most } => format!("a whole number from {least} to {most}"),
-            Self::Number => "a number".into(),
-            Self::Bool => "true or false".into(),
-            Self::Character => "one character".into(),
-            Self::OneOf(variants) => format!("one of {}", variants.join(", ")),
-            Self::List(item) => format!("{}, or several with commas between", item.words()),
-            Self::Address { words, .. } => (*words).into(),
-            Self::Text => "text".into(),
+    fn visit_seq<A: SeqAccess<'de>>(self, mut items: A) -> Result<(), A::Error> {
+        match &self.0.ty {
+            Type::Struct(fields) => {
+                for field in fields {
+                    items.next_element_seed(Shape(&field.ty))?;
+                }
+            }
+            Type::Seq(item) => while items.next_element_seed(Shape(item))?.is_some() {},
+            _ => return Err(serde::de::Error::custom(words(self.0))),
         }
+        Ok(())
     }
 
-    fn fits(&self, text: &str) -> bool {
-        match self {
-            Self::Whole { least, most } => match text.parse::<i128>() {
-                Ok(number) if number < 0 => number >= *least,
-                _ => text.parse::<u128>().is_ok_and(|number| number <= *most),
-            },
-            Self::Number => text.parse::<f64>().is_ok(),
-            Self::Bool => text.parse::<bool>().is_ok(),
-            Self::Character => text.parse::<char>().is_ok(),
-            Self::OneOf(variants) => variants.iter().any(|variant| variant == text),
-            Self::List(item) => text.is_empty() || text.split(',').all(|text| item.fits(text)),
-            Self::Address { fits, .. } => fits(text),
-            Self::Text => true,
+    fn visit_enum<A: EnumAccess<'de>>(self, data: A) -> Result<(), A::Error> {
+        let (name, variant) = data.variant::<String>()?;
+        let Type::Enum(variants) = &self.0.ty else { return Err(serde::de::Error::custom(words(self.0))) };
+        match variants.iter().find(|variant| *variant.name == *name).map(|variant| &variant.ty) {
+            Some(OwnedDataModelVariant::UnitVariant) => variant.unit_variant(),
+            Some(OwnedDataModelVariant::NewtypeVariant(inner)) => variant.newtype_variant_seed(Shape(inner)),
+            Some(OwnedDataModelVariant::TupleVariant(items)) => variant.tuple_variant(items.len(), self),
+            Some(OwnedDataModelVariant::StructVariant(_)) => variant.struct_variant(&[], self),
+            None => Err(serde::de::Error::custom(words(self.0))),
         }
     }
 }
@@ -196,6 +240,7 @@ impl Kind {
 #[cfg(test)]
 mod tests {
     use postcard_schema::Schema;
+    use serde::Deserialize;
 
     use super::Description;
 
@@ -210,8 +255,7 @@ mod tests {
         ratio: Option<f64>,
     }
 
-    #[derive(Schema)]
-    #[allow(dead_code, reason = "only its schema is used")]
+    #[derive(Schema, Deserialize)]
     enum Mode {
         Fast,
         Safe,
@@ -245,8 +289,8 @@ mod tests {
             mode=<one of Fast, Safe>\n    \
             ratio=<a number>, may be left out\n    \
             ip=<dhcp, or an address with its prefix length such as 10.0.0.2/24>, may be left out\n    \
-            gateway=<an IPv4 address>, may be left out\n    \
-            dns=<an IPv4 address>, may be left out";
+            gateway=<an address such as 10.0.0.1>, may be left out\n    \
+            dns=<an address such as 10.0.0.1>, may be left out";
         assert_eq!(error, expected);
     }
 
@@ -263,11 +307,10 @@ mod tests {
             ("port=-1", "parameter \"port\": \"-1\" is not a whole number from 0 to 65535"),
             ("offset=-129", "parameter \"offset\": \"-129\" is not a whole number from -128 to 127"),
             ("ratio=x", "parameter \"ratio\": \"x\" is not a number"),
-            ("gateway=10.0.0", "parameter \"gateway\": \"10.0.0\" is not an IPv4 address"),
-            (
-                "levels=1,x",
-                "parameter \"levels\": \"1,x\" is not a whole number from 0 to 255, or several with commas between",
-            ),
+            ("gateway=10.0.0", "parameter \"gateway\": \"10.0.0\" is not an address such as 10.0.0.1"),
+            ("levels=1,x", "parameter \"levels\": \"1,x\" is not a whole number from 0 to 255"),
+            ("gateway=0.0.0.0", "parameter \"gateway\": \"0.0.0.0\" is not an address such as 10.0.0.1"),
+            ("ip=10.0.0.2/24 gateway=10.0.1.1", "parameter \"gateway\": 10.0.1.1 is not inside ip=10.0.0.2/24"),
         ] {
             assert_eq!(first_line(&format!("{base} {word}")), error);
         }
@@ -284,8 +327,164 @@ mod tests {
 
     #[test]
     fn network_keys_are_unknown_to_a_task_without_a_network() {
-        let description = Description::of::<(), ()>("hello");
+        #[derive(Schema)]
+        struct Nothing;
+        let description = Description::of::<Nothing, ()>("hello");
         let error = description.check(&["ip=dhcp".into()], false).unwrap_err().to_string();
         assert_eq!(error, "parameter \"ip\" is unknown\nthe task \"hello\" takes:\n    (none)");
+    }
+
+    /// A parameter of each kind there is.
+    #[derive(Schema, Deserialize)]
+    #[allow(dead_code, reason = "what matters is whether it can be read")]
+    struct Everything {
+        u8: Option<u8>,
+        u16: Option<u16>,
+        u32: Option<u32>,
+        u64: Option<u64>,
+        u128: Option<u128>,
+        i8: Option<i8>,
+        i16: Option<i16>,
+        i32: Option<i32>,
+        i64: Option<i64>,
+        i128: Option<i128>,
+        f32: Option<f32>,
+        f64: Option<f64>,
+        bool: Option<bool>,
+        char: Option<char>,
+        text: Option<String>,
+        mode: Option<Mode>,
+        shape: Option<Figure>,
+        newtype: Option<Level>,
+        nested: Option<Option<u8>>,
+        pair: Option<(u8, u8)>,
+        unit: Option<()>,
+        inner: Option<Inner>,
+        numbers: Option<Vec<i16>>,
+        modes: Option<Vec<Mode>>,
+        texts: Option<Vec<String>>,
+        address: Option<core::net::Ipv4Addr>,
+        endpoint: Option<core::net::SocketAddr>,
+        needed: u8,
+    }
+
+    #[derive(Schema, Deserialize)]
+    struct Level(#[allow(dead_code, reason = "only read")] u8);
+
+    #[derive(Schema, Deserialize)]
+    #[allow(dead_code, reason = "only read")]
+    struct Inner {
+        value: u8,
+    }
+
+    #[derive(Schema, Deserialize)]
+    #[allow(dead_code, reason = "only read")]
+    enum Figure {
+        Point,
+        Circle(u8),
+        Box { side: u8 },
+    }
+
+    const KEYS: [&str; 33] = [
+        "u8", "u16", "u32", "u64", "u128", "i8", "i16", "i32", "i64", "i128", "f32", "f64", "bool", "char", "text",
+        "mode", "shape", "newtype", "nested", "pair", "unit", "inner", "numbers", "modes", "texts", "address",
+        "endpoint", "needed", "ip", "gateway", "dns", "unknown", "",
+    ];
+
+    const VALUES: [&str; 64] = [
+        "",
+        "0",
+        "1",
+        "-1",
+        "+1",
+        "00",
+        "127",
+        "128",
+        "-128",
+        "-129",
+        "255",
+        "256",
+        "65535",
+        "65536",
+        "2147483647",
+        "2147483648",
+        "-2147483649",
+        "4294967295",
+        "4294967296",
+        "9223372036854775807",
+        "9223372036854775808",
+        "18446744073709551615",
+        "18446744073709551616",
+        "340282366920938463463374607431768211456",
+        "1.5",
+        "1e3",
+        "-0.0",
+        "inf",
+        "nan",
+        "1,2",
+        "1,",
+        ",1",
+        "1,x",
+        "-40000,1",
+        "true",
+        "false",
+        "True",
+        "x",
+        "xy",
+        "\u{e4}",
+        "a=b",
+        "Fast",
+        "Safe",
+        "fast",
+        "Fast,Safe",
+        "Fast,",
+        "Point",
+        "Circle",
+        "Box",
+        "10.0.0.2",
+        "10.0.0.2/24",
+        "10.0.0.2/0",
+        "10.0.0.2/32",
+        "10.0.0.2/33",
+        "10.0.0.2/",
+        "10.0.0",
+        "0.0.0.0",
+        "0.0.0.0/8",
+        "255.255.255.255",
+        "224.0.0.1/24",
+        "127.0.0.1",
+        "10.0.0.2:80",
+        "[::1]:80",
+        "dhcp",
+    ];
+
+    /// Reads as xen-pv/src/platform.rs does.
+    fn guest_accepts(line: &str) -> bool {
+        let read = || {
+            let mut parameters = kernel::parameters::Parameters::parse(line)?;
+            kernel::net::Parameters::read(&mut parameters)?;
+            parameters.read::<Everything>()?;
+            parameters.finish()
+        };
+        read().is_ok()
+    }
+
+    #[test]
+    fn what_is_accepted_before_a_boot_is_what_the_guest_accepts() {
+        let description = Description::of::<Everything, ()>("everything");
+        let accepts = |line: &str| description.check(&[line.to_owned()], true).is_ok();
+        let mut accepted = 0;
+        let pairs = KEYS.iter().flat_map(|key| VALUES.iter().map(move |value| format!("{key}={value}")));
+        let pairs: Vec<String> = pairs.collect();
+        // Each alone, and with the others that may make a difference.
+        for other in ["", "needed=1", "needed=1 gateway=10.0.0.1", "needed=1 ip=10.9.0.1/16", "needed=1 ip=10.9.0.1/32"]
+        {
+            for pair in &pairs {
+                let line = format!("{other} {pair}");
+                assert_eq!(accepts(&line), guest_accepts(&line), "{line}");
+                accepted += usize::from(accepts(&line));
+            }
+        }
+        assert!(accepted > 500, "{accepted} of {}", 5 * pairs.len());
     }
 }

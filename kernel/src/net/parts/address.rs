@@ -12,8 +12,11 @@ use smoltcp::time::{Duration, Instant};
 use smoltcp::wire::{IpCidr, Ipv4Cidr};
 
 use super::deadline::sooner;
-use super::dhcp::{Client, Lease, NameServers};
+use super::dhcp::{Client, Event, Lease, NameServers};
+use super::distant::DistantGateway;
+use super::notices::Notices;
 use super::wakers::Wakers;
+use crate::entropy::Generator;
 use crate::net::error::Error;
 use crate::net::parameters::{Ip, Parameters};
 
@@ -46,6 +49,7 @@ pub(crate) struct Addressing {
     wanted_neighbours: [Ipv4Addr; 4],
     /// Those who wait for an address.
     pub(crate) waiting: Wakers,
+    pub(crate) notices: Notices,
 }
 
 /// What the interface is set to.
@@ -55,6 +59,13 @@ struct Settings {
     gateway: Option<Ipv4Addr>,
     name_servers: NameServers,
     origin: &'static str,
+}
+
+impl Settings {
+    fn distant_gateway(&self) -> Option<DistantGateway> {
+        let gateway = self.gateway.filter(|gateway| !self.address.contains_addr(gateway))?;
+        Some(DistantGateway { own: self.address.address(), gateway })
+    }
 }
 
 impl fmt::Display for Settings {
@@ -78,12 +89,18 @@ impl Addressing {
             pause: FIRST_PAUSE,
             wanted_neighbours: [Ipv4Addr::UNSPECIFIED; 4],
             waiting: Wakers::default(),
+            notices: Notices::default(),
         }
     }
 
     /// The interface's address and network.
     pub(crate) fn address(&self) -> Option<Ipv4Cidr> {
         self.current.as_ref().map(|settings| settings.address)
+    }
+
+    /// The gateway, if it is outside of our network.
+    pub(crate) fn distant_gateway(&self) -> Option<DistantGateway> {
+        self.current.as_ref().and_then(Settings::distant_gateway)
     }
 
     /// True if packets can leave our network.
@@ -112,27 +129,27 @@ impl Addressing {
                 name_servers: [self.parameters.dns, None, None],
                 origin: "static",
             };
-            crate::println!("network: {settings}");
+            self.notices.say(now, format_args!("{settings}"));
             self.apply(settings, interface, now);
         }
     }
 
     /// Follows what DHCP says. Returns whether anything changed.
-    pub(crate) fn poll(&mut self, interface: &mut Interface, now: Instant) -> bool {
+    pub(crate) fn poll(&mut self, interface: &mut Interface, random: &Generator, now: Instant) -> bool {
         let Some(dhcp) = &mut self.dhcp else { return false };
-        let news = dhcp.news(now);
+        let event = dhcp.poll(random, now);
         let held_too_long = self.held_until.is_some_and(|until| until <= now);
-        match news {
-            Some(Some(lease)) => {
+        match event {
+            Some(Event::Bound(lease)) => {
                 let settings = self.settings_of(lease);
                 self.held_until = None;
-                crate::println!("network: {settings}");
+                self.notices.say(now, format_args!("{settings}"));
                 self.apply(settings, interface, now);
             }
-            Some(None) if self.held_until.is_none() => self.lose(interface),
+            Some(Event::Lost) if self.held_until.is_none() => self.lose(interface, now),
             _ if held_too_long => {
                 self.held_until = None;
-                self.lose(interface);
+                self.lose(interface, now);
             }
             _ => return false,
         }
@@ -158,9 +175,9 @@ impl Addressing {
         self.waiting.wake();
     }
 
-    fn lose(&mut self, interface: &mut Interface) {
+    fn lose(&mut self, interface: &mut Interface, now: Instant) {
         if let Some(settings) = self.current.take() {
-            crate::println!("network: {} lost, asking for another", settings.address.address());
+            self.notices.say(now, format_args!("{} lost, asking for another", settings.address.address()));
             set(interface, None);
         }
     }
@@ -200,9 +217,8 @@ impl Addressing {
     pub(crate) fn next_arp_request(&self, now: Instant) -> Option<(Ipv4Addr, Ipv4Addr)> {
         let settings = self.current.as_ref()?;
         let own = settings.address.address();
-        let gateway = settings.gateway.filter(|gateway| settings.address.contains_addr(gateway));
         if self.next_announcement <= now
-            && let Some(asked) = gateway.or(self.announces().then_some(own))
+            && let Some(asked) = settings.gateway.or(self.announces().then_some(own))
         {
             return Some((own, asked));
         }
@@ -229,8 +245,11 @@ fn set(interface: &mut Interface, settings: Option<&Settings>) {
         let _ = settings.map(|settings| addresses.push(IpCidr::Ipv4(settings.address)));
     });
     interface.routes_mut().remove_default_ipv4_route();
-    if let Some(gateway) = settings.and_then(|settings| settings.gateway) {
+    if let Some(settings) = settings
+        && let Some(gateway) = settings.gateway
+    {
+        let next_hop = settings.distant_gateway().map_or(gateway, |distant| distant.own);
         // The table has room for more than this one.
-        let _ = interface.routes_mut().add_default_ipv4_route(gateway);
+        let _ = interface.routes_mut().add_default_ipv4_route(next_hop);
     }
 }

@@ -3,57 +3,96 @@
 //! `smoltcp` needs one socket, with its buffers, for each connection that may come next. So each listener keeps just one
 //! socket that listens, and gets another right after a SYN took that one, before the next frame is looked at. A listener
 //! whose backlog is full, or for which there is no memory, has none; [`super::filter`] then hides SYNs to its port.
+//!
+//! Handshakes that nobody means to finish must not make a listener deaf. So after a SYN that found the backlog full, the
+//! oldest unfinished handshake gives way, unless it is so young that its peer's answer may still be on the way (RFC 4987,
+//! 3.3).
 
 use alloc::vec::Vec;
+use core::cell::Cell;
 use core::net::SocketAddr;
 use core::task::Waker;
 
 use smoltcp::iface::SocketHandle;
 use smoltcp::socket::tcp;
+use smoltcp::time::{Duration, Instant};
+use smoltcp::wire::IpEndpoint;
 
-use super::endpoint::socket_address;
+use super::closing::Closing;
+use super::endpoint::{ipv4, socket_address};
+use super::sequence::{FourTuple, Sequences};
 use super::sockets::{Sockets, keep_alive};
 use super::wakers::Wakers;
 use crate::net::error::Error;
 
+/// How old an unfinished handshake is before it gives way to another: the way there and back in most networks.
+const HANDSHAKE_GRACE: Duration = Duration::from_millis(100);
+
 /// All ports that are listened on.
-#[derive(Default)]
 pub(crate) struct Backlogs {
     backlogs: Vec<Backlog>,
-    /// Ports whose listener has no socket free for another connection.
-    full_ports: Vec<u16>,
+    /// The time of the poll loop's last turn.
+    now: Instant,
+    /// Unfinished handshakes that gave way to others.
+    pub(crate) half_open_dropped: u32,
+}
+
+impl Default for Backlogs {
+    fn default() -> Self {
+        Self { backlogs: Vec::new(), now: Instant::ZERO, half_open_dropped: 0 }
+    }
 }
 
 impl Backlogs {
     /// Listens on a port, which no other socket uses.
-    pub(crate) fn open(&mut self, port: u16, limit: usize, sockets: &mut Sockets) -> Result<(), Error> {
-        let mut backlog = Backlog { port, limit, sockets: Vec::new(), accepting: Wakers::default() };
-        backlog.add(sockets)?;
+    pub(crate) fn open(
+        &mut self,
+        port: u16,
+        limit: usize,
+        sockets: &mut Sockets,
+        closing: &mut Closing,
+    ) -> Result<(), Error> {
+        let mut backlog = Backlog {
+            port,
+            limit,
+            waiting: Vec::new(),
+            listens: true,
+            refused: Cell::new(false),
+            accepting: Wakers::default(),
+        };
+        backlog.add(sockets, closing)?;
         self.backlogs.push(backlog);
         Ok(())
     }
 
     /// Listens no more, and returns the port's sockets.
-    pub(crate) fn close(&mut self, port: u16) -> Vec<SocketHandle> {
-        match self.backlogs.iter().position(|backlog| backlog.port == port) {
-            Some(index) => self.backlogs.swap_remove(index).sockets,
-            None => Vec::new(),
+    pub(crate) fn close(&mut self, port: u16) -> impl Iterator<Item = SocketHandle> + use<> {
+        let closed = self.backlogs.iter().position(|backlog| backlog.port == port);
+        let waiting = closed.map(|index| self.backlogs.swap_remove(index).waiting).unwrap_or_default();
+        waiting.into_iter().map(|waiting| waiting.socket)
+    }
+
+    /// Notes the time, for what is done until the next call.
+    pub(crate) fn set_time(&mut self, now: Instant) {
+        self.now = now;
+    }
+
+    /// Looks after all listeners; called before each frame.
+    pub(crate) fn refresh(&mut self, sockets: &mut Sockets, closing: &mut Closing, sequences: &Sequences) {
+        let Self { backlogs, now, half_open_dropped } = self;
+        for backlog in backlogs {
+            *half_open_dropped = half_open_dropped.wrapping_add(backlog.refresh(sockets, closing, sequences, *now));
         }
     }
 
-    /// Looks after all listeners; called after each frame.
-    pub(crate) fn refresh(&mut self, sockets: &mut Sockets) {
-        self.full_ports.clear();
-        for backlog in &mut self.backlogs {
-            if !backlog.refresh(sockets) {
-                self.full_ports.push(backlog.port);
-            }
-        }
+    /// Whether no further connection can come to the port, though it is listened on.
+    pub(crate) fn is_full(&self, port: u16) -> bool {
+        self.backlogs.iter().any(|backlog| backlog.port == port && !backlog.listens)
     }
 
-    /// The ports to which no further connection can come now.
-    pub(crate) fn full_ports(&self) -> &[u16] {
-        &self.full_ports
+    /// A SYN to a full port was dropped.
+    pub(crate) fn note_refused(&self, port: u16) {
+        self.backlogs.iter().filter(|backlog| backlog.port == port).for_each(|backlog| backlog.refused.set(true));
     }
 
     pub(crate) fn is_open(&self, port: u16) -> bool {
@@ -81,22 +120,41 @@ struct Backlog {
     port: u16,
     limit: usize,
     /// In the order in which the connections came; the one that still listens is the last.
-    sockets: Vec<SocketHandle>,
+    waiting: Vec<Waiting>,
+    /// Whether one of them listens.
+    listens: bool,
+    /// A SYN came while none did.
+    refused: Cell<bool>,
     /// Those who wait for a connection.
     accepting: Wakers,
 }
 
+/// A socket that nobody has accepted.
+struct Waiting {
+    socket: SocketHandle,
+    /// When its SYN had come.
+    since: Option<Instant>,
+}
+
 impl Backlog {
-    /// Sorts out what became of the sockets, and sees to it that one listens. Returns false if none does.
-    fn refresh(&mut self, sockets: &mut Sockets) -> bool {
-        let mut listens = false;
+    /// Sorts out what became of the sockets, and sees to it that one listens, if possible.
+    /// Returns how many unfinished handshakes have given way.
+    fn refresh(&mut self, sockets: &mut Sockets, closing: &mut Closing, sequences: &Sequences, now: Instant) -> u32 {
+        self.listens = false;
         let mut index = 0;
-        while let Some(handle) = self.sockets.get(index).copied() {
-            let socket = sockets.tcp(handle);
+        while let Some(waiting) = self.waiting.get_mut(index) {
+            let socket = sockets.tcp(waiting.socket);
             let keep = match socket.state() {
                 // A second one comes about when a peer takes its SYN back.
-                tcp::State::Listen => !core::mem::replace(&mut listens, true),
-                tcp::State::SynReceived => true,
+                tcp::State::Listen => !core::mem::replace(&mut self.listens, true),
+                // smoltcp gives a SYN to whoever listens, even if there is its connection already.
+                tcp::State::SynReceived => match waiting.since {
+                    Some(_) => true,
+                    None => {
+                        waiting.since = Some(now);
+                        !sockets.has_twin(waiting.socket)
+                    }
+                },
                 tcp::State::Closed => false,
                 _ => {
                     keep_alive(socket);
@@ -107,34 +165,54 @@ impl Backlog {
             if keep {
                 index += 1;
             } else {
-                sockets.remove(handle);
-                self.sockets.remove(index);
+                sockets.remove(self.waiting.remove(index).socket);
             }
         }
-        if !listens && self.sockets.len() < self.limit && self.add(sockets).is_ok() {
-            listens = true;
+        if self.listens {
+            return 0;
         }
-        listens
+        let is_full = self.waiting.len() >= self.limit;
+        let gives_way = self.refused.take() && is_full && self.drop_half_open(sockets, sequences, now);
+        self.listens = self.waiting.len() < self.limit && self.add(sockets, closing).is_ok();
+        gives_way.into()
+    }
+
+    /// Removes the oldest unfinished handshake, if it is old enough. Its peer is not told: it need not be who asked.
+    fn drop_half_open(&mut self, sockets: &mut Sockets, sequences: &Sequences, now: Instant) -> bool {
+        let is_stale = |waiting: &Waiting| waiting.since.is_some_and(|since| since + HANDSHAKE_GRACE <= now);
+        let index = self
+            .waiting
+            .iter()
+            .position(|waiting| is_stale(waiting) && sockets.tcp(waiting.socket).state() == tcp::State::SynReceived);
+        let Some(index) = index else { return false };
+        let handle = self.waiting.remove(index).socket;
+        let socket = sockets.tcp(handle);
+        if let (Some(local), Some(remote)) = (socket.local_endpoint(), socket.remote_endpoint()) {
+            let end = |end: IpEndpoint| (ipv4(end.addr), end.port);
+            sequences.forget(&FourTuple { local: end(local), remote: end(remote) });
+        }
+        sockets.remove(handle);
+        true
     }
 
     /// Adds a socket that listens.
-    fn add(&mut self, sockets: &mut Sockets) -> Result<(), Error> {
-        let handle = sockets.add_tcp()?;
-        if sockets.tcp(handle).listen(self.port).is_err() {
-            sockets.remove(handle);
+    fn add(&mut self, sockets: &mut Sockets, closing: &mut Closing) -> Result<(), Error> {
+        let socket = closing.make_room(sockets, Sockets::add_tcp)?;
+        if sockets.tcp(socket).listen(self.port).is_err() {
+            sockets.remove(socket);
             return Err(Error::InvalidAddress);
         }
-        self.sockets.push(handle);
+        self.waiting.push(Waiting { socket, since: None });
         Ok(())
     }
 
     /// Takes the connection that has waited longest.
     fn take(&mut self, sockets: &mut Sockets) -> Option<(SocketAddr, SocketHandle)> {
-        let (index, remote) = self.sockets.iter().enumerate().find_map(|(index, handle)| {
-            let socket = sockets.tcp(*handle);
+        let (index, remote) = self.waiting.iter().enumerate().find_map(|(index, waiting)| {
+            let socket = sockets.tcp(waiting.socket);
             let waits = !matches!(socket.state(), tcp::State::Listen | tcp::State::SynReceived | tcp::State::Closed);
             waits.then(|| socket.remote_endpoint()).flatten().map(|remote| (index, remote))
         })?;
-        Some((socket_address(remote), self.sockets.remove(index)))
+        Some((socket_address(remote), self.waiting.remove(index).socket))
     }
 }

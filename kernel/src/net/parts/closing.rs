@@ -1,4 +1,8 @@
 //! Sockets whose users are gone: what was written still goes out, then they are removed.
+//!
+//! A peer decides how long that takes, and peers may be many. So these sockets live within the budget of all buffers: when
+//! they hold half of it, the oldest is reset, and when there is no room for a new socket, the oldest is removed at once.
+//! A peer of a removed one is told when it next says something, as for any connection that is not known.
 
 use alloc::vec::Vec;
 
@@ -9,6 +13,7 @@ use smoltcp::time::{Duration, Instant};
 use super::deadline::sooner;
 use super::sockets::Sockets;
 use super::wakers::Wakers;
+use crate::net::error::Error;
 
 /// How long a connection may take to deliver what was written and to close; then it is reset.
 const CLOSING_TIMEOUT: Duration = Duration::from_secs(60);
@@ -21,12 +26,18 @@ const LAST_PACKET_TIMEOUT: Duration = Duration::from_secs(2);
 /// worth more.
 const TIME_WAIT: Duration = Duration::from_secs(1);
 
+/// The part of the budget, one in this many, that connections without users may hold.
+const CLOSING_SHARE: usize = 2;
+
 /// The sockets without users.
 #[derive(Default)]
 pub(crate) struct Closing {
+    /// The oldest first.
     sockets: Vec<Entry>,
     /// Those who wait until nothing is left to send.
     pub(crate) settled: Wakers,
+    /// Connections that were reset or removed to make room, before all was delivered.
+    pub(crate) evicted: u32,
 }
 
 struct Entry {
@@ -113,13 +124,53 @@ impl Closing {
                     }
                     index += 1;
                 }
-                None => sockets.remove(self.sockets.swap_remove(index).socket),
+                None => sockets.remove(self.sockets.remove(index).socket),
             }
         }
+        changed |= self.reset_oldest(sockets, now);
         if self.is_settled() {
             self.settled.wake();
         }
         changed
+    }
+
+    /// Resets the oldest connections as long as all hold more than half of the budget. Returns whether there was one.
+    fn reset_oldest(&mut self, sockets: &mut Sockets, now: Instant) -> bool {
+        let is_tcp = |entry: &&mut Entry| entry.stage != Stage::Datagrams;
+        let mut bytes: usize =
+            self.sockets.iter_mut().filter(is_tcp).map(|entry| sockets.tcp_bytes(entry.socket)).sum();
+        let mut changed = false;
+        for entry in self.sockets.iter_mut().filter(is_tcp) {
+            if bytes <= sockets.budget_bytes() / CLOSING_SHARE {
+                break;
+            }
+            bytes -= sockets.tcp_bytes(entry.socket);
+            if entry.stage == Stage::Delivering {
+                sockets.tcp(entry.socket).abort();
+                entry.stage = Stage::Resetting;
+                entry.until = Some(now + Stage::Resetting.duration());
+                self.evicted = self.evicted.wrapping_add(1);
+                changed = true;
+            }
+        }
+        changed
+    }
+
+    /// Adds a socket, to which the oldest of those without users give way if there is no room.
+    pub(crate) fn make_room<S>(
+        &mut self,
+        sockets: &mut Sockets,
+        add: impl Fn(&mut Sockets) -> Result<S, Error>,
+    ) -> Result<S, Error> {
+        loop {
+            match add(sockets) {
+                Err(Error::OutOfMemory) if !self.sockets.is_empty() => {
+                    sockets.remove(self.sockets.remove(0).socket);
+                    self.evicted = self.evicted.wrapping_add(1);
+                }
+                done => return done,
+            }
+        }
     }
 
     /// When the next stage ends.

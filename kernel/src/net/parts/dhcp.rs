@@ -1,26 +1,54 @@
 //! The DHCP client (RFC 2131): asks for an address, keeps it, and gives it up when nobody confirms it.
 //!
 //! It reads and writes whole frames, because before there is an address nothing else of the stack can send: what arrives
-//! passes through [`super::filter`], which hides messages for a DHCP client from all others; the poll loop sends.
-//! A message that makes no sense is ignored, and the one that it should have answered is repeated.
+//! passes through [`super::boundary`], which hides messages for a DHCP client from all others; the poll loop sends.
+//!
+//! The states are those of RFC 2131, figure 5, and this is all that moves between them. Whatever else arrives in a state is
+//! ignored: an unasked message, one of another server, one that makes no sense.
+//!
+//! | state | what happens | next state |
+//! |---|---|---|
+//! | SELECTING | an offer | REQUESTING |
+//! | REQUESTING | the chosen server's ACK | BOUND |
+//! | REQUESTING | the chosen server's NAK, or no answer to five requests | SELECTING, after a pause |
+//! | BOUND | T1 has passed | RENEWING |
+//! | RENEWING | the server's ACK for our address | BOUND |
+//! | RENEWING | the server's NAK | SELECTING, after a pause, without the address |
+//! | RENEWING | T2 has passed | REBINDING |
+//! | REBINDING | any server's ACK for our address | BOUND |
+//! | REBINDING | the server's NAK, or the lease is over | SELECTING, after a pause, without the address |
+//!
+//! In REBINDING, too, a NAK counts only from the server that gave the lease: a second server of the network, which knows
+//! nothing of the lease, may refuse it to everybody that asks (dnsmasq does when it is told that it is authoritative). In
+//! INIT nothing is waited for, so it is part of SELECTING. INIT-REBOOT is not used: an address from before a reboot is not
+//! remembered.
+//!
+//! Why not another's: `smoltcp` 0.14's client (`socket/dhcpv4.rs`) obeys the NAK and the ACK of any server, forgets at a
+//! renewal what the server does not repeat (smoltcp#445), and knows no routes of RFC 3442; edge-dhcp 0.7 has no
+//! REBINDING, obeys any server as well, and panics at an offer without a server's name. Reading and writing
+//! messages is `smoltcp`'s.
+
+mod message;
 
 use core::net::Ipv4Addr;
 
-use smoltcp::phy::ChecksumCapabilities;
 use smoltcp::time::{Duration, Instant};
-use smoltcp::wire::{
-    EthernetAddress, EthernetFrame, EthernetProtocol, EthernetRepr, IpProtocol, Ipv4Cidr, Ipv4Packet, Ipv4Repr,
-    UdpPacket,
-};
+use smoltcp::wire::{DhcpMessageType, EthernetAddress, Ipv4Cidr};
 
+use self::message::{Endpoint, Reply, Request, Terms, message};
 use super::deadline::sooner;
-use super::random::Random;
-use crate::net::parameters::is_host;
+use crate::entropy::Generator;
 
-/// The first pause before the client asks again; each is as long as all before it together.
+pub(crate) use self::message::FRAME_BYTES;
+
+/// The first pause before the client asks for offers again; each is as long as all before it together. RFC 2131 (4.1)
+/// begins with four seconds; but a guest's first frames are often lost, because its link is not yet part of the network.
 const FIRST_DISCOVER_PAUSE: Duration = Duration::from_millis(250);
 /// The longest such pause.
 const LONGEST_DISCOVER_PAUSE: Duration = Duration::from_secs(16);
+/// The bounds of the pause before it begins anew, whatever the reason (RFC 2131, 4.4.1). It is drawn at random, so that guests that
+/// lost their addresses together do not ask together.
+const RESTART_PAUSE_MS: (u64, u64) = (1_000, 10_000);
 /// The first pause before it repeats that it wants the address which it was offered; every second one is twice as long.
 const FIRST_REQUEST_PAUSE: Duration = Duration::from_millis(500);
 /// How often it says so before it looks for another server.
@@ -29,27 +57,10 @@ const REQUESTS: u32 = 5;
 const SHORTEST_RENEWAL_PAUSE: Duration = Duration::from_secs(60);
 /// How long an address is ours if the server does not say.
 const DEFAULT_LEASE_S: u32 = 120;
-
-const SERVER_PORT: u16 = 67;
-const CLIENT_PORT: u16 = 68;
-const ETHERNET_BYTES: usize = 14;
-const IP_BYTES: usize = 20;
-const UDP_BYTES: usize = 8;
-/// A message as the client sends it: all relays take this length, which was BOOTP's.
-const MESSAGE_BYTES: usize = 300;
-/// A frame with such a message.
-pub(crate) const FRAME_BYTES: usize = ETHERNET_BYTES + IP_BYTES + UDP_BYTES + MESSAGE_BYTES;
-
-/// Where the options begin, behind this word.
-const OPTIONS: usize = 240;
-const COOKIE: [u8; 4] = [99, 130, 83, 99];
-
-/// Types of messages (RFC 2132, 9.6).
-const DISCOVER: u8 = 1;
-const OFFER: u8 = 2;
-const REQUEST: u8 = 3;
-const ACK: u8 = 5;
-const NAK: u8 = 6;
+/// A lease that is shorter is none: it could be renewed only by a flood of messages.
+const SHORTEST_LEASE_S: u32 = 10;
+/// A server that wants to be asked more often is not.
+const SHORTEST_RENEWAL_TIME_S: u32 = SHORTEST_LEASE_S / 2;
 
 /// The name servers that are used, the best first.
 pub(crate) type NameServers = [Option<Ipv4Addr>; 3];
@@ -62,19 +73,37 @@ pub(crate) struct Lease {
     pub(crate) name_servers: NameServers,
 }
 
-/// Where messages go.
-type Destination = (EthernetAddress, Ipv4Addr);
+/// What has become of our address.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Event {
+    /// It is this one now.
+    Bound(Lease),
+    /// There is none any more.
+    Lost,
+}
 
-const EVERYBODY: Destination = (EthernetAddress::BROADCAST, Ipv4Addr::BROADCAST);
+/// A lease and how long it lasts.
+#[derive(Debug, Clone, Copy)]
+struct Binding {
+    lease: Lease,
+    /// By what its server is known.
+    server: Ipv4Addr,
+    /// Where its server is reached.
+    reached_at: Endpoint,
+    /// How long the lease was when it was given, for a renewal that does not say.
+    lease_s: u32,
+    rebind_at: Instant,
+    expires_at: Instant,
+}
 
+/// See the table of the module.
 #[derive(Debug, Clone, Copy)]
 enum State {
-    /// Looks for a server.
-    Discovering,
-    /// Wants the address that a server has offered.
+    Selecting,
     Requesting { address: Ipv4Addr, server: Ipv4Addr, tries: u32 },
-    /// Has an address: until `rebind_at` only its server is asked to renew it, then everybody.
-    Bound { lease: Lease, server: Destination, rebind_at: Instant, expires_at: Instant },
+    Bound(Binding),
+    Renewing(Binding),
+    Rebinding(Binding),
 }
 
 /// See the module.
@@ -85,253 +114,218 @@ pub(crate) struct Client {
     /// When the next message is due.
     next_at: Instant,
     hardware_address: EthernetAddress,
-    /// By what the answers to our messages are known.
-    transaction: [u8; 4],
-    /// What nobody has taken notice of yet: an address, or that there is none any more.
-    news: Option<Option<Lease>>,
+    /// By what the answers to our messages are known; none before the first message of an exchange.
+    transaction: Option<u32>,
+    /// What nobody has taken notice of yet.
+    event: Option<Event>,
 }
 
 impl Client {
     pub(crate) fn new() -> Self {
         Self {
-            state: State::Discovering,
+            state: State::Selecting,
             since: Instant::ZERO,
             next_at: Instant::ZERO,
             hardware_address: EthernetAddress::BROADCAST,
-            transaction: [0; 4],
-            news: None,
+            transaction: None,
+            event: None,
         }
     }
 
-    /// Looks for a server, whatever was before.
+    /// Looks for a server at once, whatever was before: the link has come up.
     pub(crate) fn restart(&mut self, now: Instant) {
-        self.state = State::Discovering;
-        self.since = now;
-        self.next_at = now;
-        self.news = None;
+        self.event = None;
+        self.select(now);
     }
 
-    /// What has become of our address since the last call.
-    pub(crate) fn news(&mut self, now: Instant) -> Option<Option<Lease>> {
+    fn select(&mut self, at: Instant) {
+        self.state = State::Selecting;
+        self.since = at;
+        self.next_at = at;
+        self.transaction = None;
+    }
+
+    /// Does what is due by now without a message, and says what has become of our address since the last call.
+    pub(crate) fn poll(&mut self, random: &Generator, now: Instant) -> Option<Event> {
         match self.state {
-            State::Requesting { tries: REQUESTS, .. } if self.next_at <= now => self.look_again(now),
-            State::Bound { expires_at, .. } if expires_at <= now => self.lose(now),
+            State::Requesting { tries: REQUESTS, .. } if self.next_at <= now => self.begin_anew(random, now),
+            State::Bound(binding) | State::Renewing(binding) | State::Rebinding(binding)
+                if binding.expires_at <= now =>
+            {
+                self.lose(random, now);
+            }
+            State::Bound(binding) if self.next_at <= now => {
+                self.transaction = None;
+                self.state = State::Renewing(binding);
+            }
             _ => {}
         }
-        self.news.take()
+        if let State::Renewing(binding) = self.state
+            && binding.rebind_at <= now
+        {
+            self.state = State::Rebinding(binding);
+        }
+        self.event.take()
     }
 
-    /// Gives up an offer and looks for a server from `at` on, ever less often.
-    fn look_again(&mut self, at: Instant) {
-        self.state = State::Discovering;
-        self.next_at = at;
+    /// Looks for a server after a pause.
+    fn begin_anew(&mut self, random: &Generator, now: Instant) {
+        let (shortest, longest) = RESTART_PAUSE_MS;
+        let pause_ms = shortest + random.next_u64() % (longest - shortest);
+        self.select(now + Duration::from_millis(pause_ms));
     }
 
-    fn lose(&mut self, now: Instant) {
-        self.restart(now);
-        self.news = Some(None);
+    fn lose(&mut self, random: &Generator, now: Instant) {
+        self.begin_anew(random, now);
+        self.event = Some(Event::Lost);
     }
 
     /// When there is something to do without a packet from outside.
     pub(crate) fn next_deadline(&self) -> Option<Instant> {
         let expires_at = match self.state {
-            State::Bound { expires_at, .. } => Some(expires_at),
-            _ => None,
+            State::Bound(binding) | State::Renewing(binding) | State::Rebinding(binding) => Some(binding.expires_at),
+            State::Selecting | State::Requesting { .. } => None,
         };
         sooner(Some(self.next_at), expires_at)
     }
 
     /// True when a message is to be sent.
     pub(crate) fn is_due(&self, now: Instant) -> bool {
-        self.next_at <= now
+        self.next_at <= now && !matches!(self.state, State::Bound(_))
     }
 
     /// Writes the message that is due into `frame`, which has [`FRAME_BYTES`], and notes when the next is.
-    // Within its only caller, both would want more registers than there are.
-    #[inline(never)]
-    pub(crate) fn write(&mut self, frame: &mut [u8], from: EthernetAddress, random: &mut Random, now: Instant) {
-        self.hardware_address = from;
-        if !matches!(self.state, State::Requesting { .. }) {
-            self.transaction = (random.next() as u32).to_be_bytes();
-        }
-        let (mut kind, mut own, mut to, mut choice) = (REQUEST, Ipv4Addr::UNSPECIFIED, EVERYBODY, None);
+    pub(crate) fn write(&mut self, frame: &mut [u8], hardware: EthernetAddress, random: &Generator, now: Instant) {
+        self.hardware_address = hardware;
+        let transaction = *self.transaction.get_or_insert_with(|| random.next_u64() as u32);
+        let mut request = Request {
+            kind: DhcpMessageType::Request,
+            transaction,
+            from: Endpoint { hardware, ip: Ipv4Addr::UNSPECIFIED },
+            to: Endpoint::EVERYBODY,
+            choice: None,
+        };
         let pause = match &mut self.state {
-            State::Discovering => {
-                kind = DISCOVER;
+            State::Selecting => {
+                request.kind = DhcpMessageType::Discover;
                 (now - self.since).clamp(FIRST_DISCOVER_PAUSE, LONGEST_DISCOVER_PAUSE)
             }
             State::Requesting { address, server, tries } => {
-                choice = Some((*address, *server));
+                request.choice = Some((*address, *server));
                 *tries += 1;
                 FIRST_REQUEST_PAUSE << ((*tries - 1) / 2)
             }
-            State::Bound { lease, server, rebind_at, expires_at } => {
-                own = lease.address.address();
-                let until = if now < *rebind_at {
-                    to = *server;
-                    *rebind_at
-                } else {
-                    *expires_at
-                };
-                ((until - now) / 2).max(SHORTEST_RENEWAL_PAUSE).min(until - now)
+            State::Bound(binding) | State::Renewing(binding) => {
+                request.from.ip = binding.lease.address.address();
+                request.to = binding.reached_at;
+                renewal_pause(now, binding.rebind_at)
+            }
+            State::Rebinding(binding) => {
+                request.from.ip = binding.lease.address.address();
+                renewal_pause(now, binding.expires_at)
             }
         };
         self.next_at = now + pause;
-        let message = headers(frame, (from, own), to);
-        message.fill(0);
-        // A request by Ethernet.
-        message[..3].copy_from_slice(&[1, 1, 6]);
-        message[4..8].copy_from_slice(&self.transaction);
-        message[12..16].copy_from_slice(&own.octets());
-        message[28..34].copy_from_slice(&from.0);
-        message[236..OPTIONS].copy_from_slice(&COOKIE);
-        let options = &mut message[OPTIONS..];
-        options[..3].copy_from_slice(&[53, 1, kind]);
-        // Who we are, and what we want to know: mask, router, name servers.
-        options[3..6].copy_from_slice(&[61, 7, 1]);
-        options[6..12].copy_from_slice(&from.0);
-        options[12..17].copy_from_slice(&[55, 3, 1, 3, 6]);
-        // The bytes between the options that there are mean nothing.
-        if let Some((address, server)) = choice {
-            options[17..19].copy_from_slice(&[50, 4]);
-            options[19..23].copy_from_slice(&address.octets());
-            options[23..25].copy_from_slice(&[54, 4]);
-            options[25..29].copy_from_slice(&server.octets());
-        }
-        options[29] = 255;
+        request.write(frame);
     }
 
     /// Looks at a frame that arrived, whose UDP checksum it verifies if asked to. True when the frame was for a DHCP client,
     /// and so is for nobody else.
-    pub(crate) fn receive(&mut self, frame: &[u8], verify: bool, now: Instant) -> bool {
+    pub(crate) fn receive(&mut self, frame: &[u8], verify: bool, random: &Generator, now: Instant) -> bool {
         let Some((from, message)) = message(frame, verify) else { return false };
-        // What makes no sense changes nothing.
-        let _ = self.handle(from, message, now);
+        if let Some(reply) = Reply::read(from, message)
+            && self.transaction == Some(reply.transaction)
+            && reply.client == self.hardware_address
+        {
+            self.handle(&reply, random, now);
+        }
         true
     }
 
-    fn handle(&mut self, from: Destination, message: &[u8], now: Instant) -> Option<()> {
-        let options = message.get(OPTIONS..)?;
-        let ours = message[0] == 2
-            && message[4..8] == self.transaction
-            && message[28..34] == self.hardware_address.0
-            && message[236..OPTIONS] == COOKIE;
-        if !ours {
-            return None;
-        }
-        let server = address(options, 54)?;
-        let given = Ipv4Addr::from(*message[16..].first_chunk()?);
-        match (option(options, 53)?.first()?, self.state) {
-            (&OFFER, State::Discovering) if is_host(given) => {
-                self.state = State::Requesting { address: given, server, tries: 0 };
+    /// What the table of the module says of a message.
+    fn handle(&mut self, reply: &Reply, random: &Generator, now: Instant) {
+        match (reply.kind, self.state, reply.address) {
+            (DhcpMessageType::Offer, State::Selecting, Some(address)) => {
+                self.state = State::Requesting { address, server: reply.server, tries: 0 };
                 self.next_at = now;
             }
-            (&ACK, State::Requesting { .. } | State::Bound { .. }) if is_host(given) => {
-                self.bind(from, given, options, now)?;
+            (DhcpMessageType::Ack, State::Requesting { address: offered, server, .. }, Some(address))
+                if server == reply.server && address == offered =>
+            {
+                self.bind(address, None, reply, now);
             }
-            // Not at once: a server that refuses what it has offered must not keep us busy.
-            (&NAK, State::Requesting { .. }) => self.look_again(now + FIRST_DISCOVER_PAUSE),
-            (&NAK, State::Bound { .. }) => self.lose(now),
+            (DhcpMessageType::Ack, State::Renewing(known), Some(address))
+                if known.server == reply.server && known.lease.address.address() == address =>
+            {
+                self.bind(address, Some(known), reply, now);
+            }
+            (DhcpMessageType::Ack, State::Rebinding(known), Some(address))
+                if known.lease.address.address() == address =>
+            {
+                self.bind(address, Some(known), reply, now);
+            }
+            (DhcpMessageType::Nak, State::Requesting { server, .. }, _) if server == reply.server => {
+                self.begin_anew(random, now);
+            }
+            (DhcpMessageType::Nak, State::Renewing(known) | State::Rebinding(known), _)
+                if known.server == reply.server =>
+            {
+                self.lose(random, now);
+            }
             _ => {}
         }
-        Some(())
     }
 
-    /// Takes the address that a server has confirmed.
-    fn bind(&mut self, server: Destination, own: Ipv4Addr, options: &[u8], now: Instant) -> Option<()> {
-        let mask = address(options, 1)?.to_bits();
-        if mask.count_ones() != mask.leading_ones() {
-            return None;
+    /// Takes the address that a server has confirmed. What it has not said stays as it was `known`.
+    fn bind(&mut self, address: Ipv4Addr, known: Option<Binding>, reply: &Reply, now: Instant) {
+        let Terms { prefix_len, gateway, name_servers, lease_s, renewal_s, rebinding_s } = reply.terms;
+        let lease_s = lease_s.or(known.map(|known| known.lease_s)).unwrap_or(DEFAULT_LEASE_S);
+        if lease_s < SHORTEST_LEASE_S {
+            return;
         }
-        let mut name_servers = [None; 3];
-        let listed = option(options, 6).unwrap_or_default().as_chunks().0;
-        // Some servers list 0.0.0.0 where they have only one name server.
-        let usable = listed.iter().map(|octets| Ipv4Addr::from(*octets)).filter(|server| is_host(*server));
-        for (place, server) in name_servers.iter_mut().zip(usable) {
-            *place = Some(server);
-        }
+        let before = known.map(|known| known.lease);
+        let prefix_len = prefix_len.or(before.map(|before| before.address.prefix_len()));
         let lease = Lease {
-            address: Ipv4Cidr::new(own, mask.leading_ones() as u8),
-            gateway: address(options, 3).filter(|gateway| is_host(*gateway)),
-            name_servers,
+            address: Ipv4Cidr::new(address, prefix_len.unwrap_or_else(|| natural_prefix_len(address))),
+            gateway: gateway.filter(|gateway| *gateway != address).or(before.and_then(|before| before.gateway)),
+            name_servers: name_servers.or(before.map(|before| before.name_servers)).unwrap_or_default(),
         };
         // Times that the server names count if they follow each other.
-        let seconds = |code| address(options, code).map(Ipv4Addr::to_bits);
-        let expires = seconds(51).unwrap_or(DEFAULT_LEASE_S);
-        let rebind = seconds(59).filter(|rebind| *rebind < expires).unwrap_or(expires - expires / 8);
-        let renew = seconds(58).filter(|renew| *renew < rebind).unwrap_or((expires / 2).min(rebind));
+        let rebind_s = rebinding_s
+            .filter(|rebind_s| (SHORTEST_RENEWAL_TIME_S + 1..lease_s).contains(rebind_s))
+            .unwrap_or(lease_s - lease_s / 8);
+        let renew_s = renewal_s
+            .filter(|renew_s| (SHORTEST_RENEWAL_TIME_S..rebind_s).contains(renew_s))
+            .unwrap_or((lease_s / 2).min(rebind_s));
         let after = |seconds: u32| now + Duration::from_secs(seconds.into());
-        if !matches!(&self.state, State::Bound { lease: known, .. } if *known == lease) {
-            self.news = Some(Some(lease));
+        if before != Some(lease) {
+            self.event = Some(Event::Bound(lease));
         }
-        self.state = State::Bound { lease, server, rebind_at: after(rebind), expires_at: after(expires) };
-        self.next_at = after(renew);
-        Some(())
+        self.state = State::Bound(Binding {
+            lease,
+            server: reply.server,
+            reached_at: Endpoint { hardware: reply.from.hardware, ip: reply.server },
+            lease_s,
+            rebind_at: after(rebind_s),
+            expires_at: after(lease_s),
+        });
+        self.next_at = after(renew_s);
+        self.transaction = None;
     }
 }
 
-/// Writes the headers of a frame with a message, and returns the message's place.
-fn headers(frame: &mut [u8], from: Destination, to: Destination) -> &mut [u8] {
-    let (ethernet, packet) = frame.split_at_mut(ETHERNET_BYTES);
-    EthernetRepr { src_addr: from.0, dst_addr: to.0, ethertype: EthernetProtocol::Ipv4 }
-        .emit(&mut EthernetFrame::new_unchecked(ethernet));
-    let ip = Ipv4Repr {
-        src_addr: from.1,
-        dst_addr: to.1,
-        next_header: IpProtocol::Udp,
-        payload_len: UDP_BYTES + MESSAGE_BYTES,
-        hop_limit: 64,
-    };
-    ip.emit(&mut Ipv4Packet::new_unchecked(&mut *packet), &ChecksumCapabilities::default());
-    let (udp, message) = packet[IP_BYTES..].split_at_mut(UDP_BYTES);
-    let mut udp = UdpPacket::new_unchecked(udp);
-    udp.set_src_port(CLIENT_PORT);
-    udp.set_dst_port(SERVER_PORT);
-    udp.set_len((UDP_BYTES + MESSAGE_BYTES) as u16);
-    // None: the device computes it where it has to be there.
-    udp.set_checksum(0);
-    message
+/// The pause before the next attempt to keep an address, of which there will be no other kind before `until`.
+fn renewal_pause(now: Instant, until: Instant) -> Duration {
+    ((until - now) / 2).max(SHORTEST_RENEWAL_PAUSE).min(until - now)
 }
 
-/// The message for a DHCP client in a frame, and who sent it.
-fn message(frame: &[u8], verify: bool) -> Option<(Destination, &[u8])> {
-    let ethernet = EthernetFrame::new_checked(frame).ok()?;
-    if ethernet.ethertype() != EthernetProtocol::Ipv4 {
-        return None;
+/// The length of the prefix that addresses of this class had before there were masks, for a server that names none (RFC 791).
+fn natural_prefix_len(address: Ipv4Addr) -> u8 {
+    match address.octets()[0] {
+        0..128 => 8,
+        128..192 => 16,
+        _ => 24,
     }
-    let ip = Ipv4Packet::new_checked(ethernet.payload()).ok()?;
-    if ip.next_header() != IpProtocol::Udp || ip.more_frags() || ip.frag_offset() != 0 || !ip.verify_checksum() {
-        return None;
-    }
-    let udp = UdpPacket::new_checked(ip.payload()).ok()?;
-    let (from, to) = (ip.src_addr(), ip.dst_addr());
-    let right = !verify || udp.verify_checksum(&from.into(), &to.into());
-    let ours = udp.src_port() == SERVER_PORT && udp.dst_port() == CLIENT_PORT && right;
-    ours.then(|| ((ethernet.src_addr(), from), udp.payload()))
-}
-
-/// The value of an option.
-fn option(mut options: &[u8], wanted: u8) -> Option<&[u8]> {
-    loop {
-        let (code, rest) = options.split_first()?;
-        options = match code {
-            0 => rest,
-            255 => return None,
-            code => {
-                let (length, rest) = rest.split_first()?;
-                let (value, rest) = rest.split_at_checked(usize::from(*length))?;
-                if *code == wanted {
-                    return Some(value);
-                }
-                rest
-            }
-        };
-    }
-}
-
-/// The first address, or other word of four bytes, of an option.
-fn address(options: &[u8], wanted: u8) -> Option<Ipv4Addr> {
-    option(options, wanted)?.first_chunk().map(|octets: &[u8; 4]| Ipv4Addr::from(*octets))
 }
 
 #[cfg(test)]

@@ -1,18 +1,17 @@
-//! What the stack does to frames before `smoltcp` sees them. Those for the DHCP client go there; those of which nothing can
-//! be made, which `smoltcp` would drop without a word, are counted by reason and dropped here.
+//! Which frames are dropped before `smoltcp` sees them, and how many there were. Of most of these `smoltcp` could make
+//! nothing either, and would drop them without a word.
 //!
 //! `smoltcp` has one socket for each connection that may come, and answers a SYN that finds none with a reset: for a
 //! client, "connection refused". A listener whose backlog is full must be silent instead, so that the client asks again
 //! a moment later. Hence such a SYN is dropped here.
 
-use smoltcp::phy::{ChecksumCapabilities, Device, DeviceCapabilities, PacketMeta, RxToken};
-use smoltcp::time::Instant;
+use smoltcp::phy::ChecksumCapabilities;
 use smoltcp::wire::{
     self, ArpPacket, ArpRepr, EthernetFrame, EthernetProtocol, Icmpv4Packet, IpProtocol, Ipv4Packet, TcpPacket,
     UdpPacket,
 };
 
-use super::dhcp::Client;
+use super::backlog::Backlogs;
 
 /// Frames that the stack has dropped, by reason. A count that is full begins anew.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -26,82 +25,22 @@ pub struct DropCounters {
     pub foreign: u32,
     /// Requests for a connection to a listener without room for one more.
     pub backlog_full: u32,
-}
-
-/// A device that hides drops frames and messages for the DHCP client.
-pub(crate) struct Filter<'f, D> {
-    pub(crate) device: &'f mut D,
-    /// The ports without room.
-    pub(crate) full_ports: &'f [u16],
-    pub(crate) drops: &'f mut DropCounters,
-    pub(crate) dhcp: Option<&'f mut Client>,
-}
-
-impl<D: Device> Device for Filter<'_, D> {
-    type RxToken<'a>
-        = Filtered<'a, D::RxToken<'a>>
-    where
-        Self: 'a;
-    type TxToken<'a>
-        = D::TxToken<'a>
-    where
-        Self: 'a;
-
-    fn receive(&mut self, timestamp: Instant) -> Option<(Self::RxToken<'_>, Self::TxToken<'_>)> {
-        let verify = self.device.capabilities().checksum;
-        let (token, reply) = self.device.receive(timestamp)?;
-        let dhcp = self.dhcp.as_deref_mut();
-        Some((Filtered { token, full_ports: self.full_ports, drops: self.drops, dhcp, verify, now: timestamp }, reply))
-    }
-
-    fn transmit(&mut self, timestamp: Instant) -> Option<Self::TxToken<'_>> {
-        self.device.transmit(timestamp)
-    }
-
-    fn capabilities(&self) -> DeviceCapabilities {
-        self.device.capabilities()
-    }
-}
-
-/// A received frame that may turn out to be hidden.
-pub(crate) struct Filtered<'a, T> {
-    token: T,
-    full_ports: &'a [u16],
-    drops: &'a mut DropCounters,
-    dhcp: Option<&'a mut Client>,
-    /// Checksums that are for the stack to verify.
-    verify: ChecksumCapabilities,
-    now: Instant,
-}
-
-impl<T: RxToken> RxToken for Filtered<'_, T> {
-    fn consume<R, F: FnOnce(&[u8]) -> R>(self, f: F) -> R {
-        let Self { token, full_ports, drops, dhcp, verify, now } = self;
-        token.consume(|frame| {
-            let hide = match judge(frame, full_ports, &verify) {
-                Ok(()) => dhcp.is_some_and(|client| client.receive(frame, verify.udp.rx(), now)),
-                Err(reason) => {
-                    let count = drops.count(reason);
-                    *count = count.wrapping_add(1);
-                    true
-                }
-            };
-            // smoltcp ignores an empty frame.
-            f(if hide { &[] } else { frame })
-        })
-    }
-
-    fn meta(&self) -> PacketMeta {
-        self.token.meta()
-    }
+    /// Resets and SYNs of a connection that somebody else than its peer may have sent, or that say nothing new.
+    pub unproven: u32,
+    /// Not frames, but handshakes that were not finished and gave way to others.
+    pub half_open: u32,
+    /// Not frames, but connections that nobody used any more, which gave way to others before all was delivered.
+    pub evicted: u32,
 }
 
 /// Why a frame is dropped; see [`DropCounters`].
-enum Reason {
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Reason {
     Malformed,
     Fragment,
     Foreign,
-    BacklogFull,
+    BacklogFull { port: u16 },
+    Unproven,
 }
 
 impl From<wire::Error> for Reason {
@@ -111,18 +50,21 @@ impl From<wire::Error> for Reason {
 }
 
 impl DropCounters {
-    fn count(&mut self, reason: Reason) -> &mut u32 {
-        match reason {
+    /// Counts a frame that was dropped.
+    pub(crate) fn count(&mut self, reason: Reason) {
+        let count = match reason {
             Reason::Malformed => &mut self.malformed,
             Reason::Fragment => &mut self.fragments,
             Reason::Foreign => &mut self.foreign,
-            Reason::BacklogFull => &mut self.backlog_full,
-        }
+            Reason::BacklogFull { .. } => &mut self.backlog_full,
+            Reason::Unproven => &mut self.unproven,
+        };
+        *count = count.wrapping_add(1);
     }
 }
 
 /// Says why a frame is to be dropped, if it is. Apart from the backlog it is by `smoltcp`'s own rules.
-fn judge(frame: &[u8], full_ports: &[u16], verify: &ChecksumCapabilities) -> Result<(), Reason> {
+pub(crate) fn judge(frame: &[u8], backlogs: &Backlogs, verify: &ChecksumCapabilities) -> Result<(), Reason> {
     let ethernet = EthernetFrame::new_checked(frame)?;
     match ethernet.ethertype() {
         EthernetProtocol::Ipv4 => {}
@@ -152,8 +94,8 @@ fn judge(frame: &[u8], full_ports: &[u16], verify: &ChecksumCapabilities) -> Res
         IpProtocol::Tcp => {
             let tcp = TcpPacket::new_checked(ip.payload())?;
             // Not the answer to a SYN of ours.
-            if tcp.syn() && !tcp.ack() && full_ports.contains(&tcp.dst_port()) {
-                return Err(Reason::BacklogFull);
+            if tcp.syn() && !tcp.ack() && backlogs.is_full(tcp.dst_port()) {
+                return Err(Reason::BacklogFull { port: tcp.dst_port() });
             }
         }
         _ => {}

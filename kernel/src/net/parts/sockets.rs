@@ -21,10 +21,14 @@ const LARGEST_BUFFER_BYTES: usize = 64 * 1024;
 /// Below this size a connection would send less than three full segments before it waits.
 const SMALLEST_BUFFER_BYTES: usize = 4 * 1024;
 
-/// A buffer of a new connection takes at most this part of what is left of the budget.
+/// A buffer of a new connection takes at most this part of what is left of the budget, ...
 const SHARE: usize = 8;
 
-/// What the buffers of all sockets together should not exceed, unless the platform says otherwise.
+/// ... from which this is taken before, or half of the budget if that is less: the buffers of 32 connections that have to do
+/// with the smallest.
+const RESERVED_BYTES: usize = 32 * 2 * SMALLEST_BUFFER_BYTES;
+
+/// What the buffers of all sockets together never exceed, unless the platform says otherwise.
 pub(crate) const DEFAULT_BUDGET_BYTES: usize = 1024 * 1024;
 
 /// How many datagrams a UDP socket holds in each direction: all that one turn brings, before the task is asked.
@@ -87,6 +91,17 @@ impl Sockets {
         self.budget_bytes = bytes;
     }
 
+    /// The bytes of the two buffers of a connection.
+    pub(crate) fn tcp_bytes(&mut self, handle: SocketHandle) -> usize {
+        let socket = self.tcp(handle);
+        socket.recv_capacity() + socket.send_capacity()
+    }
+
+    /// What the buffers of all sockets together never exceed.
+    pub(crate) fn budget_bytes(&self) -> usize {
+        self.budget_bytes
+    }
+
     /// Sets how large the buffers of later connections are at most.
     pub(crate) fn set_buffers(&mut self, largest: Buffers) {
         self.largest = largest;
@@ -126,7 +141,12 @@ impl Sockets {
 
     /// A buffer for each direction, as large as the budget and the heap allow; `send` may make the second one smaller.
     fn buffers(&mut self, largest: Buffers, send: fn(&Self, usize) -> usize) -> Result<[Vec<u8>; 2], Error> {
-        let share = self.budget_bytes.saturating_sub(self.buffer_bytes) / SHARE;
+        let left = self.budget_bytes.saturating_sub(self.buffer_bytes);
+        if left < 2 * SMALLEST_BUFFER_BYTES {
+            return Err(Error::OutOfMemory);
+        }
+        let reserved = RESERVED_BYTES.min(self.budget_bytes / 2);
+        let share = left.saturating_sub(reserved) / SHARE;
         let mut most = largest.receive.max(largest.send).min(share).max(SMALLEST_BUFFER_BYTES);
         loop {
             let size = |largest: usize| largest.clamp(SMALLEST_BUFFER_BYTES, most);
@@ -172,6 +192,16 @@ impl Sockets {
         let buffer = |bytes| udp::PacketBuffer::new(vec![udp::PacketMetadata::EMPTY; DATAGRAMS], bytes);
         let socket = udp::Socket::new(buffer(receive), buffer(transmit));
         self.add(socket.upcast()).inspect_err(|_| self.buffer_bytes -= bytes)
+    }
+
+    /// True if another socket has the same addresses and ports as this one.
+    pub(crate) fn has_twin(&mut self, handle: SocketHandle) -> bool {
+        let socket = self.tcp(handle);
+        let ends = (socket.local_endpoint(), socket.remote_endpoint());
+        self.set.iter().any(|(other, socket)| match socket {
+            Socket::Tcp(socket) => other != handle && (socket.local_endpoint(), socket.remote_endpoint()) == ends,
+            Socket::Udp(_) => false,
+        })
     }
 
     /// True if a TCP socket uses the port.
@@ -224,6 +254,7 @@ fn try_memory(bytes: usize) -> Option<()> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::heap::limited::with_limit;
 
     fn size(sockets: &mut Sockets) -> usize {
         let handle = sockets.add_tcp().expect("memory");
@@ -233,10 +264,13 @@ mod tests {
     #[test]
     fn buffers_shrink_as_the_budget_is_used_up() {
         let mut sockets = Sockets::new();
-        let sizes: Vec<usize> = (0..64).map(|_| size(&mut sockets)).collect();
+        let sizes: Vec<usize> = (0..45).map(|_| size(&mut sockets)).collect();
         assert_eq!(sizes[0], LARGEST_BUFFER_BYTES);
         assert!(sizes.is_sorted_by(|a, b| a >= b));
-        assert_eq!(sizes[63], SMALLEST_BUFFER_BYTES);
+        assert_eq!(sizes[44], SMALLEST_BUFFER_BYTES);
+        while sockets.add_tcp().is_ok() {}
+        assert!(sockets.buffer_bytes <= DEFAULT_BUDGET_BYTES);
+        assert_eq!(sockets.add_udp(LARGEST_UDP_BUFFER_BYTES), Err(Error::OutOfMemory));
     }
 
     #[test]
@@ -252,8 +286,42 @@ mod tests {
         assert_eq!(sizes(&mut sockets, 256 * 1024, 0), (256 * 1024, SMALLEST_BUFFER_BYTES));
         assert_eq!(sizes(&mut sockets, 0, 256 * 1460), (SMALLEST_BUFFER_BYTES, 256 * 1460));
         // Where there is less for both, the smaller one stays as it is.
-        sockets.set_budget(sockets.buffer_bytes + SHARE * 32 * 1024);
+        sockets.set_budget(sockets.buffer_bytes + RESERVED_BYTES + SHARE * 32 * 1024);
         assert_eq!(sizes(&mut sockets, 5000, 1 << 20), (5000, 22 * 1460));
+    }
+
+    #[test]
+    fn where_memory_is_short_buffers_are_smaller_and_then_there_is_no_socket() {
+        let mut sockets = Sockets::new();
+        let mut sizes = Vec::with_capacity(64);
+        let refused = with_limit(90_000, || {
+            loop {
+                match sockets.add_tcp() {
+                    Ok(handle) => sizes.push(sockets.tcp(handle).recv_capacity()),
+                    Err(error) => break error,
+                }
+            }
+        });
+        assert_eq!(refused, Error::OutOfMemory);
+        assert!((3..16).contains(&sizes.len()) && sizes[0] < LARGEST_BUFFER_BYTES, "{sizes:?}");
+        assert_eq!(sizes.last(), Some(&SMALLEST_BUFFER_BYTES));
+        let counted: usize = sizes.iter().map(|size| size + sockets.whole_packets(*size)).sum();
+        assert_eq!(sockets.buffer_bytes, counted, "what was refused is not counted");
+        assert!(sockets.add_tcp().is_ok(), "with memory there is a socket");
+    }
+
+    #[test]
+    fn where_there_is_no_memory_for_more_slots_there_is_no_socket() {
+        let mut sockets = Sockets::new();
+        let handles: Vec<_> = (0..FIRST_SLOTS).map(|_| sockets.add_tcp().expect("memory")).collect();
+        let bytes = sockets.buffer_bytes;
+        // Enough for the buffers, and not for a set twice as large.
+        let slots = FIRST_SLOTS * size_of::<SocketStorage<'static>>();
+        let refused = with_limit(2 * SMALLEST_BUFFER_BYTES + slots, || sockets.add_tcp());
+        assert_eq!((refused, sockets.buffer_bytes), (Err(Error::OutOfMemory), bytes));
+        sockets.remove(handles[3]);
+        assert!(with_limit(8 * SMALLEST_BUFFER_BYTES, || sockets.add_tcp()).is_ok(), "a free slot is used again");
+        assert!(sockets.add_tcp().is_ok());
     }
 
     #[test]

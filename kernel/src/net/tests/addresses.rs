@@ -7,17 +7,21 @@ use core::cell::RefCell;
 use core::net::Ipv4Addr;
 
 use embassy_time::{Duration, Instant};
+use embedded_nal_async::{UdpStack, UnconnectedUdp};
 use smoltcp::phy::ChecksumCapabilities;
 use smoltcp::wire::{
-    ArpOperation, ArpPacket, ArpRepr, DhcpMessageType, DhcpPacket, DhcpRepr, EthernetAddress, EthernetFrame,
-    EthernetProtocol, EthernetRepr, IpAddress, IpProtocol, Ipv4Packet, Ipv4Repr, UdpPacket, UdpRepr,
+    ArpOperation, ArpPacket, ArpRepr, DhcpMessageType, DhcpOption, DhcpPacket, DhcpRepr, EthernetAddress,
+    EthernetFrame, EthernetProtocol, EthernetRepr, IpAddress, IpProtocol, Ipv4Packet, Ipv4Repr, UdpPacket, UdpRepr,
 };
 
 use super::wire::{Shared, hardware_address};
-use super::world::{A, B, World, at, dhcp};
+use super::world::{A, B, World, at, dhcp, socket};
 use crate::net::{Network, Parameters, Stack};
+use crate::parameters::Parameters as CommandLine;
 
 const SERVER: Ipv4Addr = Ipv4Addr::new(10, 0, 0, 200);
+/// Another DHCP server.
+const RIVAL: Ipv4Addr = Ipv4Addr::new(10, 0, 0, 201);
 const NAME_SERVER: Ipv4Addr = Ipv4Addr::new(10, 0, 0, 53);
 
 /// A DHCP server at the wire's side 1, and what it has seen.
@@ -26,7 +30,13 @@ struct Server {
     deaf_for: usize,
     /// The address it gives.
     address: Ipv4Addr,
+    mask: Ipv4Addr,
+    router: Ipv4Addr,
+    /// The routes of RFC 3442, if it names any.
+    routes: Vec<u8>,
     lease_s: u32,
+    /// Whether a second server of the network refuses all that it has not given itself.
+    rival: bool,
     seen: Vec<(Instant, DhcpMessageType)>,
     /// Senders and targets of ARP requests.
     asked: Vec<(Instant, Ipv4Addr, Ipv4Addr)>,
@@ -34,18 +44,31 @@ struct Server {
 
 impl Server {
     fn new(address: Ipv4Addr) -> Rc<RefCell<Self>> {
-        let (seen, asked) = (Vec::new(), Vec::new());
-        Rc::new(RefCell::new(Self { deaf_for: 0, address, lease_s: 3600, seen, asked }))
+        Rc::new(RefCell::new(Self {
+            deaf_for: 0,
+            address,
+            mask: Ipv4Addr::new(255, 255, 255, 0),
+            router: SERVER,
+            routes: Vec::new(),
+            lease_s: 3600,
+            rival: false,
+            seen: Vec::new(),
+            asked: Vec::new(),
+        }))
     }
 
-    fn handle(&mut self, bytes: &[u8], now: Instant) -> Option<Vec<u8>> {
+    fn handle(&mut self, bytes: &[u8], now: Instant) -> Vec<Vec<u8>> {
+        self.answers(bytes, now).unwrap_or_default()
+    }
+
+    fn answers(&mut self, bytes: &[u8], now: Instant) -> Option<Vec<Vec<u8>>> {
         let frame = EthernetFrame::new_checked(bytes).ok()?;
         if self.deaf_for > 0 {
             self.deaf_for -= 1;
             return None;
         }
         match frame.ethertype() {
-            EthernetProtocol::Arp => self.answer_arp(frame.payload(), now),
+            EthernetProtocol::Arp => self.answer_arp(frame.payload(), now).map(|answer| vec![answer]),
             EthernetProtocol::Ipv4 => self.answer_dhcp(frame.payload(), now),
             _ => None,
         }
@@ -68,14 +91,14 @@ impl Server {
             target_hardware_addr: hardware_address(0),
             target_protocol_addr: source_protocol_addr,
         };
-        (target_protocol_addr == SERVER).then(|| {
+        [SERVER, self.router].contains(&target_protocol_addr).then(|| {
             frame(EthernetProtocol::Arp, reply.buffer_len(), |payload| {
                 reply.emit(&mut ArpPacket::new_unchecked(payload))
             })
         })
     }
 
-    fn answer_dhcp(&mut self, payload: &[u8], now: Instant) -> Option<Vec<u8>> {
+    fn answer_dhcp(&mut self, payload: &[u8], now: Instant) -> Option<Vec<Vec<u8>>> {
         let ip = Ipv4Packet::new_checked(payload).ok()?;
         let udp = UdpPacket::new_checked(ip.payload()).ok()?;
         let packet = DhcpPacket::new_checked(udp.payload()).ok()?;
@@ -86,12 +109,13 @@ impl Server {
             DhcpMessageType::Request => DhcpMessageType::Ack,
             _ => return None,
         };
+        let routes = [DhcpOption { kind: 121, data: &self.routes }];
         let reply = DhcpRepr {
             message_type,
             your_ip: self.address,
             server_ip: SERVER,
-            router: Some(SERVER),
-            subnet_mask: Some(Ipv4Addr::new(255, 255, 255, 0)),
+            router: Some(self.router),
+            subnet_mask: Some(self.mask),
             requested_ip: None,
             client_identifier: None,
             server_identifier: Some(SERVER),
@@ -99,9 +123,24 @@ impl Server {
             dns_servers: Some([NAME_SERVER].into_iter().collect()),
             max_size: None,
             lease_duration: Some(self.lease_s),
+            additional_options: if self.routes.is_empty() { &[] } else { &routes },
             ..request
         };
-        Some(dhcp_frame(&reply))
+        let refusal = DhcpRepr {
+            message_type: DhcpMessageType::Nak,
+            your_ip: Ipv4Addr::UNSPECIFIED,
+            server_ip: RIVAL,
+            server_identifier: Some(RIVAL),
+            ..reply.clone()
+        };
+        let refused = self.rival && request.message_type == DhcpMessageType::Request;
+        let mut answers = vec![dhcp_frame(&reply)];
+        if refused {
+            // Before the answer and after it.
+            answers.insert(0, dhcp_frame(&refusal));
+            answers.push(dhcp_frame(&refusal));
+        }
+        Some(answers)
     }
 }
 
@@ -139,7 +178,7 @@ fn world(parameters: Parameters, server: &Rc<RefCell<Server>>) -> World {
     let server = server.clone();
     World::with_peer(parameters, move |wire: &Shared, now| {
         while let Some(bytes) = wire.receive(1) {
-            if let Some(answer) = server.borrow_mut().handle(&bytes, now) {
+            for answer in server.borrow_mut().handle(&bytes, now) {
                 wire.send(1, answer);
             }
         }
@@ -296,4 +335,110 @@ fn without_a_link_there_is_no_address() {
     assert_eq!(a.address(), None);
     world.wire.set(|wire| wire.up = true);
     assert_eq!(world.run(a.configured()), A);
+}
+
+#[test]
+fn a_second_server_that_refuses_everything_takes_no_address_away() {
+    let server = Server::new(A);
+    server.borrow_mut().rival = true;
+    server.borrow_mut().lease_s = 120;
+    let world = world(dhcp(), &server);
+    let a = world.a();
+    let start = world.now();
+    world.run(a.configured());
+    assert!(world.now() - start < Duration::from_secs(1));
+    for _ in 0..600 {
+        world.run_for(Duration::from_secs(1));
+        assert_eq!(a.address(), Some(A));
+    }
+    let discovers = server.borrow().seen.iter().filter(|(_, kind)| *kind == DhcpMessageType::Discover).count();
+    assert_eq!(discovers, 1);
+}
+
+/// A gateway that no network of 32 bits holds.
+const DISTANT: Ipv4Addr = Ipv4Addr::new(172, 31, 1, 1);
+/// A host behind it.
+const FAR: Ipv4Addr = Ipv4Addr::new(192, 0, 2, 9);
+
+/// Sends a datagram to a host, and returns who was asked for by ARP and whether the datagram left to whoever answered.
+fn reaches(world: &World, server: &Rc<RefCell<Server>>, to: Ipv4Addr) -> bool {
+    let a = world.a();
+    let left = Rc::new(RefCell::new(false));
+    let sink = left.clone();
+    world.wire.set(|wire| {
+        wire.delivers = alloc::boxed::Box::new(move |side, bytes| {
+            let frame = EthernetFrame::new_checked(bytes).expect("a frame");
+            let ip = Ipv4Packet::new_checked(frame.payload());
+            if side == 0 && frame.ethertype() == EthernetProtocol::Ipv4 && ip.is_ok_and(|ip| ip.dst_addr() == to) {
+                assert_eq!(frame.dst_addr(), hardware_address(1));
+                *sink.borrow_mut() = true;
+            }
+            true
+        });
+    });
+    world.run(async {
+        let own = a.configured().await;
+        let any = socket(Ipv4Addr::UNSPECIFIED, 0);
+        let mut sender = a.bind_multiple(any).await.expect("a free port");
+        sender.send(any, socket(to, 9), b"hello").await.expect("a route");
+        world.pause(Duration::from_secs(2)).await;
+        let asked = &server.borrow().asked;
+        assert!(asked.iter().all(|(_, by, asked)| (*by, *asked) == (own, DISTANT)), "{asked:?}");
+    });
+    left.take()
+}
+
+#[test]
+fn a_gateway_on_the_link_is_used_by_an_address_of_32_bits() {
+    let by_dhcp = || Server::new(A);
+    let named = by_dhcp();
+    let routed = by_dhcp();
+    // The gateway is on the link, and everything else behind it.
+    routed.borrow_mut().routes = [&[32, 172, 31, 1, 1, 0, 0, 0, 0][..], &[0, 172, 31, 1, 1]].concat();
+    for server in [&named, &routed] {
+        server.borrow_mut().mask = Ipv4Addr::BROADCAST;
+        server.borrow_mut().router = DISTANT;
+    }
+    let fixed = Parameters::read(&mut CommandLine::parse("ip=10.0.0.1/32 gateway=172.31.1.1").expect("pairs"));
+    for (server, parameters) in [(&named, dhcp()), (&routed, dhcp()), (&by_dhcp(), fixed.expect("parameters"))] {
+        server.borrow_mut().router = DISTANT;
+        for to in [FAR, DISTANT, B] {
+            let world = world(parameters, server);
+            assert!(reaches(&world, server, to), "{to}");
+        }
+    }
+}
+
+#[test]
+fn a_gateway_on_the_link_finds_a_guest_with_an_address_of_32_bits() {
+    let parameters = Parameters::read(&mut CommandLine::parse("ip=10.0.0.1/32 gateway=172.31.1.1").expect("pairs"));
+    let world = World::new(&[parameters.expect("parameters")]);
+    world.run_for(Duration::from_secs(30));
+    while world.wire.receive(1).is_some() {}
+    // Another host that says it has our address is not taken for the gateway.
+    for source in [DISTANT, A] {
+        let request = ArpRepr::EthernetIpv4 {
+            operation: ArpOperation::Request,
+            source_hardware_addr: hardware_address(1),
+            source_protocol_addr: source,
+            target_hardware_addr: EthernetAddress([0; 6]),
+            target_protocol_addr: A,
+        };
+        let emit = |payload: &mut [u8]| request.emit(&mut ArpPacket::new_unchecked(payload));
+        world.wire.send(1, frame(EthernetProtocol::Arp, request.buffer_len(), emit));
+        world.run_for(Duration::from_secs(1));
+        let mut target = None;
+        while let Some(bytes) = world.wire.receive(1) {
+            let frame = EthernetFrame::new_checked(&bytes[..]).expect("a frame");
+            match ArpRepr::parse(&ArpPacket::new_checked(frame.payload()).expect("ARP")).expect("ARP") {
+                ArpRepr::EthernetIpv4 { operation: ArpOperation::Reply, target_protocol_addr, .. } => {
+                    target = Some(target_protocol_addr);
+                }
+                // It asks for its gateway itself.
+                ArpRepr::EthernetIpv4 { target_protocol_addr, .. } => assert_eq!(target_protocol_addr, DISTANT),
+                other => panic!("{other:?}"),
+            }
+        }
+        assert_eq!(target, (source == DISTANT).then_some(DISTANT));
+    }
 }

@@ -27,6 +27,12 @@ fn a_static_address_has_a_prefix_length() {
 }
 
 #[test]
+fn an_address_of_32_bits_has_its_gateway_outside() {
+    let parameters = read("ip=10.0.0.2/32 gateway=172.31.1.1").expect("good parameters");
+    assert_eq!(parameters.gateway, Some([172, 31, 1, 1].into()));
+}
+
+#[test]
 fn errors_name_the_key_and_what_is_right() {
     for (command_line, expected) in [
         (
@@ -44,6 +50,8 @@ fn errors_name_the_key_and_what_is_right() {
         ("gateway=here", "parameter \"gateway\": \"here\" is not an address such as 10.0.0.1"),
         ("dns=0.0.0.0", "parameter \"dns\": \"0.0.0.0\" is not an address such as 10.0.0.1"),
         ("ip=10.0.0.2/24 gateway=10.0.1.1", "parameter \"gateway\": 10.0.1.1 is not inside ip=10.0.0.2/24"),
+        ("ip=10.0.0.2/31 gateway=10.0.1.1", "parameter \"gateway\": 10.0.1.1 is not inside ip=10.0.0.2/31"),
+        ("dns=127.0.0.1", "parameter \"dns\": \"127.0.0.1\" is not an address such as 10.0.0.1"),
         ("gatway=10.0.0.1", "parameter \"gatway\" is unknown; there are: ip, gateway, dns"),
     ] {
         assert_eq!(read(command_line), Err(expected.to_string()));

@@ -5,61 +5,37 @@ use core::pin::pin;
 use core::task::{Context, Waker};
 
 use embassy_futures::join::join;
-use embassy_time::{Duration, Instant};
+use embassy_time::Duration;
 use embedded_io_async::{Read, Write};
 use embedded_nal_async::TcpConnect;
 
-use super::wire::{End, Shared};
 use super::world::{A, B, World, at, dhcp, socket};
-use crate::net::{Error, Network, Parameters, PollAt, Runner, TcpAccept, TcpListen};
+use crate::net::{Error, Network, Parameters, TcpAccept, TcpListen};
 
 const HOUR: Duration = Duration::from_secs(3600);
 
-/// Turns the stack at this moment until it rests; returns when it wants to go on.
-fn settle(stack: &Runner<End>, now: Instant) -> Option<Instant> {
-    for _ in 0..8 {
-        match stack.poll(now, Waker::noop()) {
-            PollAt::Now => {}
-            PollAt::Time(time) if time <= now => {}
-            PollAt::Time(time) => return Some(time),
-            PollAt::Woken => return None,
-        }
-    }
-    panic!("the stack does not come to rest");
-}
-
-/// Follows the stack's timers for so long; returns the time at the end.
-fn follow(stack: &Runner<End>, start: Instant, time: Duration) -> Instant {
-    let mut now = start;
-    while let Some(next) = settle(stack, now).filter(|next| *next < start + time) {
-        now = next;
-    }
-    start + time
-}
-
-/// A stack that calls a host which is not there, paused for an hour.
-fn paused(parameters: Parameters) -> usize {
-    let wire = Shared::new();
-    let stack = Runner::new(wire.end(0), parameters, 1);
-    let handle = stack.stack();
-    let mut now = Instant::from_secs(1);
-    settle(&stack, now);
-    let mut call = pin!(TcpConnect::connect(&handle, socket(B, 7)));
+/// The frames that a stack sends which calls a host that is not there, and is paused for an hour, twice.
+fn frames_after_pauses(parameters: Parameters) -> usize {
+    let world = World::new(&[parameters]);
+    let a = world.a();
+    world.run_for(Duration::from_ticks(0));
+    let mut call = pin!(TcpConnect::connect(&a, socket(B, 7)));
     // Without an address, as with DHCP, it fails at once.
     let called = call.as_mut().poll(&mut Context::from_waker(Waker::noop()));
-    assert_eq!(called.is_pending(), handle.address().is_some());
-    now = follow(&stack, now, Duration::from_secs(5));
-    let before = wire.waiting(1);
-    now = follow(&stack, now + HOUR, Duration::from_secs(5));
-    // A second time, as a clock that steps again.
-    follow(&stack, now + HOUR, Duration::from_secs(5));
-    wire.waiting(1) - before
+    assert_eq!(called.is_pending(), a.address().is_some());
+    world.run_for(Duration::from_secs(5));
+    let before = world.wire.waiting(1);
+    for _ in 0..2 {
+        world.step_clock(HOUR);
+        world.run_for(Duration::from_secs(5));
+    }
+    world.wire.waiting(1) - before
 }
 
 #[test]
 fn after_an_hour_without_a_turn_there_is_no_storm() {
     for parameters in [at(A), dhcp()] {
-        let frames = paused(parameters);
+        let frames = frames_after_pauses(parameters);
         assert!(frames <= 40, "{frames} frames at once for what was missed");
     }
 }

@@ -119,9 +119,12 @@ fn a_stream_leaves_in_whole_packets_wherever_its_buffer_begins_anew() {
     let sizes = segments_sent(&world, |segment| segment.payload().len());
     world.run(async {
         let (mut client, mut server) = pair(&world).await;
-        // Nor does the congestion window, which grows with each of these.
+        world.pause(Duration::from_secs(1)).await;
+        sizes.borrow_mut().clear();
+        // Nor does the congestion window, which grows with each of these when it is acknowledged.
         for _ in 0..100 {
             carry(&mut client, &mut server, &[0; 1460]).await;
+            world.pause(Duration::from_micros(1)).await;
         }
         carry(&mut client, &mut server, &pattern(1460 * 1000, 1)).await;
     });
@@ -503,16 +506,67 @@ fn small_messages_do_not_wait_for_acknowledgements() {
     assert!(world.now() - start < Duration::from_millis(300), "{:?}", world.now() - start);
 }
 
-#[test]
-fn ports_and_sequence_numbers_come_from_the_seed() {
-    let world = World::two();
-    let seen = segments_sent(&world, |segment| (segment.src_port(), segment.seq_number()));
+/// The ports and first sequence numbers of calls by a stack with this seed.
+fn calls(seed: u8) -> Vec<(u16, i32)> {
+    let world = World::seeded(&[at(A), at(B)], seed);
+    let seen = segments_sent(&world, |segment| (segment.src_port(), segment.seq_number().0));
     let a = world.a();
     let attempts = world.run(async { join3(connect(&a), connect(&a), connect(&a)).await });
     assert!(matches!(attempts, (Err(Error::Refused), Err(Error::Refused), Err(Error::Refused))));
-    let seen = seen.borrow();
-    assert!(seen.len() >= 3);
-    assert!(seen.iter().all(|(port, _)| *port >= 49152));
-    let distinct = |i: usize, j: usize| seen[i].0 != seen[j].0 && seen[i].1 != seen[j].1;
-    assert!(distinct(0, 1) && distinct(1, 2) && distinct(0, 2));
+    seen.take()
+}
+
+#[test]
+fn ports_and_sequence_numbers_come_from_the_seed() {
+    let (one, another) = (calls(1), calls(3));
+    assert_eq!(one, calls(1));
+    assert!(one.len() >= 3);
+    let all = [one, another].concat();
+    for (index, (port, number)) in all.iter().enumerate() {
+        assert!(*port >= 49152);
+        assert!(all[..index].iter().all(|earlier| earlier.0 != *port && earlier.1 != *number), "{all:?}");
+    }
+}
+
+#[test]
+fn a_reader_that_makes_room_is_heard_of_at_once() {
+    let world = World::two();
+    world.run(async {
+        let (mut client, mut server) = pair(&world).await;
+        // More than the receiver's buffer and window: the sender has to be told that there is room again.
+        let data = pattern(300_000, 7);
+        let send = async { client.write_all(&data).await.expect("an open connection") };
+        let start = world.now();
+        let receive = async {
+            // The window is closed by now.
+            world.pause(Duration::from_millis(100)).await;
+            let mut received = vec![0; data.len()];
+            server.read_exact(&mut received).await.expect("all bytes");
+            assert!(received == data);
+        };
+        join(send, receive).await;
+        // A probe of the closed window would come a second later at the earliest.
+        assert!(world.now() - start < Duration::from_millis(500), "{:?}", world.now() - start);
+    });
+}
+
+#[test]
+fn an_answer_leaves_together_with_the_acknowledgement_of_what_it_answers() {
+    let world = World::two();
+    let sent = segments_sent(&world, |segment| (segment.payload().len(), segment.ack()));
+    world.run(async {
+        let (mut client, mut server) = pair(&world).await;
+        world.pause(Duration::from_secs(1)).await;
+        sent.borrow_mut().clear();
+        let ask = async {
+            server.write_all(b"question").await.expect("room");
+            server.read_exact(&mut [0; 6]).await.expect("an answer");
+        };
+        let answer = async {
+            client.read_exact(&mut [0; 8]).await.expect("a question");
+            client.write_all(b"answer").await.expect("room");
+        };
+        join(ask, answer).await;
+    });
+    assert_eq!(*sent.borrow(), [(6, true)]);
 }

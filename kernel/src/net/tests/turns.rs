@@ -1,73 +1,49 @@
 //! The poll loop itself.
 
-use alloc::sync::Arc;
-use alloc::task::Wake;
 use alloc::vec;
 use core::net::Ipv4Addr;
-use core::task::Waker;
 
 use embassy_futures::select::{Either, select};
-use embassy_time::{Duration, Instant};
+use embassy_time::Duration;
 use embedded_nal_async::{UdpStack, UnconnectedUdp};
 
 use super::wire::Shared;
-use super::world::{A, B, World, at, socket};
-use crate::net::{Error, Network, PollAt, Runner};
-
-struct Ignored;
-
-impl Wake for Ignored {
-    fn wake(self: Arc<Self>) {}
-}
-
-fn waker() -> Waker {
-    Waker::from(Arc::new(Ignored))
-}
+use super::world::{A, B, World, at, dhcp, socket};
+use crate::net::device::BATCH;
+use crate::net::{Error, Network, Runner};
 
 #[test]
 fn a_turn_takes_a_bounded_number_of_frames() {
-    let wire = Shared::new();
-    let stack = Runner::new(wire.end(0), at(A), 1);
-    (0..1000).for_each(|_| wire.send(1, vec![0xff; 60]));
-    let mut turns = 0;
-    while stack.poll(Instant::from_secs(1), &waker()) == PollAt::Now {
-        turns += 1;
-        assert!(turns <= 1000 / 32);
+    let world = World::new(&[at(A)]);
+    (0..1000).for_each(|_| world.wire.send(1, vec![0xff; 60]));
+    while world.wire.waiting(0) > 0 {
+        let before = world.wire.waiting(0);
+        assert!(world.turn(), "asleep while there are frames");
+        let taken = before - world.wire.waiting(0);
+        assert!(taken <= BATCH, "{taken} frames at once");
     }
-    assert!(turns >= 1000 / 64);
-    assert_eq!(wire.waiting(0), 0);
 }
 
 #[test]
 fn a_stack_with_nothing_to_do_waits_without_a_timer() {
-    let wire = Shared::new();
-    let stack = Runner::new(wire.end(0), at(A), 1);
-    let mut now = Instant::from_secs(1);
+    let world = World::new(&[at(A)]);
     // The announcements of its address come first.
-    for _ in 0..20 {
-        match stack.poll(now, &waker()) {
-            PollAt::Time(time) => now = time,
-            PollAt::Now => {}
-            PollAt::Woken => return,
-        }
-    }
-    panic!("still busy at {now:?}");
+    world.run_for(Duration::from_secs(30));
+    assert_eq!(world.next_time(), None);
+    assert!(!world.turn());
 }
 
 #[test]
 fn without_a_link_a_stack_rests() {
-    let wire = Shared::new();
-    wire.set(|wire| wire.up = false);
-    let stack = Runner::new(wire.end(0), super::world::dhcp(), 1);
-    let mut now = Instant::from_secs(1);
+    let world = World::new(&[dhcp()]);
+    world.wire.set(|wire| wire.up = false);
+    let end = world.now() + Duration::from_secs(60);
     let mut turns = 0;
-    while now < Instant::from_secs(61) {
-        turns += 1;
-        match stack.poll(now, &waker()) {
-            PollAt::Time(time) => now = time,
-            PollAt::Now => {}
-            PollAt::Woken => return,
+    while world.now() < end {
+        while world.turn() {
+            turns += 1;
         }
+        world.step_clock(world.next_time().map_or(end, |next| next.min(end)) - world.now());
     }
     assert!(turns <= 70, "{turns} turns in a minute");
 }
@@ -93,7 +69,7 @@ fn a_new_backend_may_take_smaller_frames() {
 #[test]
 fn the_loop_runs_on_the_machines_clock() {
     let wire = Shared::new();
-    let (one, other) = (Runner::new(wire.end(0), at(A), 1), Runner::new(wire.end(1), at(B), 2));
+    let (one, other) = (Runner::new(wire.end(0), at(A), &[1; 32]), Runner::new(wire.end(1), at(B), &[2; 32]));
     let (a, b) = (one.stack(), other.stack());
     let exchange = async {
         let mut receiver = b.bind_multiple(socket(Ipv4Addr::UNSPECIFIED, 7)).await.expect("a free port");

@@ -12,7 +12,7 @@ use smoltcp::phy::{Device, DeviceCapabilities, Medium, RxToken, TxToken};
 use smoltcp::time::Instant;
 use smoltcp::wire::EthernetAddress;
 
-use crate::net::NetworkDevice;
+use crate::net::{NetworkDevice, ReceivedFrame};
 
 /// Frames that a device accepts before it has to be flushed.
 pub const TRANSMIT_SLOTS: usize = 32;
@@ -95,8 +95,8 @@ impl NetworkDevice for End {
     }
 
     fn flush(&mut self) {
-        if self.unflushed.len() == TRANSMIT_SLOTS {
-            // There is room again.
+        if self.unflushed.len() == TRANSMIT_SLOTS || self.wire.waiting(self.side) > 0 {
+            // There is room again, or something has arrived meanwhile.
             self.wire.0.borrow().wakers[self.side].iter().for_each(Waker::wake_by_ref);
         }
         for frame in self.unflushed.drain(..) {
@@ -134,6 +134,12 @@ impl Device for End {
 }
 
 pub struct Received(Vec<u8>);
+
+impl ReceivedFrame for Received {
+    fn bytes(&mut self) -> &mut [u8] {
+        &mut self.0
+    }
+}
 
 impl RxToken for Received {
     fn consume<R, F: FnOnce(&[u8]) -> R>(self, f: F) -> R {

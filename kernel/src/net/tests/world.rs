@@ -1,20 +1,21 @@
 //! The clock, the stacks, and the loop that runs them beside a test's own future.
 
 use alloc::boxed::Box;
+use alloc::rc::Rc;
 use alloc::sync::Arc;
 use alloc::task::Wake;
 use alloc::vec::Vec;
-use core::cell::{Cell, RefCell};
+use core::cell::RefCell;
 use core::future::Future;
 use core::net::{Ipv4Addr, SocketAddr, SocketAddrV4};
-use core::pin::pin;
+use core::pin::{Pin, pin};
 use core::sync::atomic::{AtomicBool, Ordering};
 use core::task::{Context, Poll, Waker};
 
 use embassy_time::{Duration, Instant};
 
-use super::wire::{End, Shared};
-use crate::net::{Ip, Parameters, PollAt, Runner, Stack};
+use super::wire::Shared;
+use crate::net::{Ip, ManualTime, Parameters, Runner, Stack, TimeSource};
 use crate::parameters::Parameters as CommandLine;
 
 pub const A: Ipv4Addr = Ipv4Addr::new(10, 0, 0, 1);
@@ -43,40 +44,42 @@ impl Flag {
     }
 }
 
+/// The poll loop of a stack, with the waker on which it waits.
 struct Running {
-    stack: Runner<End>,
+    stack: Stack,
+    poll_loop: RefCell<Pin<Box<dyn Future<Output = ()>>>>,
     flag: Arc<Flag>,
-    next: Cell<PollAt>,
 }
 
 type Peer = Box<dyn Fn(&Shared, Instant)>;
 
 pub struct World {
     pub wire: Shared,
-    now: Cell<Instant>,
+    time: Rc<ManualTime>,
     stacks: Vec<Running>,
     /// Something that answers at the wire's other end, called whenever frames may have arrived there.
     peer: Option<Peer>,
-    /// The test's own pauses.
-    pauses: RefCell<Vec<(Instant, Waker)>>,
 }
 
 impl World {
     /// A world with one stack for each of the parameters, on the wire's sides 0 and 1.
     pub fn new(parameters: &[Parameters]) -> Self {
+        Self::seeded(parameters, 0x5e)
+    }
+
+    /// The same with stacks whose random numbers come from this seed and the next.
+    pub fn seeded(parameters: &[Parameters], seed: u8) -> Self {
         let wire = Shared::new();
-        let stacks = parameters.iter().enumerate().map(|(side, parameters)| Running {
-            stack: Runner::new(wire.end(side), *parameters, 0x5eed + side as u64),
-            flag: Flag::new(),
-            next: Cell::new(PollAt::Now),
+        let time = Rc::new(ManualTime::new(Instant::from_secs(1)));
+        let stacks = parameters.iter().enumerate().map(|(side, parameters)| {
+            let runner = Runner::new(wire.end(side), *parameters, &[seed + side as u8; 32]);
+            let (stack, time) = (runner.stack(), time.clone());
+            let poll_loop: Pin<Box<dyn Future<Output = ()>>> = Box::pin(async move {
+                runner.run_on(&*time).await;
+            });
+            Running { stack, poll_loop: RefCell::new(poll_loop), flag: Flag::new() }
         });
-        Self {
-            stacks: stacks.collect(),
-            wire,
-            now: Cell::new(Instant::from_secs(1)),
-            peer: None,
-            pauses: RefCell::default(),
-        }
+        Self { stacks: stacks.collect(), wire, time, peer: None }
     }
 
     /// Two stacks with the static addresses [`A`] and [`B`].
@@ -86,42 +89,39 @@ impl World {
 
     /// A world with a stack on side 0 and, on side 1, something that reads and writes frames.
     pub fn with_peer(parameters: Parameters, peer: impl Fn(&Shared, Instant) + 'static) -> Self {
-        Self { peer: Some(Box::new(peer)), ..Self::new(&[parameters]) }
+        Self::new(&[parameters]).and_peer(peer)
+    }
+
+    /// The same world with something on side 1 that reads and writes frames.
+    pub fn and_peer(self, peer: impl Fn(&Shared, Instant) + 'static) -> Self {
+        Self { peer: Some(Box::new(peer)), ..self }
     }
 
     pub fn a(&self) -> Stack {
-        self.stacks[0].stack.stack()
+        self.stacks[0].stack
     }
 
     pub fn b(&self) -> Stack {
-        self.stacks[1].stack.stack()
+        self.stacks[1].stack
     }
 
     pub fn now(&self) -> Instant {
-        self.now.get()
+        self.time.now()
     }
 
     /// Moves the clock on without a turn for anybody: everybody was paused.
     pub fn step_clock(&self, time: Duration) {
-        self.now.set(self.now() + time);
+        self.time.set(self.now() + time);
     }
 
     /// How many sockets the stack has.
-    pub fn sockets(&self, handle: &Stack) -> usize {
-        handle.with(|state| state.sockets.set.iter().count())
+    pub fn sockets(&self, stack: &Stack) -> usize {
+        stack.with(|state| state.sockets.set.iter().count())
     }
 
     /// Resolves when the clock has moved on by `time`.
     pub async fn pause(&self, time: Duration) {
-        let until = self.now() + time;
-        core::future::poll_fn(|context| {
-            if self.now() >= until {
-                return Poll::Ready(());
-            }
-            self.pauses.borrow_mut().push((until, context.waker().clone()));
-            Poll::Pending
-        })
-        .await
+        self.time.wait_until(self.now() + time).await;
     }
 
     /// Runs the world until `future` is done.
@@ -136,11 +136,11 @@ impl World {
             {
                 return output;
             }
-            let moved = self.turn_stacks();
+            let moved = self.turn();
             if !moved && !flag.0.load(Ordering::Relaxed) {
-                let next = self.next_time();
+                let next = self.time.next();
                 assert!(next.is_some(), "everybody waits for ever");
-                self.now.set(next.unwrap_or(limit));
+                self.time.set(next.unwrap_or(limit));
                 assert!(self.now() < limit, "an hour has passed");
             }
         }
@@ -150,35 +150,24 @@ impl World {
     pub fn run_for(&self, time: Duration) {
         let until = self.now() + time;
         loop {
-            while self.turn_stacks() {}
-            match self.next_time() {
-                Some(next) if next < until => self.now.set(next),
+            while self.turn() {}
+            match self.time.next() {
+                Some(next) if next < until => self.time.set(next),
                 _ => break,
             }
         }
-        self.now.set(until);
-        while self.turn_stacks() {}
+        self.time.set(until);
+        while self.turn() {}
     }
 
-    /// Gives everybody who has something to do one turn. Returns whether anybody had.
-    fn turn_stacks(&self) -> bool {
+    /// Polls everybody who was woken once, as an executor does. Returns whether anybody was.
+    pub fn turn(&self) -> bool {
         let mut moved = false;
-        self.pauses.borrow_mut().retain(|(until, waker)| {
-            let over = *until <= self.now();
-            if over {
-                waker.wake_by_ref();
-                moved = true;
-            }
-            !over
-        });
         for running in &self.stacks {
-            let due = match running.next.get() {
-                PollAt::Now => true,
-                PollAt::Time(time) => time <= self.now(),
-                PollAt::Woken => false,
-            };
-            if running.flag.take() | due {
-                running.next.set(running.stack.poll(self.now(), &Waker::from(running.flag.clone())));
+            if running.flag.take() {
+                let waker = Waker::from(running.flag.clone());
+                let polled = running.poll_loop.borrow_mut().as_mut().poll(&mut Context::from_waker(&waker));
+                assert!(polled.is_pending(), "a poll loop has ended");
                 moved = true;
             }
         }
@@ -191,12 +180,9 @@ impl World {
         moved
     }
 
-    fn next_time(&self) -> Option<Instant> {
-        let times = self.stacks.iter().filter_map(|running| match running.next.get() {
-            PollAt::Time(time) => Some(time),
-            _ => None,
-        });
-        times.chain(self.pauses.borrow().iter().map(|(until, _)| *until)).min()
+    /// When somebody wants to be woken next.
+    pub fn next_time(&self) -> Option<Instant> {
+        self.time.next()
     }
 }
 

@@ -45,8 +45,9 @@ pub(super) fn start(platform: &Platform, spawner: Spawner, line: &mut CommandLin
     spawn(spawner, async move {
         driver.run().await;
     });
-    let seed = platform.generator().next_u64();
-    let runner = Runner::new(device, parameters, seed).with_buffer_budget(total_bytes / SOCKET_SHARE);
+    let mut seed = [0; 32];
+    platform.generator().fill(&mut seed);
+    let runner = Runner::new(device, parameters, &seed).with_buffer_budget(total_bytes / SOCKET_SHARE);
     let stack = runner.stack();
     spawn(spawner, async move {
         runner.run().await;
@@ -71,7 +72,7 @@ impl Interface {
         let Self { stack, card, grants } = self;
         let (card, stack) = (card.read(), stack.drops());
         let dropped = |reason| u64::from(card.dropped(reason));
-        let counts: [(&str, u64); 18] = [
+        let counts: [(&str, u64); 21] = [
             ("received", card.received),
             ("sent", card.sent),
             ("refused", card.refused),
@@ -86,6 +87,9 @@ impl Interface {
             ("fragments", stack.fragments.into()),
             ("foreign", stack.foreign.into()),
             ("backlog_full", stack.backlog_full.into()),
+            ("unproven", stack.unproven.into()),
+            ("half_open", stack.half_open.into()),
+            ("evicted", stack.evicted.into()),
             ("spurious_events", card.spurious_events),
             ("connections", card.connections.into()),
             ("broken", card.broken.into()),
