@@ -10,6 +10,7 @@
 //! | [`xenstore`] | the store | the client of the store |
 //! | [`device_tree`] | the toolstack, on ARM | its reader |
 //! | [`parameters`] | who starts the guest | the command line, and parameters as postcard |
+//! | [`dhcp`] | a second DHCP server | the client of the first |
 //! | [`frames`] | the network | the stack: Ethernet, ARP, IPv4, DHCP, ICMP, UDP, TCP, DNS |
 //! | [`mqtt`] | both brokers | `collect` |
 //! | [`senml`] | sensors | `collect` |
@@ -17,6 +18,7 @@
 
 pub mod backend;
 pub mod device_tree;
+pub mod dhcp;
 pub mod filter;
 pub mod frames;
 mod guest;
@@ -30,9 +32,10 @@ pub mod xenstore;
 pub type Target = fn(&[u8]);
 
 /// All targets by their names, which are those of their corpora and programs.
-pub const TARGETS: [(&str, Target); 8] = [
+pub const TARGETS: [(&str, Target); 9] = [
     ("backend", backend::run),
     ("device_tree", device_tree::run),
+    ("dhcp", dhcp::run),
     ("filter", filter::run),
     ("frames", frames::run),
     ("mqtt", mqtt::run),

@@ -72,6 +72,7 @@ macro_rules! targets {
 targets! {
     backend: 300,
     device_tree: 5000,
+    dhcp: 1000,
     filter: 2000,
     frames: 2000,
     mqtt: 3000,

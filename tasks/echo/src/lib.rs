@@ -236,6 +236,7 @@ mod tests {
     use core::pin::pin;
     use core::task::{Context, Waker};
 
+    use embassy_futures::yield_now;
     use embedded_io_async::ErrorType;
     use kernel::net::ReadInPlace;
 
@@ -257,6 +258,8 @@ mod tests {
         type Connection<'a> = Connection;
 
         async fn accept(&self) -> Result<(SocketAddr, Connection), Infallible> {
+            // So that those which are open are served in between.
+            yield_now().await;
             let Some(number) = self.to_come.get().checked_sub(1) else { return pending().await };
             self.to_come.set(number);
             let address = SocketAddr::V4(SocketAddrV4::new(Ipv4Addr::LOCALHOST, 1));

@@ -1,0 +1,5 @@
+//! `fuzz::dhcp` under libFuzzer.
+
+#![no_main]
+
+libfuzzer_sys::fuzz_target!(|bytes: &[u8]| fuzz::dhcp::run(bytes));
