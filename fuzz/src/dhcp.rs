@@ -1,7 +1,7 @@
 //! What a second DHCP server says, which knows all that was said on the network, while the first does its duty.
 //!
-//! The guest gets its address from the first, and must have it at each moment from then on. It speaks about as often as its
-//! lease asks for.
+//! The guest gets its address from the first, and must have it at each moment from then on. It speaks about as often as
+//! its lease asks for.
 
 use std::net::Ipv4Addr;
 

@@ -1,8 +1,8 @@
 //! Plain text on the console.
 //!
 //! What a person needs when no decoder is at hand (the boot line, results, errors, a crash) is plain text; everything
-//! else is logged with defmt, whose frames share the console: a frame is the byte [`FRAME_START`], which never occurs in
-//! UTF-8, then rzCOBS data, then a zero byte, which never occurs in rzCOBS.
+//! else is logged with defmt, whose frames share the console: a frame is the byte [`FRAME_START`], which never occurs
+//! in UTF-8, then rzCOBS data, then a zero byte, which never occurs in rzCOBS.
 
 use core::cell::Cell;
 use core::fmt::{self, Write};
@@ -52,7 +52,8 @@ pub fn print_line(line: fmt::Arguments<'_>) {
 
 /// How often something may be said that others can cause: some lines at once, then one each period.
 ///
-/// What the network, a backend or a toolstack can have repeated goes through one of these, or the console would be theirs.
+/// What the network, a backend or a toolstack can have repeated goes through one of these, or the console would be
+/// theirs.
 #[derive(Debug)]
 pub struct Limit {
     burst: u32,

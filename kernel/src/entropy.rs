@@ -4,9 +4,9 @@
 //! that key. Whoever knows or even chooses some of the seeds cannot undo what the others added, so that a weak source
 //! (the time, a number from xenstore) never harms a good one (the CPU's generator).
 //!
-//! HChaCha20 is ChaCha20 without its last addition: without the key, nobody can tell its outputs from random bytes. Its code
-//! is a fraction of that of a ChaCha20 generator with vector instructions. After each request the key is replaced, so
-//! that what was given out cannot be found again in the guest's memory.
+//! HChaCha20 is ChaCha20 without its last addition: without the key, nobody can tell its outputs from random bytes. Its
+//! code is a fraction of that of a ChaCha20 generator with vector instructions. After each request the key is replaced,
+//! so that what was given out cannot be found again in the guest's memory.
 
 use core::cell::Cell;
 

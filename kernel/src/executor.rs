@@ -23,12 +23,12 @@ fn pender(_context: *mut ()) {
 
 /// Runs tasks for ever. `spawn` starts the first ones.
 ///
-/// `dispatch` turns events and due timers into wake-ups and says when the next timer is due; `sleep` waits for that time or
-/// an event. `sleep` is only called when no task is ready, after a `dispatch` that made none ready. It must not look at the
-/// timers itself: one that it found due would wake a task that then waits for the sleep's end.
+/// `dispatch` turns events and due timers into wake-ups and says when the next timer is due; `sleep` waits for that
+/// time or an event. `sleep` is only called when no task is ready, after a `dispatch` that made none ready. It must not
+/// look at the timers itself: one that it found due would wake a task that then waits for the sleep's end.
 ///
-/// Where a hypervisor emulates the clock, reading it costs as much as handling a packet. So `dispatch` is told whether to read
-/// it: after each sleep, and now and then while tasks keep each other busy.
+/// Where a hypervisor emulates the clock, reading it costs as much as handling a packet. So `dispatch` is told whether
+/// to read it: after each sleep, and now and then while tasks keep each other busy.
 ///
 /// # Panics
 /// When called twice.

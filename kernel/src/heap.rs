@@ -18,7 +18,8 @@ use talc::source::Source;
 /// # Safety
 /// The memory of a returned run is mapped, writable, aligned to 16 bytes, and used by nobody else from then on.
 pub unsafe trait PageRuns: Sync {
-    /// A run of at least `size_bytes` bytes, which is not 0, or `None` when there is no such run. With `start`, only one that begins there.
+    /// A run of at least `size_bytes` bytes, which is not 0, or `None` when there is no such run. With `start`, only
+    /// one that begins there.
     fn acquire(&self, size_bytes: usize, start: Option<NonNull<u8>>) -> Option<NonNull<[u8]>>;
 }
 
@@ -33,14 +34,14 @@ const OVERHEAD_BYTES: usize = 2 * CHUNK_UNIT;
 
 /// The lists in which talc keeps free memory by its size: its own division, with more lists.
 ///
-/// talc looks for what may be in the last list but one, by its size, in the last list alone. With talc's own number of lists these
-/// are objects of 160 to 192 MiB on 32-bit machines, and of 768 to 896 MiB on others: where only such a piece is free, it would not be
-/// found. With these lists, no object is so large.
+/// talc looks for what may be in the last list but one, by its size, in the last list alone. With talc's own number of
+/// lists these are objects of 160 to 192 MiB on 32-bit machines, and of 768 to 896 MiB on others: where only such a
+/// piece is free, it would not be found. With these lists, no object is so large.
 enum Lists {}
 
 impl Lists {
-    /// Larger than any object: all that a pointer reaches on a 32-bit machine, and more than Xen gives a paravirtualised guest
-    /// on others.
+    /// Larger than any object: all that a pointer reaches on a 32-bit machine, and more than Xen gives a
+    /// paravirtualised guest on others.
     const LARGEST_BYTES: usize = if cfg!(target_pointer_width = "32") { isize::MAX as usize } else { 1 << 37 };
 
     const fn list(size: usize) -> u32 {
@@ -88,8 +89,8 @@ unsafe impl<R: PageRuns> Source for Growth<R> {
         let Self { runs, last, growing } = talc.source;
         let least = layout.size().checked_add(layout.align() + OVERHEAD_BYTES).ok_or(())?;
         let least = if last.is_none() { least + LISTS_BYTES } else { least };
-        // The heap keeps the runs that it has. So where none is long enough, the only one that is taken is one that makes the last
-        // long enough: others could be of no use, and whoever needs pages would miss them.
+        // The heap keeps the runs that it has. So where none is long enough, the only one that is taken is one that
+        // makes the last long enough: others could be of no use, and whoever needs pages would miss them.
         let behind = || {
             let (end, heap_end) = last?;
             // SAFETY: talc has returned this end, and nobody else moves it.
@@ -136,8 +137,8 @@ impl<R: PageRuns> Heap<R> {
     /// An empty heap, which grows from `runs`.
     ///
     /// # Safety
-    /// One thread alone uses the heap, and never while it is in a call of the heap. So it is in a guest, which has one virtual CPU
-    /// and is never interrupted.
+    /// One thread alone uses the heap, and never while it is in a call of the heap. So it is in a guest, which has one
+    /// virtual CPU and is never interrupted.
     pub const unsafe fn new(runs: &'static R) -> Self {
         Self {
             talc: TalcCell::new(Growth { runs, growing: None, last: None }),
@@ -199,9 +200,8 @@ unsafe impl<R: PageRuns> GlobalAlloc for Heap<R> {
         // SAFETY: as in `alloc`.
         let mut moved = unsafe { self.talc.realloc(pointer, layout, new_size) };
         if moved.is_null() {
-            // There was no room for a second copy, but the search for it has claimed what lies behind the object, so that
-            // it may now grow where it is.
-            // SAFETY: as in `alloc`; the object is still where it was.
+            // There was no room for a second copy, but the search for it has claimed what lies behind the object, so
+            // that it may now grow where it is. SAFETY: as in `alloc`; the object is still where it was.
             moved = unsafe { self.talc.realloc(pointer, layout, new_size) };
         }
         self.note_growing(None);
@@ -298,7 +298,8 @@ mod tests {
         }
     }
 
-    // SAFETY: a page that was given out is not free until it is taken back, and the block is leaked, so nobody else uses it.
+    // SAFETY: a page that was given out is not free until it is taken back, and the block is leaked, so nobody else
+    // uses it.
     unsafe impl PageRuns for Block {
         fn acquire(&self, size_bytes: usize, start: Option<NonNull<u8>>) -> Option<NonNull<[u8]>> {
             let pages = size_bytes.div_ceil(PAGE);
@@ -371,7 +372,8 @@ mod tests {
 
     #[test]
     fn no_object_is_so_large_that_a_free_piece_of_its_size_is_not_found() {
-        // As a 32-bit machine divides them, and a 64-bit one: up to there, a list is looked through that has what is large enough.
+        // As a 32-bit machine divides them, and a 64-bit one: up to there, a list is looked through that has what is
+        // large enough.
         assert!(Lists::size_to_bin(Lists::LARGEST_BYTES) < Lists::BIN_COUNT - 2);
         assert!(Lists::size_to_bin(Lists::LARGEST_BYTES) > talc::base::binning::DefaultBinning::BIN_COUNT);
         assert!((1..64).all(|units| Lists::size_to_bin(units * super::CHUNK_UNIT)

@@ -8,9 +8,9 @@
 //!
 //! | floor | modules |
 //! |---|---|
-//! | what tasks and platforms call | `runner` (the poll loop; read this first), `stack`, `tcp`, `listener`, `udp`, `names`, `connect`, `timeout` |
+//! | what is called | `runner` (the poll loop; read it first), `stack`, `tcp`, `listener`, `udp`, `names`, `connect`, `timeout` |
 //! | the owner | `state`: what the poll loop and the sockets share |
-//! | parts that know no owner | `parts`: address, dhcp, filter, sockets, backlog, outbox, closing, deadline and others |
+//! | parts that know no owner | `parts`: address, dhcp, boundary, sockets, backlog, outbox, closing and others |
 //! | the words of all | `traits`, `device`, `error`, `parameters`, `time_source` |
 //!
 //! Invariant: all state is borrowed within one call and never across an `await`; wakers only mark tasks as ready, so

@@ -1,7 +1,7 @@
 //! A task's parameters as a person writes them: `key=value key=value ...`, typed by serde.
 //!
-//! Lists are written `key=one,two`. A key that may be left out has the type `Option`. Every error names the key and says
-//! what would be right. Where a program writes parameters, they travel as postcard instead.
+//! Lists are written `key=one,two`. A key that may be left out has the type `Option`. Every error names the key and
+//! says what would be right. Where a program writes parameters, they travel as postcard instead.
 
 use alloc::borrow::ToOwned;
 use alloc::boxed::Box;
@@ -226,8 +226,8 @@ impl<'de> serde::Deserializer<'de> for Reader<'_, '_> {
     }
 }
 
-/// The struct's fields in their order, each with its pair if there is one. A map would serve as well; its reader costs half
-/// a kilobyte more for each field.
+/// The struct's fields in their order, each with its pair if there is one. A map would serve as well; its reader costs
+/// half a kilobyte more for each field.
 struct Fields<'p, 'a> {
     pairs: &'p [(&'a str, &'a str)],
     fields: &'static [&'static str],

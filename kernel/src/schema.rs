@@ -1,9 +1,9 @@
 //! The types of a task's parameters and report, as bytes that tools find in the image's ELF file.
 //!
-//! The section `.spore.schema` is not loaded into the guest. It holds the postcard encoding of
-//! `(format: u8, task: String, version: String, parameters: OwnedNamedType, report: OwnedNamedType)`, where
-//! `OwnedNamedType` is that of `postcard_schema::schema::owned`. A tool that reads it can check parameters before a boot
-//! and print a report without knowing the task.
+//! The section `.spore.schema` is not loaded into the guest. It holds the postcard encoding of `(format: u8, task:
+//! String, version: String, parameters: OwnedNamedType, report: OwnedNamedType)`, where `OwnedNamedType` is that of
+//! `postcard_schema::schema::owned`. A tool that reads it can check parameters before a boot and print a report without
+//! knowing the task.
 //!
 //! A parameter that may be left out has the type `Option`; every other one must be given.
 

@@ -47,8 +47,8 @@ pub trait System {
     /// calls. A task that never asks is dropped a short while after the request.
     async fn stop_requested(&self) -> Stop;
 
-    /// Waits for input on the console (`xl console`; the standard input on a host) and returns how many bytes of it were
-    /// put at the start of `destination`, at least one. Where nobody can type, it waits for ever.
+    /// Waits for input on the console (`xl console`; the standard input on a host) and returns how many bytes of it
+    /// were put at the start of `destination`, at least one. Where nobody can type, it waits for ever.
     async fn console_input(&self, _destination: &mut [u8]) -> usize {
         core::future::pending().await
     }

@@ -1,8 +1,8 @@
 //! Time as embassy-time sees it: a clock of the platform and a queue of timers.
 //!
-//! The platform declares one [`Driver`] with `embassy_time_driver::time_driver_impl!`, has it [look](Driver::look) at the clock
-//! after each sleep and calls [`Driver::next_wake_ns`] before the next. On the developer's machine embassy-time brings its
-//! own driver.
+//! The platform declares one [`Driver`] with `embassy_time_driver::time_driver_impl!`, has it [look](Driver::look) at
+//! the clock after each sleep and calls [`Driver::next_wake_ns`] before the next. On the developer's machine
+//! embassy-time brings its own driver.
 
 use core::cell::RefCell;
 use core::marker::PhantomData;
@@ -18,8 +18,8 @@ const TICK_NS: u64 = 1_000_000_000 / embassy_time_driver::TICK_HZ;
 /// The time at the last look at the clock, in ticks; zero before there was one.
 static RECENT: AtomicU64 = AtomicU64::new(0);
 
-/// The time at which the executor last looked at the clock: not before its last sleep. For those who ask at every turn and
-/// to whom it does not matter how long the other tasks' turns took.
+/// The time at which the executor last looked at the clock: not before its last sleep. For those who ask at every turn
+/// and to whom it does not matter how long the other tasks' turns took.
 #[cfg(feature = "net")]
 pub(crate) fn recent() -> embassy_time::Instant {
     match RECENT.load(Ordering::Relaxed) {

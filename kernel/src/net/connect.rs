@@ -35,8 +35,8 @@ impl fmt::Display for ConnectError {
 
 impl core::error::Error for ConnectError {}
 
-/// Connects to the TCP port of a host, which `host` names or of which it is the address as text. All of it takes `within` at
-/// most: until the interface has an address, until the name is known, until the server has answered.
+/// Connects to the TCP port of a host, which `host` names or of which it is the address as text. All of it takes
+/// `within` at most: until the interface has an address, until the name is known, until the server has answered.
 ///
 /// # Errors
 ///

@@ -41,8 +41,8 @@ pub trait NetworkDevice: for<'a> Device<RxToken<'a>: ReceivedFrame> {
     /// Called once after each batch of `receive` and `transmit`: publishes requests, refills receive buffers and
     /// notifies the other side at most once for each direction.
     ///
-    /// Wakes the waker if frames have arrived by now that were not received: other tasks have run since the last `receive`,
-    /// and the wake-up for what came in that time is over.
+    /// Wakes the waker if frames have arrived by now that were not received: other tasks have run since the last
+    /// `receive`, and the wake-up for what came in that time is over.
     fn flush(&mut self);
 
     /// False while there is no backend. A change from down to up makes the stack announce itself again: a DHCP restart,

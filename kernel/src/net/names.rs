@@ -1,7 +1,7 @@
 //! Host names: a DNS resolver (RFC 1035) on a UDP socket.
 //!
-//! `smoltcp` has one too, but as a socket that its poll loop knows, so that every image would carry it. This one is in the
-//! image of a task that looks names up, and it tells a name that does not exist from a server that does not answer.
+//! `smoltcp` has one too, but as a socket that its poll loop knows, so that every image would carry it. This one is in
+//! the image of a task that looks names up, and it tells a name that does not exist from a server that does not answer.
 
 use alloc::vec::Vec;
 use core::net::{IpAddr, Ipv4Addr, SocketAddr, SocketAddrV4};

@@ -7,7 +7,7 @@
 //! | `backlog` | ports that are listened on |
 //! | `outbox` | datagrams on their way out |
 //! | `closing` | sockets whose users are gone |
-//! | `boundary` | between `smoltcp` and the device, with `filter`, `sequence` and `distant`: what each frame goes through |
+//! | `boundary` | between `smoltcp` and the device, with `filter`, `sequence` and `distant`: what happens to frames |
 //! | `notices` | what is said on the console |
 //! | `deadline`, `wakers` | who waits for what |
 //! | `endpoint` | addresses in the standard library's terms |

@@ -57,8 +57,8 @@ pub struct Runner<D> {
 impl<D: NetworkDevice> Runner<D> {
     /// A stack that has done nothing yet. What its handles refer to is never freed.
     ///
-    /// Port numbers, TCP sequence numbers and the identifiers of DNS and DHCP messages come from `seed`: take it from the
-    /// platform's cryptographic generator.
+    /// Port numbers, TCP sequence numbers and the identifiers of DNS and DHCP messages come from `seed`: take it from
+    /// the platform's cryptographic generator.
     pub fn new(mut device: D, parameters: Parameters, seed: &[u8; 32]) -> Self {
         let random = Generator::new();
         random.absorb(seed);
@@ -81,9 +81,9 @@ impl<D: NetworkDevice> Runner<D> {
 
     /// The poll loop: moves packets for ever.
     ///
-    /// It waits for the device, for a timer, or for a task that called a socket, does a bounded amount of work, and lets
-    /// others run. They run as well between what was received and what is sent: so an answer goes out together with the
-    /// acknowledgement of what it answers, and the window that is announced has what they took.
+    /// It waits for the device, for a timer, or for a task that called a socket, does a bounded amount of work, and
+    /// lets others run. They run as well between what was received and what is sent: so an answer goes out together
+    /// with the acknowledgement of what it answers, and the window that is announced has what they took.
     pub async fn run(&self) -> ! {
         self.run_on(&MachineTime).await
     }
@@ -225,8 +225,8 @@ fn send<D: NetworkDevice>(device: &mut D, state: &mut State, now: WireInstant) -
     Moved { any: true, more: true }
 }
 
-/// Waits until every task that is ready now has had its turn: two rounds of the executor, because in the first one it may
-/// come after us.
+/// Waits until every task that is ready now has had its turn: two rounds of the executor, because in the first one it
+/// may come after us.
 async fn let_others_run() {
     let mut rounds = 2;
     poll_fn(|context| {
@@ -250,7 +250,8 @@ fn send_dhcp_message<D: NetworkDevice>(device: &mut D, state: &mut State, now: W
     true
 }
 
-/// Sends the ARP requests that are due: an announcement of our address, and questions for neighbours. Says whether there were any.
+/// Sends the ARP requests that are due: an announcement of our address, and questions for neighbours. Says whether
+/// there were any.
 fn send_arp_requests<D: NetworkDevice>(device: &mut D, state: &mut State, now: WireInstant) -> bool {
     let mut sent = false;
     while let Some((own, asked)) = state.addressing.next_arp_request(now) {

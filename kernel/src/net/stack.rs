@@ -35,7 +35,8 @@ impl Stack {
 
     /// Resolves when every connection and socket that was dropped has delivered what was written to it.
     ///
-    /// A platform awaits this, with a time limit, before it ends the guest: the end of a guest is the end of its packets.
+    /// A platform awaits this, with a time limit, before it ends the guest: the end of a guest is the end of its
+    /// packets.
     pub async fn settled(&self) {
         poll_fn(|context| {
             self.with(|state| {

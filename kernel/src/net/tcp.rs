@@ -17,8 +17,9 @@ use super::state::State;
 use super::timeout::Timeout;
 use super::traits::ReadInPlace;
 
-/// How long a client waits for the answer to its SYN, which is repeated after 1, 3 and 7 seconds: 15 seconds, in parts. Before each
-/// but the first it has the neighbour asked for that the SYN has to go through; nearly always the answer is there before.
+/// How long a client waits for the answer to its SYN, which is repeated after 1, 3 and 7 seconds: 15 seconds, in parts.
+/// Before each but the first it has the neighbour asked for that the SYN has to go through; nearly always the answer is
+/// there before.
 const PATIENCE_MS: [u64; 8] = [100, 200, 400, 800, 1500, 3000, 4000, 5000];
 
 /// A TCP connection.
@@ -226,8 +227,8 @@ impl embedded_io_async::Write for TcpConnection {
 
     /// Returns at once: what was written is sent without being asked for, even when the connection is dropped next.
     ///
-    /// Waiting for the peer's acknowledgement, which many peers delay, would cost protocol clients that flush after each
-    /// message up to 40 ms a message. [`Stack::settled`] is there for a guest that is about to end.
+    /// Waiting for the peer's acknowledgement, which many peers delay, would cost protocol clients that flush after
+    /// each message up to 40 ms a message. [`Stack::settled`] is there for a guest that is about to end.
     async fn flush(&mut self) -> Result<(), Error> {
         self.handle.with(|state| {
             let socket = state.sockets.tcp(self.socket);

@@ -33,7 +33,8 @@ impl TimeSource for MachineTime {
     }
 }
 
-/// A clock that only moves when it is told to: for tests, whose outcome then does not depend on how busy the machine is.
+/// A clock that only moves when it is told to: for tests, whose outcome then does not depend on how busy the machine
+/// is.
 pub struct ManualTime {
     now: Cell<Instant>,
     /// Who waits, known by a number, until when.

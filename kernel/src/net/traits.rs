@@ -1,7 +1,7 @@
 //! What a task sees of the network.
 //!
-//! Purpose: a task is written against [`Network`] and so runs unchanged on the stack of [`super::Runner`] in a guest and
-//! on ordinary sockets on the developer's machine. The client side is `embedded-nal-async`, so that the ecosystem's
+//! Purpose: a task is written against [`Network`] and so runs unchanged on the stack of [`super::Runner`] in a guest
+//! and on ordinary sockets on the developer's machine. The client side is `embedded-nal-async`, so that the ecosystem's
 //! protocol clients fit; it has no TCP server, so [`TcpListen`] and [`TcpAccept`] add one in the same style.
 
 // The futures need not be `Send`: a guest has one thread, and so has a task's executor on a host.
@@ -19,8 +19,8 @@ pub trait Network:
     /// Resolves when the interface has an IPv4 address, and returns it.
     async fn configured(&self) -> Ipv4Addr;
 
-    /// Sets how large the two buffers of a TCP connection are: for connections that begin from now on, and where there is
-    /// memory for it. A platform whose operating system sizes them does nothing.
+    /// Sets how large the two buffers of a TCP connection are: for connections that begin from now on, and where there
+    /// is memory for it. A platform whose operating system sizes them does nothing.
     fn set_buffers(&self, _buffers: Buffers) {}
 }
 
@@ -38,9 +38,9 @@ pub trait ReadInPlace: embedded_io_async::Read {
     /// Waits for data, then calls `take` once with what has arrived in one piece, or with nothing at the end of the
     /// stream.
     ///
-    /// `take` returns how many bytes it is done with, and what the call returns. The others are there at the next call; a
-    /// later call may hand out less in one piece than has arrived, so what is wanted whole must be put together by the
-    /// caller.
+    /// `take` returns how many bytes it is done with, and what the call returns. The others are there at the next call;
+    /// a later call may hand out less in one piece than has arrived, so what is wanted whole must be put together by
+    /// the caller.
     ///
     /// # Errors
     ///

@@ -119,8 +119,8 @@ fn unusable(protocol: &str, port: u16, why: &dyn Display) -> String {
 /// Accepts connections and serves them, at most `most` at once, until none can be accepted although none is open; says
 /// why.
 ///
-/// Those that only hold their places must not keep others away: while all places are taken and one more connection waits,
-/// the one that has done least lately gives way to it.
+/// Those that only hold their places must not keep others away: while all places are taken and one more connection
+/// waits, the one that has done least lately gives way to it.
 async fn echo_streams<L: TcpAccept>(listener: &L, most: usize, idle_limit: Duration, counters: &Counters) -> L::Error {
     let idle_at = |served: &Served<_>| served.active_at.get() + idle_limit;
     let mut open = Vec::new();
@@ -179,8 +179,8 @@ fn idle_longest<F>(open: &[Served<F>]) -> Option<usize> {
 
 /// Serves the open connections until one or more have ended, and forgets these.
 ///
-/// Each is asked whenever one has something to do. For the few connections of an echo server that costs less than to keep
-/// track of which one it was.
+/// Each is asked whenever one has something to do. For the few connections of an echo server that costs less than to
+/// keep track of which one it was.
 async fn one_ended(open: &mut Vec<Served<impl Future>>) {
     poll_fn(|context| {
         let before = open.len();

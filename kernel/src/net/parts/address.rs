@@ -1,8 +1,8 @@
 //! How the interface gets its address, keeps it, and tells the network about it.
 //!
-//! The first packets after a guest's boot can be lost, because a fast guest may send before the other end of its link is
-//! part of the network. So everything at the start is repeated soon: DHCP asks again after a quarter of a second, then
-//! after ever longer pauses, and a new address is announced several times.
+//! The first packets after a guest's boot can be lost, because a fast guest may send before the other end of its link
+//! is part of the network. So everything at the start is repeated soon: DHCP asks again after a quarter of a second,
+//! then after ever longer pauses, and a new address is announced several times.
 
 use core::fmt;
 use core::net::Ipv4Addr;
@@ -24,14 +24,14 @@ use crate::net::parameters::{Ip, Parameters};
 /// it is given to us again.
 const HOLD: Duration = Duration::from_secs(30);
 
-/// The pause after an address was announced for the first time. It doubles each time: ...
+/// The pause after an address was announced for the first time. Each later pause is twice as long.
 const FIRST_PAUSE: Duration = Duration::from_millis(100);
 
-/// ... after this one there is no further announcement, ...
+/// The pause after which the address is announced for the last time.
 const LAST_PAUSE: Duration = Duration::from_millis(800);
 
-/// ... but the gateway is asked for again, at last so often, when there is traffic. `smoltcp` forgets a neighbour that has said nothing
-/// for a minute, as a gateway may that passes on what others say, and might not get to ask it (see [`Addressing::request_neighbour`]).
+/// The longest pause between two ARP requests for the gateway while there is traffic. `smoltcp` forgets a neighbour from
+/// which nothing came for a minute. A gateway passes on what others send, and so may be forgotten while it is in use.
 const LONGEST_PAUSE: Duration = Duration::from_secs(25);
 
 /// The interface's address and where it comes from.
@@ -196,9 +196,9 @@ impl Addressing {
 
     /// Somebody of ours has tried in vain to send to this host: whoever it is to be reached through is asked for.
     ///
-    /// `smoltcp` asks too, but for one neighbour a second, whoever wants to reach it. Frames from forged neighbours have it ask for
-    /// them, without end and without an answer, and then it never asks for those whom a task wants to talk to. What they answer
-    /// to a question of ours it learns as if it were its own.
+    /// `smoltcp` asks too, but for one neighbour a second, whoever wants to reach it. Frames from forged neighbours
+    /// have it ask for them, without end and without an answer, and then it never asks for those whom a task wants to
+    /// talk to. What they answer to a question of ours it learns as if it were its own.
     pub(crate) fn request_neighbour(&mut self, host: Ipv4Addr) {
         let Some(settings) = &self.current else { return };
         let direct = Some(host).filter(|host| settings.address.contains_addr(host));
@@ -212,8 +212,8 @@ impl Addressing {
 
     /// The ARP request to send now, as own address and address asked for, if one is due.
     ///
-    /// An announcement asks for the gateway, so that the answer is there when the first packet needs it; without a gateway it
-    /// asks for our own address. Everybody who hears it learns where we are.
+    /// An announcement asks for the gateway, so that the answer is there when the first packet needs it; without a
+    /// gateway it asks for our own address. Everybody who hears it learns where we are.
     pub(crate) fn next_arp_request(&self, now: Instant) -> Option<(Ipv4Addr, Ipv4Addr)> {
         let settings = self.current.as_ref()?;
         let own = settings.address.address();

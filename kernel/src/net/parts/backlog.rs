@@ -1,12 +1,13 @@
 //! The ports that are listened on, and the connections that nobody has accepted yet.
 //!
-//! `smoltcp` needs one socket, with its buffers, for each connection that may come next. So each listener keeps just one
-//! socket that listens, and gets another right after a SYN took that one, before the next frame is looked at. A listener
-//! whose backlog is full, or for which there is no memory, has none; [`super::filter`] then hides SYNs to its port.
+//! `smoltcp` needs one socket, with its buffers, for each connection that may come next. So each listener keeps just
+//! one socket that listens, and gets another right after a SYN took that one, before the next frame is looked at. A
+//! listener whose backlog is full, or for which there is no memory, has none; [`super::filter`] then hides SYNs to its
+//! port.
 //!
-//! Handshakes that nobody means to finish must not make a listener deaf. So after a SYN that found the backlog full, the
-//! oldest unfinished handshake gives way, unless it is so young that its peer's answer may still be on the way (RFC 4987,
-//! 3.3).
+//! Handshakes that nobody means to finish must not make a listener deaf. So after a SYN that found the backlog full,
+//! the oldest unfinished handshake gives way, unless it is so young that its peer's answer may still be on the way (RFC
+//! 4987, 3.3).
 
 use alloc::vec::Vec;
 use core::cell::Cell;

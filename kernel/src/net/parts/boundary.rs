@@ -1,7 +1,7 @@
 //! The boundary between `smoltcp` and the device: every frame that arrives or leaves passes here.
 //!
-//! Frames for the DHCP client go to it; those of which nothing can be made, which `smoltcp` would drop without a word, are
-//! counted and dropped; TCP's sequence numbers are changed on their way out and back.
+//! Frames for the DHCP client go to it; those of which nothing can be made, which `smoltcp` would drop without a word,
+//! are counted and dropped; TCP's sequence numbers are changed on their way out and back.
 
 use smoltcp::phy::{ChecksumCapabilities, Device, DeviceCapabilities, PacketMeta, RxToken, TxToken};
 use smoltcp::time::Instant;

@@ -1,8 +1,8 @@
 //! Sockets whose users are gone: what was written still goes out, then they are removed.
 //!
-//! A peer decides how long that takes, and peers may be many. So these sockets live within the budget of all buffers: when
-//! they hold half of it, the oldest is reset, and when there is no room for a new socket, the oldest is removed at once.
-//! A peer of a removed one is told when it next says something, as for any connection that is not known.
+//! A peer decides how long that takes, and peers may be many. So these sockets live within the budget of all buffers:
+//! when they hold half of it, the oldest is reset, and when there is no room for a new socket, the oldest is removed at
+//! once. A peer of a removed one is told when it next says something, as for any connection that is not known.
 
 use alloc::vec::Vec;
 
@@ -21,9 +21,9 @@ const CLOSING_TIMEOUT: Duration = Duration::from_secs(60);
 /// How long the reset of a connection, or a last datagram, may wait for its destination to be found.
 const LAST_PACKET_TIMEOUT: Duration = Duration::from_secs(2);
 
-/// How long a closed connection stays to repeat its last acknowledgement. RFC 9293 asks for minutes; all that is at risk
-/// here is that a peer which lost the acknowledgement sees a reset after all data was delivered, while the buffers are
-/// worth more.
+/// How long a closed connection stays to repeat its last acknowledgement. RFC 9293 asks for minutes; all that is at
+/// risk here is that a peer which lost the acknowledgement sees a reset after all data was delivered, while the buffers
+/// are worth more.
 const TIME_WAIT: Duration = Duration::from_secs(1);
 
 /// The part of the budget, one in this many, that connections without users may hold.

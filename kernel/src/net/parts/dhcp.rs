@@ -1,10 +1,11 @@
 //! The DHCP client (RFC 2131): asks for an address, keeps it, and gives it up when nobody confirms it.
 //!
-//! It reads and writes whole frames, because before there is an address nothing else of the stack can send: what arrives
-//! passes through [`super::boundary`], which hides messages for a DHCP client from all others; the poll loop sends.
+//! It reads and writes whole frames, because before there is an address nothing else of the stack can send: what
+//! arrives passes through [`super::boundary`], which hides messages for a DHCP client from all others; the poll loop
+//! sends.
 //!
-//! The states are those of RFC 2131, figure 5, and this is all that moves between them. Whatever else arrives in a state is
-//! ignored: an unasked message, one of another server, one that makes no sense.
+//! The states are those of RFC 2131, figure 5, and this is all that moves between them. Whatever else arrives in a
+//! state is ignored: an unasked message, one of another server, one that makes no sense.
 //!
 //! | state | what happens | next state |
 //! |---|---|---|
@@ -18,15 +19,15 @@
 //! | REBINDING | any server's ACK for our address | BOUND |
 //! | REBINDING | the server's NAK, or the lease is over | SELECTING, after a pause, without the address |
 //!
-//! In REBINDING, too, a NAK counts only from the server that gave the lease: a second server of the network, which knows
-//! nothing of the lease, may refuse it to everybody that asks (dnsmasq does when it is told that it is authoritative). In
-//! INIT nothing is waited for, so it is part of SELECTING. INIT-REBOOT is not used: an address from before a reboot is not
-//! remembered.
+//! In REBINDING, too, a NAK counts only from the server that gave the lease: a second server of the network, which
+//! knows nothing of the lease, may refuse it to everybody that asks (dnsmasq does when it is told that it is
+//! authoritative). In INIT nothing is waited for, so it is part of SELECTING. INIT-REBOOT is not used: an address from
+//! before a reboot is not remembered.
 //!
-//! Why not another's: `smoltcp` 0.14's client (`socket/dhcpv4.rs`) obeys the NAK and the ACK of any server, forgets at a
-//! renewal what the server does not repeat (smoltcp#445), and knows no routes of RFC 3442; edge-dhcp 0.7 has no
-//! REBINDING, obeys any server as well, and panics at an offer without a server's name. Reading and writing
-//! messages is `smoltcp`'s.
+//! Why not another's: `smoltcp` 0.14's client (`socket/dhcpv4.rs`) obeys the NAK and the ACK of any server, forgets at
+//! a renewal what the server does not repeat (smoltcp#445), and knows no routes of RFC 3442; edge-dhcp 0.7 has no
+//! REBINDING, obeys any server as well, and panics at an offer without a server's name. Reading and writing messages is
+//! `smoltcp`'s.
 
 mod message;
 
@@ -42,12 +43,13 @@ use crate::entropy::Generator;
 pub(crate) use self::message::FRAME_BYTES;
 
 /// The first pause before the client asks for offers again; each is as long as all before it together. RFC 2131 (4.1)
-/// begins with four seconds; but a guest's first frames are often lost, because its link is not yet part of the network.
+/// begins with four seconds; but a guest's first frames are often lost, because its link is not yet part of the
+/// network.
 const FIRST_DISCOVER_PAUSE: Duration = Duration::from_millis(250);
 /// The longest such pause.
 const LONGEST_DISCOVER_PAUSE: Duration = Duration::from_secs(16);
-/// The bounds of the pause before it begins anew, whatever the reason (RFC 2131, 4.4.1). It is drawn at random, so that guests that
-/// lost their addresses together do not ask together.
+/// The bounds of the pause before it begins anew, whatever the reason (RFC 2131, 4.4.1). It is drawn at random, so that
+/// guests that lost their addresses together do not ask together.
 const RESTART_PAUSE_MS: (u64, u64) = (1_000, 10_000);
 /// The first pause before it repeats that it wants the address which it was offered; every second one is twice as long.
 const FIRST_REQUEST_PAUSE: Duration = Duration::from_millis(500);
@@ -229,8 +231,8 @@ impl Client {
         request.write(frame);
     }
 
-    /// Looks at a frame that arrived, whose UDP checksum it verifies if asked to. True when the frame was for a DHCP client,
-    /// and so is for nobody else.
+    /// Looks at a frame that arrived, whose UDP checksum it verifies if asked to. True when the frame was for a DHCP
+    /// client, and so is for nobody else.
     pub(crate) fn receive(&mut self, frame: &[u8], verify: bool, random: &Generator, now: Instant) -> bool {
         let Some((from, message)) = message(frame, verify) else { return false };
         if let Some(reply) = Reply::read(from, message)
@@ -319,7 +321,8 @@ fn renewal_pause(now: Instant, until: Instant) -> Duration {
     ((until - now) / 2).max(SHORTEST_RENEWAL_PAUSE).min(until - now)
 }
 
-/// The length of the prefix that addresses of this class had before there were masks, for a server that names none (RFC 791).
+/// The length of the prefix that addresses of this class had before there were masks, for a server that names none (RFC
+/// 791).
 fn natural_prefix_len(address: Ipv4Addr) -> u8 {
     match address.octets()[0] {
         0..128 => 8,

@@ -1,8 +1,8 @@
 //! A gateway outside of the interface's own network, as hosters give it with an address of 32 bits ("vif-route").
 //!
 //! `smoltcp` listens to the ARP of hosts of its own network alone. So for `smoltcp` such a gateway has our own address,
-//! which is in each network of ours, and is told apart at the device's boundary: a question for ourselves becomes one for
-//! the gateway, and what the gateway says is said by ourselves.
+//! which is in each network of ours, and is told apart at the device's boundary: a question for ourselves becomes one
+//! for the gateway, and what the gateway says is said by ourselves.
 
 use core::net::Ipv4Addr;
 

@@ -16,8 +16,8 @@ use super::backlog::Backlogs;
 /// Frames that the stack has dropped, by reason. A count that is full begins anew.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct DropCounters {
-    /// Shorter than they say, contradicting themselves, or with a wrong checksum of IPv4 or ICMP. Those of TCP and UDP are
-    /// left to who verifies them, which is the device or `smoltcp`.
+    /// Shorter than they say, contradicting themselves, or with a wrong checksum of IPv4 or ICMP. Those of TCP and UDP
+    /// are left to who verifies them, which is the device or `smoltcp`.
     pub malformed: u32,
     /// Parts of a larger IPv4 packet.
     pub fragments: u32,

@@ -1,4 +1,5 @@
-//! What the network says on the console. Others can cause each of these lines: who unplugs the cable, or gives addresses.
+//! What the network says on the console. Others can cause each of these lines: who unplugs the cable, or gives
+//! addresses.
 
 use core::fmt::Arguments;
 

@@ -73,7 +73,8 @@ struct Outbox {
 }
 
 impl Outbox {
-    /// Has the destination asked for if the queue is stuck, and empties it if that does not help. Returns whether it did either.
+    /// Has the destination asked for if the queue is stuck, and empties it if that does not help. Returns whether it
+    /// did either.
     fn poll(&mut self, sockets: &mut Sockets, addressing: &mut Addressing, now: Instant) -> bool {
         let socket = sockets.udp(self.socket);
         let before = core::mem::replace(&mut self.queued_bytes, socket.send_queue());

@@ -1,15 +1,17 @@
 //! Sequence numbers of TCP that nobody outside can guess, and resets that only a connection's peer can send.
 //!
-//! `smoltcp` draws its initial sequence numbers from a generator of which three outputs give the state away. RFC 6528 asks
-//! for M + F(local address, local port, remote address, remote port, secret key). Here `smoltcp`'s number is M, and F is
-//! added at the device's boundary to each sequence number that leaves, and taken from each acknowledgement that arrives.
-//! So F need not be remembered, and `smoltcp` never sees it. Whoever talks to us learns F for their own addresses and
-//! ports, and for no others. `smoltcp` reads no selective acknowledgements, whose numbers would be ours as well.
+//! `smoltcp` draws its initial sequence numbers from a generator of which three outputs give the state away. RFC 6528
+//! asks for M + F(local address, local port, remote address, remote port, secret key). Here `smoltcp`'s number is M,
+//! and F is added at the device's boundary to each sequence number that leaves, and taken from each acknowledgement
+//! that arrives. So F need not be remembered, and `smoltcp` never sees it. Whoever talks to us learns F for their own
+//! addresses and ports, and for no others. `smoltcp` reads no selective acknowledgements, whose numbers would be ours
+//! as well.
 //!
-//! `smoltcp` obeys a reset anywhere in its receive window. RFC 5961 (3.2) obeys one with the next expected number alone,
-//! which is what the last segment that left has acknowledged. Any other in the window is answered with an acknowledgement,
-//! so that a peer that did send it can repeat it with the right number. So is a SYN to a connection that there is
-//! (RFC 5961, 4.2), of which `smoltcp` would make a second connection with the same addresses and ports where it listens.
+//! `smoltcp` obeys a reset anywhere in its receive window. RFC 5961 (3.2) obeys one with the next expected number
+//! alone, which is what the last segment that left has acknowledged. Any other in the window is answered with an
+//! acknowledgement, so that a peer that did send it can repeat it with the right number. So is a SYN to a connection
+//! that there is (RFC 5961, 4.2), of which `smoltcp` would make a second connection with the same addresses and ports
+//! where it listens.
 
 use core::cell::Cell;
 use core::net::Ipv4Addr;
@@ -122,8 +124,8 @@ impl Sequences {
         }
     }
 
-    /// Takes F from the acknowledgement of the segment in a frame that arrived, if there is one, and judges resets. With
-    /// `checksums`, `smoltcp` will verify the segment's checksum.
+    /// Takes F from the acknowledgement of the segment in a frame that arrived, if there is one, and judges resets.
+    /// With `checksums`, `smoltcp` will verify the segment's checksum.
     pub(crate) fn arrive(&self, frame: &mut [u8], checksums: bool) -> Verdict {
         let Some(place) = place(frame) else { return Verdict::Take };
         let mut segment = TcpPacket::new_unchecked(&mut frame[place.segment]);
@@ -171,8 +173,8 @@ impl Sequences {
                 self.forget(tuple);
                 Judgement::Right
             }
-            // In its handshake a connection has no window yet. A call that is repeated gets the answer again that it may not
-            // have got, when that is due.
+            // In its handshake a connection has no window yet. A call that is repeated gets the answer again that it
+            // may not have got, when that is due.
             (_, true) => Judgement::Wrong,
             (true, false) if ahead >= LARGEST_WINDOW => Judgement::Wrong,
             _ => Judgement::Unproven(sent),
@@ -207,8 +209,8 @@ impl Sequences {
     }
 }
 
-/// Makes of a reset an acknowledgement of what was never sent, which `smoltcp` answers by saying what it expects: at most
-/// once a second, and without any other effect.
+/// Makes of a reset an acknowledgement of what was never sent, which `smoltcp` answers by saying what it expects: at
+/// most once a second, and without any other effect.
 fn ask_for_acknowledgement(segment: &mut TcpPacket<&mut [u8]>, sent: &Sent) {
     segment.clear_flags();
     segment.set_ack(true);

@@ -21,11 +21,12 @@ const LARGEST_BUFFER_BYTES: usize = 64 * 1024;
 /// Below this size a connection would send less than three full segments before it waits.
 const SMALLEST_BUFFER_BYTES: usize = 4 * 1024;
 
-/// A buffer of a new connection takes at most this part of what is left of the budget, ...
+/// A buffer of a new connection takes at most one part in this many of the budget that is left beside
+/// [`RESERVED_BYTES`].
 const SHARE: usize = 8;
 
-/// ... from which this is taken before, or half of the budget if that is less: the buffers of 32 connections that have to do
-/// with the smallest.
+/// What is kept of the budget for connections that have to do with the smallest buffers: enough for 32 of them. Of a
+/// small budget half is kept.
 const RESERVED_BYTES: usize = 32 * 2 * SMALLEST_BUFFER_BYTES;
 
 /// What the buffers of all sockets together never exceed, unless the platform says otherwise.
@@ -161,8 +162,8 @@ impl Sockets {
         }
     }
 
-    /// The size of a stream's send buffer that may have so many bytes: a number of whole packets if that costs little. The buffer is a
-    /// ring, and a packet is cut in two where the ring begins anew.
+    /// The size of a stream's send buffer that may have so many bytes: a number of whole packets if that costs little.
+    /// The buffer is a ring, and a packet is cut in two where the ring begins anew.
     fn whole_packets(&self, size: usize) -> usize {
         let beyond = size % self.packet_bytes;
         if beyond < size / 8 { size - beyond } else { size }
@@ -177,8 +178,9 @@ impl Sockets {
         // Writes that a task makes in one go leave together anyway, because the poll loop runs after the task; holding
         // back the last part until the peer's delayed acknowledgement comes would cost 40 ms a message.
         socket.set_nagle_enabled(false);
-        // What came in a turn is acknowledged at its end, after the tasks ran and so with their answers. A delay would make a fast stream
-        // a slow one: where segments arrive put together there is one piece a round trip, and smoltcp waits for a second, 10 ms long.
+        // What came in a turn is acknowledged at its end, after the tasks ran and so with their answers. A delay would
+        // make a fast stream a slow one: where segments arrive put together there is one piece a round trip, and
+        // smoltcp waits for a second, 10 ms long.
         socket.set_ack_delay(None);
         socket.set_timeout(Some(HANDSHAKE_TIMEOUT));
         self.add(socket.upcast()).inspect_err(|_| self.buffer_bytes -= bytes)
@@ -234,14 +236,15 @@ pub(crate) fn keep_alive(socket: &mut tcp::Socket<'_>) {
 
 /// So many zeros, if there is memory for them.
 ///
-/// To fill what could be reserved would be a loop over bytes where code is made small, which takes longer than all else that a new
-/// connection costs.
+/// To fill what could be reserved would be a loop over bytes where code is made small, which takes longer than all else
+/// that a new connection costs.
 fn zeroed(size: usize) -> Option<Vec<u8>> {
     try_memory(size)?;
     Some(vec![0; size])
 }
 
-/// Whether there are so many bytes: a trial before an allocation that ends the guest if it fails. Nothing else runs in between.
+/// Whether there are so many bytes: a trial before an allocation that ends the guest if it fails. Nothing else runs in
+/// between.
 fn try_memory(bytes: usize) -> Option<()> {
     // As strictly aligned as all that is tried here.
     let mut trial = Vec::<u64>::new();

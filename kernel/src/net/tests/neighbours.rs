@@ -1,4 +1,5 @@
-//! How a guest finds its neighbours while forged ones, who never answer, use up the one question a second that `smoltcp` asks.
+//! How a guest finds its neighbours while forged ones, who never answer, use up the one question a second that
+//! `smoltcp` asks.
 
 use alloc::rc::Rc;
 use alloc::vec::Vec;

@@ -128,8 +128,8 @@ pub(super) struct Reply {
     pub(super) terms: Terms,
 }
 
-/// What a server says beside the address. A server may leave out any of it, and may leave out at a renewal what it has said
-/// before.
+/// What a server says beside the address. A server may leave out any of it, and may leave out at a renewal what it has
+/// said before.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub(super) struct Terms {
     pub(super) prefix_len: Option<u8>,
@@ -215,8 +215,8 @@ fn name_servers(list: &[u8]) -> NameServers {
     servers
 }
 
-/// The router of the default route in a list of routes: each is the length of a prefix, as many bytes of it as are not zero
-/// for certain, and a router (RFC 3442).
+/// The router of the default route in a list of routes: each is the length of a prefix, as many bytes of it as are not
+/// zero for certain, and a router (RFC 3442).
 fn default_route(mut routes: &[u8]) -> Option<Ipv4Addr> {
     loop {
         let (length, rest) = routes.split_first()?;
