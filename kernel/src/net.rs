@@ -11,11 +11,12 @@
 //! | what is called | `runner` (the poll loop; read it first), `stack`, `tcp`, `listener`, `udp`, `names`, `connect`, `timeout` |
 //! | the owner | `state`: what the poll loop and the sockets share |
 //! | parts that know no owner | `parts`: address, dhcp, boundary, sockets, backlog, outbox, closing and others |
-//! | the words of all | `traits`, `device`, `error`, `parameters`, `time_source` |
+//! | the words of all | `traits`, `device`, `error`, `parameters`, `card`, `time_source` |
 //!
 //! Invariant: all state is borrowed within one call and never across an `await`; wakers only mark tasks as ready, so
 //! waking inside a borrow is harmless.
 
+mod card;
 mod connect;
 mod error;
 mod listener;
@@ -36,6 +37,7 @@ mod tests;
 
 pub mod device;
 
+pub use card::{Card, CardChoice, station_address};
 pub use connect::{ConnectError, connect};
 pub use device::{NetworkDevice, ReceivedFrame};
 pub use error::Error;

@@ -27,7 +27,8 @@ mod settings;
 mod tx;
 
 pub use counters::{CounterReader, Counters, Dropped};
-pub use frontend::{Choice, Vif};
+pub use frontend::Vif;
+pub use kernel::net::CardChoice as Choice;
 pub use pacing::Pacing;
 
 use crate::event_channel::{EventChannel, Events};

@@ -51,9 +51,10 @@ fn read<P: DeserializeOwned>(command_line: &str) -> Result<P, Box<Error>> {
     let mut parameters = Parameters::parse(command_line)?;
     let task = parameters.read::<P>()?;
     let network = net::Parameters::read(&mut parameters)?;
+    let card = net::Card::read(&mut parameters)?;
     parameters.finish()?;
-    if network != net::Parameters::default() {
-        eprintln!("note: ip, gateway and dns have no effect here; the task uses this machine's network");
+    if network != net::Parameters::default() || card != net::Card::default() {
+        eprintln!("note: ip, gateway, dns, vif and pacing have no effect here; the task uses this machine's network");
     }
     Ok(task)
 }

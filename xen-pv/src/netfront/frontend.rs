@@ -4,7 +4,7 @@ use alloc::vec::Vec;
 use core::cell::RefCell;
 use core::task::Waker;
 
-use smoltcp::wire::EthernetAddress;
+use kernel::net::CardChoice as Choice;
 
 use super::rx::{self, Receiver};
 use super::settings::{Abilities, Settings};
@@ -15,18 +15,6 @@ use crate::hypervisor::Hypervisor;
 use crate::memory::Page;
 use crate::xenbus::frontend::{self, Offer};
 use crate::xenbus::{Error, Values};
-
-/// Which of a domain's cards is used.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub enum Choice {
-    /// The first that works.
-    #[default]
-    First,
-    /// The one of this number.
-    Number(u32),
-    /// The one with this address.
-    Address(EthernetAddress),
-}
 
 /// The card as its frontend knows it.
 #[derive(Debug)]

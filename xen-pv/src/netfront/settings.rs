@@ -1,5 +1,6 @@
 //! What the toolstack and the backend write about a card, read strictly.
 
+use kernel::net::station_address;
 use smoltcp::wire::EthernetAddress;
 
 use crate::decimal;
@@ -21,7 +22,7 @@ impl Settings {
     /// Judges what is written in the card's directory; `None` while it has no address.
     pub(super) fn parse(values: &Values<'_>) -> Result<Option<Self>, Error> {
         let Some(mac) = values.get("mac") else { return Ok(None) };
-        let address = mac_address(mac).ok_or(Error::BadValue("mac"))?;
+        let address = station_address(mac).ok_or(Error::BadValue("mac"))?;
         let mtu = values.get("mtu").map_or(Some(MTU_DEFAULT as usize), mtu_value).ok_or(Error::BadValue("mtu"))?;
         Ok(Some(Self { address, mtu }))
     }
@@ -57,18 +58,4 @@ impl Abilities {
 /// The size of the largest Internet packet; sizes that we cannot handle are replaced by the nearest that we can.
 fn mtu_value(text: &[u8]) -> Option<usize> {
     Some(decimal::parse(text)?.clamp(MTU_MIN, MTU_DEFAULT) as usize)
-}
-
-/// Six bytes in hexadecimal with colons between, of one station.
-pub(super) fn mac_address(text: &[u8]) -> Option<EthernetAddress> {
-    let text: &[u8; 17] = text.try_into().ok()?;
-    let mut address = [0; 6];
-    for (index, byte) in address.iter_mut().enumerate() {
-        let digit = |at: usize| char::from(text[index * 3 + at]).to_digit(16);
-        *byte = u8::try_from(digit(0)? << 4 | digit(1)?).ok()?;
-        if index < 5 && text[index * 3 + 2] != b':' {
-            return None;
-        }
-    }
-    Some(EthernetAddress(address)).filter(EthernetAddress::is_unicast)
 }

@@ -7,7 +7,7 @@ use std::fmt;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, SocketAddrV4, SocketAddrV6};
 
 use anyhow::{Result, bail};
-use kernel::net::PARAMETER_KEYS;
+use kernel::net::{Card, PARAMETER_KEYS};
 use kernel::parameters::{Error, Parameters};
 use postcard_schema::schema::owned::{OwnedDataModelType as Type, OwnedDataModelVariant, OwnedNamedType};
 use serde::de::{Deserialize, DeserializeSeed, Deserializer, EnumAccess, SeqAccess, VariantAccess, Visitor};
@@ -24,7 +24,8 @@ impl Description {
             lines.push(format!("{}=<{}>{note}", field.0, words(ty)));
         }
         if network {
-            lines.extend(PARAMETER_KEYS.iter().map(|(key, words)| format!("{key}=<{words}>, may be left out")));
+            let keys = PARAMETER_KEYS.iter().chain(&Card::KEYS);
+            lines.extend(keys.map(|(key, words)| format!("{key}=<{words}>, may be left out")));
         }
         if lines.is_empty() {
             lines.push("(none)".to_owned());
@@ -66,6 +67,7 @@ impl Description {
         let mut parameters = Parameters::parse(line)?;
         if network {
             kernel::net::Parameters::read(&mut parameters)?;
+            Card::read(&mut parameters)?;
         }
         parameters.read_with(Shape(&self.parameters))?;
         parameters.finish()
@@ -310,6 +312,7 @@ mod tests {
             ("gateway=10.0.0", "parameter \"gateway\": \"10.0.0\" is not an address such as 10.0.0.1"),
             ("levels=1,x", "parameter \"levels\": \"1,x\" is not a whole number from 0 to 255"),
             ("gateway=0.0.0.0", "parameter \"gateway\": \"0.0.0.0\" is not an address such as 10.0.0.1"),
+            ("pacing=no", "parameter \"pacing\": \"no\" is not on, or off on a CPU of its own"),
             ("ip=10.0.0.2/24 gateway=10.0.1.1", "parameter \"gateway\": 10.0.1.1 is not inside ip=10.0.0.2/24"),
         ] {
             assert_eq!(first_line(&format!("{base} {word}")), error);
@@ -463,6 +466,7 @@ mod tests {
         let read = || {
             let mut parameters = kernel::parameters::Parameters::parse(line)?;
             kernel::net::Parameters::read(&mut parameters)?;
+            kernel::net::Card::read(&mut parameters)?;
             parameters.read::<Everything>()?;
             parameters.finish()
         };

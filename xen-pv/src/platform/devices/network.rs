@@ -6,11 +6,11 @@ use alloc::string::{String, ToString};
 
 use embassy_executor::Spawner;
 use embassy_time::{Duration, with_timeout};
-use kernel::net::{Parameters, Runner, Stack};
+use kernel::net::{Card, Parameters, Runner, Stack};
 use kernel::parameters::Parameters as CommandLine;
 
 use crate::grant_table::GrantTable;
-use crate::netfront::{Buffers, Choice, CounterReader, Dropped, Pacing, Setup, netfront};
+use crate::netfront::{Buffers, CounterReader, Dropped, Pacing, Setup, netfront};
 use crate::platform::{Platform, spawn};
 use crate::xen::Xen;
 use crate::{arch, memory};
@@ -32,14 +32,15 @@ pub(super) struct Interface {
 /// Starts the card's driver and the stack. The interface may get its address much later.
 pub(super) fn start(platform: &Platform, spawner: Spawner, line: &mut CommandLine<'_>) -> Result<Interface, String> {
     let parameters = Parameters::read(line).map_err(|error| error.to_string())?;
+    let Card { choice, own_cpu } = Card::read(line).map_err(|error| error.to_string())?;
     let store = &platform.toolstack.store;
     let (entries, count) = arch::map_grant_frames(memory::allocate_run).ok_or("the hypervisor gives no grant table")?;
     // SAFETY: the frames are mapped for good, and this is the only table made of them.
     let grants = unsafe { GrantTable::new(Xen, entries, count) };
     let total_bytes = memory::figures().total_bytes;
-    let pacing = Pacing::shared_cpu();
+    let pacing = if own_cpu { Pacing::own_cpu() } else { Pacing::shared_cpu() };
     let buffers = Buffers::for_memory(total_bytes, &pacing);
-    let setup = Setup { buffers, pacing, choice: Choice::First };
+    let setup = Setup { buffers, pacing, choice };
     let (device, driver) = netfront(platform.devices.events, grants.clone(), *store, setup);
     let card = device.counter_reader();
     spawn(spawner, async move {
