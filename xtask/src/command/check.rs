@@ -46,6 +46,7 @@ pub fn run(arguments: &Arguments) -> Result<ExitCode> {
     for arch in Arch::ALL {
         parts.push(Part::run(format!("documentation in a guest, {arch}"), || check.document_guest(*arch)));
     }
+    parts.push(check.dependencies());
     if !arguments.no_tests {
         setup::for_host_tests()?;
         parts.extend(host_tests::run(&check.workspace));
@@ -98,6 +99,16 @@ impl Check {
         let tasks = self.workspace.tasks()?;
         let packages: Vec<_> = tasks.iter().flat_map(|task| ["--package", &task.name]).collect();
         self.lint(&mut self.guest("clippy", arch), &packages)
+    }
+
+    /// What deny.toml says about the crates that all is made of. The advisories are left out: they are another repository,
+    /// to be fetched at each look.
+    fn dependencies(&self) -> Part {
+        const NAME: &str = "licences and sources of the crates";
+        if process::output(self.cargo("deny").arg("--version")).is_err() {
+            return Part::skipped(NAME, "cargo install --locked cargo-deny");
+        }
+        Part::run(NAME, || self.run("deny", &["check", "--hide-inclusion-graph", "licenses", "bans", "sources"]))
     }
 
     fn document_host(&self) -> Result<()> {
