@@ -38,7 +38,7 @@ pub fn text(task: &Task, arch: Arch, description: &Description) -> String {
     text
 }
 
-/// The task's parameters as a comment, and an `extra` to fill in: a live one where some must be given.
+/// The task's parameters as a comment, and an `extra` to fill in, commented out: a task that lacks a parameter says which.
 fn parameters(task: &Task, description: &Description) -> String {
     let mut text = String::from("\n# The task's parameters, as key=value ...:\n");
     for line in description.parameter_lines(task.settings.vif) {
