@@ -39,7 +39,7 @@ impl Dom0 {
     /// Runs a script that may take longer.
     ///
     /// # Errors
-    /// As [`Bed::shell`].
+    /// As [`Dom0::shell`].
     pub fn shell_within(&self, script: &str, patience: Duration) -> Result<Output> {
         match self.call(Request::Run { script: script.to_owned() }, patience)? {
             Answer::Exited(output) => Ok(output),
@@ -50,7 +50,7 @@ impl Dom0 {
     /// Runs a script that must succeed; returns what it printed.
     ///
     /// # Errors
-    /// It failed: then what it printed is in the message. Otherwise as [`Bed::shell`].
+    /// It failed: then what it printed is in the message. Otherwise as [`Dom0::shell`].
     pub fn must(&self, script: &str) -> Result<String> {
         let output = self.shell(script)?;
         let (out, error) = (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
@@ -230,10 +230,10 @@ impl Dom0 {
         Guest::create(self.clone(), spec)
     }
 
-    /// Starts a guest with `xl` and takes the time until it is heard, see [`Guest::launch`].
+    /// Starts a guest with `xl` and takes the time until it is heard, see `Guest::launch`.
     ///
     /// # Errors
-    /// As [`Guest::launch`].
+    /// As `Guest::launch`.
     pub fn create_timed(
         &self,
         spec: &GuestSpec,

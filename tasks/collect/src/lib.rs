@@ -1,11 +1,11 @@
 //! Aggregates sensor readings: from the MQTT broker next to the sensors, in windows of time, to a broker in the cloud.
 //!
-//! The data's way: [`source`] receives SenML packs, [`readings::senml`] reads them, [`window`] assigns each reading to its
-//! sensor's window, [`readings::statistics`] keeps count, extremes, mean and variance, a closed window waits in [`outbox`], and
-//! [`cloud`] publishes it as [`summary`] writes it. Memory grows with the number of sensors and of summaries not yet
+//! The data's way: `source` receives SenML packs, [`readings::senml`] reads them, `window` assigns each reading to its
+//! sensor's window, [`readings::statistics`] keeps count, extremes, mean and variance, a closed window waits in `outbox`, and
+//! `cloud` publishes it as `summary` writes it. Memory grows with the number of sensors and of summaries not yet
 //! delivered, both bounded by parameters, never with the number of readings.
 //!
-//! Read [`window`] for what a window is, [`source`] and [`cloud`] for what happens when a broker goes away.
+//! Read `window` for what a window is, `source` and `cloud` for what happens when a broker goes away.
 
 #![no_std]
 #![forbid(unsafe_code)]

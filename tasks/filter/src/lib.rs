@@ -1,6 +1,6 @@
 //! Computes statistics of readings in the body of an HTTP answer, of any length, while it arrives.
 //!
-//! The data's way: [`head`] reads the head of the answer, [`body`] finds the body in what follows, [`lines`] reads the
+//! The data's way: `head` reads the head of the answer, `body` finds the body in what follows, [`lines`] reads the
 //! lines in it, each a sensor's name, a comma and a number, and keeps count, extremes, mean and variance. All of
 //! it happens where the data lies in the connection's buffer. Memory does not grow with the body.
 //!

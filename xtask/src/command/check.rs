@@ -128,6 +128,9 @@ impl Check {
     fn guest(&self, subcommand: &str, arch: Arch) -> Command {
         let mut cargo = image::in_guest(&self.workspace, subcommand, arch);
         cargo.arg("-Zbuild-std=core,alloc");
+        // A folder of its own, as for images: what is compiled for build scripts and macros depends on RUSTC_BOOTSTRAP, and
+        // would be compiled anew whenever it comes and goes.
+        cargo.arg("--target-dir").arg(self.workspace.target.join("guest"));
         cargo
     }
 }

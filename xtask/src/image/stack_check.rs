@@ -1,6 +1,6 @@
 //! Makes each function of an x86_64 image begin with a call of the stack check (`xen-pv/src/entry/x86_64/stack_check.rs`).
 //!
-//! The compiler leaves [`ENTRY`] bytes that do nothing at the start of each function and lists their addresses in a
+//! The compiler leaves `ENTRY` bytes that do nothing at the start of each function and lists their addresses in a
 //! section; here they become `call __stack_check`.
 
 use anyhow::{Context, Result, ensure};
