@@ -53,7 +53,7 @@ impl<C: Clock> Driver<C> {
         Self { queue: Mutex::new(RefCell::new(Queue::new())), clock: PhantomData }
     }
 
-    /// Reads the clock, for [`next_wake_ns`](Self::next_wake_ns) and [`recent`].
+    /// Reads the clock, for [`next_wake_ns`](Self::next_wake_ns) and `recent`.
     pub fn look(&self) {
         RECENT.store(C::now_ns() / TICK_NS, Ordering::Relaxed);
     }

@@ -6,7 +6,7 @@
 //! frontend to say that it has.
 //!
 //! Every device goes through phases, each of which is an exchange with the store, and an exchange serves all devices at
-//! once. All decisions are made in plain functions; only [`Exchange::answers`] waits for the store. Each wait in a
+//! once. All decisions are made in plain functions; only `Exchange::answers` waits for the store. Each wait in a
 //! future costs code.
 
 use alloc::string::String;
