@@ -66,3 +66,36 @@ impl Deadlines {
         self.entries.iter().filter(|entry| !entry.passed).fold(None, |first, entry| sooner(first, entry.at))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn passed(deadlines: &mut Deadlines, number: u32) -> bool {
+        deadlines.poll(number, &Context::from_waker(Waker::noop()))
+    }
+
+    #[test]
+    fn a_time_limit_runs_from_the_first_turn_on_and_passes_once() {
+        let mut deadlines = Deadlines::default();
+        let [short, long] = [1, 2].map(|seconds| deadlines.open(Duration::from_secs(seconds)));
+        assert_eq!(deadlines.next(), None);
+        deadlines.expire(Instant::from_secs(10));
+        assert_eq!(deadlines.next(), Some(Instant::from_secs(11)));
+        assert!(!passed(&mut deadlines, short));
+        deadlines.expire(Instant::from_secs(11));
+        assert!(passed(&mut deadlines, short) && !passed(&mut deadlines, long));
+        assert_eq!(deadlines.next(), Some(Instant::from_secs(12)));
+    }
+
+    #[test]
+    fn a_time_limit_that_has_ended_leaves_nothing() {
+        let mut deadlines = Deadlines::default();
+        for _ in 0..1000 {
+            let numbers = [1, 2, 3].map(|seconds| deadlines.open(Duration::from_secs(seconds)));
+            deadlines.expire(Instant::from_secs(10));
+            numbers.into_iter().for_each(|number| deadlines.close(number));
+        }
+        assert_eq!((deadlines.entries.len(), deadlines.next()), (0, None));
+    }
+}

@@ -146,6 +146,14 @@ impl Sequences {
             let shifted = segment.ack_number().0;
             let offset = known.map_or_else(|| self.offset(&tuple), |known| known.offset);
             let number = shifted.wrapping_sub(offset);
+            // Whoever acknowledges our SYN has seen it: the handshake is done, though we may have nothing to say yet.
+            if let Some(Connection { sent, .. }) = known
+                && sent.syn
+                && number == sent.number.0.wrapping_add(1)
+            {
+                let sent = Sent { syn: false, ..sent };
+                self.slot(&tuple).set(Some(Connection { tuple, offset, sent }));
+            }
             segment.set_ack_number(TcpSeqNumber(number));
             if checksums {
                 segment.set_checksum(adjusted(segment.checksum(), shifted, number));

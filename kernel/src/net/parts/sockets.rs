@@ -183,6 +183,8 @@ impl Sockets {
         // smoltcp waits for a second, 10 ms long.
         socket.set_ack_delay(None);
         socket.set_timeout(Some(HANDSHAKE_TIMEOUT));
+        // Before the connection begins: later, smoltcp would ask at once whether the other side is there.
+        socket.set_keep_alive(Some(KEEP_ALIVE));
         self.add(socket.upcast()).inspect_err(|_| self.buffer_bytes -= bytes)
     }
 
@@ -226,12 +228,9 @@ impl Sockets {
     }
 }
 
-/// Watches a connection whose handshake is done: it lives as long as its peer answers.
+/// A connection whose handshake is done lives as long as its peer answers.
 pub(crate) fn keep_alive(socket: &mut tcp::Socket<'_>) {
-    if socket.keep_alive().is_none() {
-        socket.set_timeout(Some(PEER_TIMEOUT));
-        socket.set_keep_alive(Some(KEEP_ALIVE));
-    }
+    socket.set_timeout(Some(PEER_TIMEOUT));
 }
 
 /// So many zeros, if there is memory for them.

@@ -551,6 +551,17 @@ fn a_reader_that_makes_room_is_heard_of_at_once() {
 }
 
 #[test]
+fn a_new_connection_asks_nothing() {
+    let world = World::two();
+    let sent = segments_sent(&world, |segment| (segment.syn(), segment.payload().len()));
+    world.run(async {
+        let (_client, _server) = pair(&world).await;
+        world.pause(Duration::from_secs(1)).await;
+    });
+    assert_eq!(*sent.borrow(), [(true, 0), (false, 0)]);
+}
+
+#[test]
 fn an_answer_leaves_together_with_the_acknowledgement_of_what_it_answers() {
     let world = World::two();
     let sent = segments_sent(&world, |segment| (segment.payload().len(), segment.ack()));

@@ -1,6 +1,9 @@
 //! The poll loop itself.
 
+use alloc::boxed::Box;
+use alloc::rc::Rc;
 use alloc::vec;
+use core::cell::Cell;
 use core::net::Ipv4Addr;
 
 use embassy_futures::select::{Either, select};
@@ -64,6 +67,35 @@ fn a_new_backend_may_take_smaller_frames() {
         assert_eq!(sender.send(any, socket(B, 9), &[0; 973]).await, Err(Error::TooLarge));
         assert_eq!(sender.send(any, socket(B, 9), &[0; 972]).await, Ok(()));
     });
+}
+
+#[test]
+fn a_link_that_goes_down_while_other_tasks_run_is_noticed() {
+    let world = World::two();
+    let (a, b) = (world.a(), world.b());
+    let announced = world.run(async {
+        a.configured().await;
+        let mut receiver = a.bind_multiple(socket(Ipv4Addr::UNSPECIFIED, 7)).await.expect("a free port");
+        let mut sender = b.bind_multiple(socket(Ipv4Addr::UNSPECIFIED, 0)).await.expect("a free port");
+        world.pause(Duration::from_secs(60)).await;
+        sender.send(socket(B, 0), socket(A, 7), b"hello").await.expect("room");
+        // This task runs between what the stack receives and what it sends.
+        receiver.receive_into(&mut [0; 9]).await.expect("a datagram");
+        world.wire.set(|wire| wire.up = false);
+        world.pause(Duration::from_secs(60)).await;
+        let announced = Rc::new(Cell::new(0));
+        let sink = announced.clone();
+        world.wire.set(|wire| {
+            wire.up = true;
+            wire.delivers = Box::new(move |side, _| {
+                sink.set(sink.get() + usize::from(side == 0));
+                true
+            });
+        });
+        world.pause(Duration::from_secs(60)).await;
+        announced.get()
+    });
+    assert_eq!(announced, 5, "its address is announced anew, several times");
 }
 
 #[test]

@@ -245,6 +245,17 @@ fn a_call_to_a_connection_that_there_is_begins_no_other() {
 }
 
 #[test]
+fn a_handshake_is_done_when_our_part_of_it_is_acknowledged() {
+    let sequences = sequences(b"key");
+    let outside = leaves(&sequences, ours(TcpControl::Syn, 1, Some(5000)));
+    let reset = theirs(TcpControl::Rst, 5001, None);
+    for (acknowledged, expected) in [(outside, Verdict::Drop), (outside.wrapping_add(1), Verdict::Take)] {
+        arrives(&sequences, theirs(TcpControl::None, 5000, Some(acknowledged)));
+        assert_eq!(arrives(&sequences, reset).0, expected);
+    }
+}
+
+#[test]
 fn the_refusal_of_our_own_call_is_left_to_smoltcp() {
     let sequences = sequences(b"key");
     let outside = leaves(&sequences, ours(TcpControl::Syn, 1000, None));
