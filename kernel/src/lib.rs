@@ -38,4 +38,4 @@ pub mod time;
 
 #[cfg(feature = "net")]
 pub use system::Networked;
-pub use system::{Memory, Stop, System};
+pub use system::{Counts, Memory, Stop, System};

@@ -4,6 +4,8 @@
 //! (crate `xen-pv` in a guest, crate `host` on the developer's machine) implements both; a platform built without a
 //! network driver implements only [`System`], so a task that forgot to ask for its driver does not compile.
 
+use alloc::rc::Rc;
+use alloc::string::String;
 use core::time::Duration;
 
 /// How much memory there is and how it is used, in bytes.
@@ -30,6 +32,12 @@ pub enum Stop {
     Reboot,
 }
 
+/// What a task counts.
+pub trait Counts {
+    /// Appends the counts of this moment as `name=count ...`.
+    fn write(&self, out: &mut String);
+}
+
 /// The services that every platform has.
 // The futures need not be `Send`: a guest has one thread, and so has a task's executor on a host.
 #[allow(async_fn_in_trait)]
@@ -46,6 +54,10 @@ pub trait System {
     /// Resolves when the task is asked to end (`xl shutdown`, `xl reboot`; Ctrl-C on a host), and at once on later
     /// calls. A task that never asks is dropped a short while after the request.
     async fn stop_requested(&self) -> Stop;
+
+    /// Has the platform show the task's counts behind its own when it is asked for them (`xl sysrq`); nobody asks a
+    /// process on a host. Those of an earlier call are shown no longer.
+    fn show_counts(&self, _counts: Rc<dyn Counts>) {}
 
     /// Waits for input on the console (`xl console`; the standard input on a host) and returns how many bytes of it
     /// were put at the start of `destination`, at least one. Where nobody can type, it waits for ever.

@@ -4,12 +4,13 @@
 //! has its driver, and the task. Before the task starts and after it has ended nothing else runs, so there the platform
 //! waits for xenstore in place, up to a limit where one is due: code that does not wait in a future is smaller.
 
-use core::cell::OnceCell;
+use core::cell::{OnceCell, RefCell};
 use core::fmt::{Display, Write};
 use core::future::Future;
 use core::time::Duration;
 
 use alloc::boxed::Box;
+use alloc::rc::Rc;
 use alloc::string::{String, ToString};
 use embassy_executor::Spawner;
 use embassy_executor::raw::TaskStorage;
@@ -18,7 +19,7 @@ use embassy_time::Timer;
 use kernel::entropy::Generator;
 use kernel::parameters::Parameters;
 use kernel::time::{Clock, Driver};
-use kernel::{Memory, Stop, System, println};
+use kernel::{Counts, Memory, Stop, System, println};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use xen_sys::sched::ShutdownReason;
@@ -61,6 +62,8 @@ pub struct Platform {
     toolstack: Toolstack,
     /// Made when it is first asked for, so that an image whose task never asks does without.
     random: OnceCell<Generator>,
+    /// The task's own counts.
+    counts: RefCell<Option<Rc<dyn Counts>>>,
     devices: Devices,
 }
 
@@ -89,6 +92,7 @@ where
         seed: boot.seed,
         toolstack: Toolstack::connect(boot.xenstore, &events),
         random: OnceCell::new(),
+        counts: RefCell::default(),
         devices: Devices::new(events),
     }));
     kernel::executor::run(
@@ -188,6 +192,10 @@ impl Platform {
         let (used, peak, lost) = (figures.heap_used_bytes, figures.heap_peak_bytes, console::lost_bytes());
         // A string takes what it is given.
         let _ = write!(text, "heap_used={used} heap_peak={peak} console_lost_bytes={lost}");
+        if let Some(counts) = &*self.counts.borrow() {
+            text.push(' ');
+            counts.write(&mut text);
+        }
         text
     }
 
@@ -242,6 +250,10 @@ impl System for Platform {
 
     async fn stop_requested(&self) -> Stop {
         self.toolstack.stop_requested().await
+    }
+
+    fn show_counts(&self, counts: Rc<dyn Counts>) {
+        self.counts.replace(Some(counts));
     }
 
     async fn console_input(&self, destination: &mut [u8]) -> usize {
