@@ -1,8 +1,8 @@
 //! Questions to apt and dpkg: what a package depends on, and its files.
 //!
-//! Packages are downloaded and unpacked, never installed; only QEMU is installed, because it needs half of a system around it.
-//! Each Debian architecture has lists of packages of its own below `target/bed`: the system's may be old, only root can renew them, and
-//! they have no other architecture than its own.
+//! Packages are downloaded and unpacked, never installed; only QEMU is installed, because it needs half of a system
+//! around it. Each Debian architecture has lists of packages of its own below `target/bed`: the system's may be old,
+//! only root can renew them, and they have no other architecture than its own.
 
 use crate::place;
 use crate::progress::Progress;
@@ -36,11 +36,19 @@ pub fn is_root() -> bool {
     fs::metadata("/proc/self").is_ok_and(|metadata| metadata.uid() == 0)
 }
 
+/// The sources of another release, beside its lists.
+const SOURCES: &str = "sources.list";
+
+/// The keys that Debian's releases are signed with.
+const KEYS: &str = "/usr/share/keyrings/debian-archive-keyring.gpg";
+
 /// apt for one Debian architecture.
 #[derive(Debug, Clone, Copy)]
 pub struct Apt {
     /// Debian's name of the CPU.
     pub architecture: &'static str,
+    /// Another release of Debian than the system's, such as `sid`.
+    pub release: Option<&'static str>,
 }
 
 impl Apt {
@@ -53,6 +61,11 @@ impl Apt {
         for part in ["lists/partial", "cache/archives/partial"] {
             fs::create_dir_all(folder.join(part)).with_context(|| format!("make {}", folder.display()))?;
         }
+        if let Some(release) = self.release {
+            let sources = folder.join(SOURCES);
+            let text = format!("deb [signed-by={KEYS}] {} {release} main\n", mirror()?);
+            fs::write(&sources, text).with_context(|| format!("write {}", sources.display()))?;
+        }
         let status = folder.join("status");
         if !status.exists() {
             self.update(progress);
@@ -62,7 +75,8 @@ impl Apt {
         Ok(())
     }
 
-    /// Fetches the lists of packages anew. One that cannot be had is said, no more: it may be one that nothing is wanted from.
+    /// Fetches the lists of packages anew. One that cannot be had is said, no more: it may be one that nothing is
+    /// wanted from.
     pub fn update(self, progress: &mut dyn Progress) {
         progress.say(&format!("fetching apt's lists of packages for {}", self.architecture));
         match self.command("apt-get").args(["update", "-q"]).output() {
@@ -93,7 +107,8 @@ impl Apt {
 
     /// All of `wanted` and the libraries that they need, directly or through other libraries.
     ///
-    /// Programs that a package depends on (an init system, Python, udev) are left out: nothing of theirs runs in the bed.
+    /// Programs that a package depends on (an init system, Python, udev) are left out: nothing of theirs runs in the
+    /// bed.
     ///
     /// # Errors
     /// As [`Apt::show`].
@@ -136,7 +151,8 @@ impl Apt {
     }
 
     fn folder(self) -> PathBuf {
-        place::bed().join("apt").join(self.architecture)
+        let release = self.release.map(|release| format!("-{release}")).unwrap_or_default();
+        place::bed().join("apt").join(format!("{}{release}", self.architecture))
     }
 
     /// A program of apt, with the system's sources and the folder's lists.
@@ -146,14 +162,30 @@ impl Apt {
         for (option, path) in [("Dir::State", ""), ("Dir::State::status", "status"), ("Dir::Cache", "cache")] {
             command.arg("-o").arg(format!("{option}={}", folder.join(path).display()));
         }
+        if self.release.is_some() {
+            command.arg("-o").arg(format!("Dir::Etc::sourcelist={}", folder.join(SOURCES).display()));
+            command.args(["-o", "Dir::Etc::sourceparts=-"]);
+        }
         for option in ["APT::Architecture", "APT::Architectures"] {
             command.arg("-o").arg(format!("{option}={}", self.architecture));
         }
         // Run by root, apt would download as another user, who cannot write into the folder.
         command.args(["-o", "APT::Sandbox::User=", "-o", "Acquire::Languages=none"]);
+        // Descriptions for software centres, half as large as the lists themselves.
+        command.args(["-o", "Acquire::IndexTargets::deb::DEP-11::DefaultEnabled=false"]);
         command.stdin(Stdio::null());
         command
     }
+}
+
+/// Where the system's own sources have Debian from.
+fn mirror() -> Result<String> {
+    let folder = fs::read_dir("/etc/apt/sources.list.d").into_iter().flatten().flatten().map(|entry| entry.path());
+    let files = std::iter::once(PathBuf::from("/etc/apt/sources.list")).chain(folder);
+    let text: String = files.filter_map(|file| fs::read_to_string(file).ok()).collect();
+    let words = text.lines().filter(|line| !line.trim_start().starts_with('#')).flat_map(str::split_ascii_whitespace);
+    let debian = |word: &&str| word.contains("://") && word.trim_end_matches('/').ends_with("/debian");
+    words.into_iter().find(debian).map(str::to_owned).context("apt's sources name no mirror of Debian")
 }
 
 /// Installs a program of the host with apt, or says what to type.
@@ -233,11 +265,20 @@ mod tests {
 
     #[test]
     fn apt_is_told_the_architecture_and_to_keep_its_state_in_the_bed() {
-        let command = Apt { architecture: "armhf" }.command("apt-get");
+        let command = Apt { architecture: "armhf", release: None }.command("apt-get");
         let arguments: Vec<_> = command.get_args().map(|argument| argument.to_string_lossy()).collect();
         assert!(arguments.iter().any(|argument| argument == "APT::Architecture=armhf"));
         let state = arguments.iter().find_map(|argument| argument.strip_prefix("Dir::State=")).unwrap();
         assert!(state.starts_with(place::bed().to_str().unwrap()) && state.contains("armhf"), "{state}");
+        assert!(!arguments.iter().any(|argument| argument.contains("sourcelist")));
+    }
+
+    #[test]
+    fn another_release_has_lists_and_sources_of_its_own() {
+        let command = Apt { architecture: "amd64", release: Some("sid") }.command("apt-get");
+        let arguments: Vec<_> = command.get_args().map(|argument| argument.to_string_lossy()).collect();
+        assert!(arguments.iter().any(|argument| argument.starts_with("Dir::State=") && argument.contains("amd64-sid")));
+        assert!(arguments.iter().any(|argument| argument == "Dir::Etc::sourceparts=-"));
     }
 
     #[test]

@@ -2,6 +2,7 @@
 
 use crate::apt;
 use crate::host_tool;
+use crate::packages::{self, Set};
 use crate::place;
 use anyhow::{Context, Result, bail};
 use std::fs::{self, File};
@@ -37,10 +38,13 @@ struct Log {
     grown: Condvar,
 }
 
-/// A mosquitto that lets everyone in. It ends on drop.
+/// A mosquitto. It ends on drop.
 #[derive(Debug)]
 pub struct Broker {
+    programs: &'static Set,
     name: String,
+    /// Lines of its configuration, beside those for its port and its log.
+    settings: String,
     port: u16,
     process: Option<Process>,
     said: Arc<Log>,
@@ -48,17 +52,40 @@ pub struct Broker {
 }
 
 impl Broker {
-    /// Starts a broker on a free port; its log is `target/bed/logs/<name>.mosquitto.log`.
+    /// Starts a broker on a free port that lets everyone in; its log is `target/bed/logs/<name>.mosquitto.log`.
     ///
     /// # Errors
     /// The packages are missing, or the broker does not start.
     pub fn start(name: &str) -> Result<Self> {
+        Self::start_with(name, "allow_anonymous true\n")
+    }
+
+    /// Starts a broker with these lines in its configuration.
+    ///
+    /// # Errors
+    /// As [`Broker::start`].
+    pub fn start_with(name: &str, settings: &str) -> Result<Self> {
+        Self::start_of(&packages::HOST, name, settings)
+    }
+
+    /// Starts the broker of a set of packages.
+    ///
+    /// # Errors
+    /// As [`Broker::start`].
+    pub fn start_of(programs: &'static Set, name: &str, settings: &str) -> Result<Self> {
         let port = TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?.local_addr()?.port();
         let log = log_path(name);
         fs::create_dir_all(place::logs()).context("make the folder for logs")?;
         File::create(&log).with_context(|| format!("create {}", log.display()))?;
-        let mut broker =
-            Self { name: name.to_owned(), port, process: None, said: Arc::default(), clients: AtomicU32::new(0) };
+        let mut broker = Self {
+            programs,
+            name: name.to_owned(),
+            settings: settings.to_owned(),
+            port,
+            process: None,
+            said: Arc::default(),
+            clients: AtomicU32::new(0),
+        };
         broker.resume()?;
         Ok(broker)
     }
@@ -85,15 +112,14 @@ impl Broker {
     /// # Errors
     /// It does not start; the last of its log is in the message.
     pub fn resume(&mut self) -> Result<()> {
-        let mut settings =
-            format!("listener {} {}\nallow_anonymous true\nlog_type all\n", self.port, Ipv4Addr::LOCALHOST);
+        let mut settings = format!("listener {} {}\nlog_type all\n{}", self.port, Ipv4Addr::LOCALHOST, self.settings);
         if apt::is_root() {
             // It would look for a user of its own otherwise, which only an installed package makes.
             settings += "user root\n";
         }
         let file = self.log().with_extension("conf");
         fs::write(&file, settings).with_context(|| format!("write {}", file.display()))?;
-        let mut command = host_tool::command("/usr/sbin/mosquitto")?;
+        let mut command = host_tool::command_of(self.programs, "/usr/sbin/mosquitto")?;
         command.arg("-c").arg(&file).stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::piped());
         let mut process = Process(command.spawn().context("start mosquitto")?);
         let lines = process.0.stderr.take().map(BufReader::new).context("mosquitto without a log")?;
@@ -121,6 +147,20 @@ impl Broker {
     #[must_use]
     pub fn wait_log(&self, text: &str, patience: Duration) -> bool {
         self.said.wait(0, text, patience)
+    }
+
+    /// Waits until the broker has logged so many lines with this text; whether it did in time.
+    #[must_use]
+    pub fn wait_logs(&self, text: &str, count: usize, patience: Duration) -> bool {
+        let missing = |lines: &mut Vec<String>| lines.iter().filter(|line| line.contains(text)).count() < count;
+        let waited = self.said.grown.wait_timeout_while(self.said.lines(), patience, missing);
+        !waited.unwrap_or_else(PoisonError::into_inner).1.timed_out()
+    }
+
+    /// How many lines with this text the broker has logged.
+    #[must_use]
+    pub fn count_log(&self, text: &str) -> usize {
+        self.said.lines().iter().filter(|line| line.contains(text)).count()
     }
 
     /// Publishes lines to a topic, each a message that the broker acknowledges.

@@ -1,9 +1,10 @@
 //! Programs of the unpacked packages, run on the host.
 //!
-//! A program is started through the loader of its own package with its own libraries: those of the host may be older or newer.
+//! A program is started through the loader of its own package with its own libraries: those of the host may be older or
+//! newer.
 
 use crate::elf;
-use crate::packages;
+use crate::packages::{self, Set};
 use crate::root::Root;
 use anyhow::{Context, Result};
 use std::env::consts::ARCH;
@@ -15,12 +16,24 @@ use std::process::Command;
 /// # Errors
 /// The packages are not unpacked.
 pub fn command(program: &str) -> Result<Command> {
-    let root = Root(packages::HOST.root());
-    let file = root.resolve(program).context("the host's packages are missing: run `cargo xtask setup`")?;
+    command_of(&packages::HOST, program)
+}
+
+/// A command that runs a program of another set of packages for the host's CPU.
+///
+/// # Errors
+/// The packages are not unpacked.
+pub fn command_of(set: &Set, program: &str) -> Result<Command> {
+    let root = Root(set.root());
+    let missing = || format!("the packages for {} are missing: run setup", set.name);
+    let file = root.resolve(program).with_context(missing)?;
     let content = fs::read(&file).with_context(|| format!("read {}", file.display()))?;
     let loader = elf::needs(&content)?.loader.with_context(|| format!("{program} names no loader"))?;
     let folders = ["lib", "usr/lib"].map(|folder| root.0.join(format!("{folder}/{ARCH}-linux-gnu")));
-    let mut command = Command::new(root.resolve(&loader)?);
+    // Newer releases have it below /usr alone; the link that leads there belongs to a package that nothing else is
+    // wanted of.
+    let loader = root.resolve(&loader).or_else(|_| root.resolve(&format!("/usr{loader}")))?;
+    let mut command = Command::new(loader);
     command.arg("--library-path").arg(std::env::join_paths(folders)?).arg(file);
     Ok(command)
 }

@@ -19,16 +19,31 @@ pub struct Set {
     pub name: &'static str,
     /// Debian's name of the CPU.
     pub architecture: &'static str,
+    /// Another release of Debian than the system's.
+    pub release: Option<&'static str>,
     /// Packages by name; the libraries that they need come along.
     pub wanted: &'static [&'static str],
     /// Packages that stand for the newest version of another one, whose name begins with the second part.
     pub newest: &'static [(&'static str, &'static str)],
 }
 
+/// Debian's name of the host's CPU.
+const HOST_ARCHITECTURE: &str = if cfg!(target_arch = "aarch64") { "arm64" } else { "amd64" };
+
+/// A newer MQTT broker than the host's, from Debian's next release but one.
+pub const NEWER_BROKER: Set = Set {
+    name: "newer-broker",
+    architecture: HOST_ARCHITECTURE,
+    release: Some("sid"),
+    wanted: &["libc6", "mosquitto"],
+    newest: &[],
+};
+
 /// What the host itself runs or reads.
 pub const HOST: Set = Set {
     name: "host",
-    architecture: if cfg!(target_arch = "aarch64") { "arm64" } else { "amd64" },
+    architecture: HOST_ARCHITECTURE,
+    release: None,
     wanted: &["iperf3", "libc6", "libxen-dev", "mosquitto", "mosquitto-clients"],
     newest: &[],
 };
@@ -94,7 +109,7 @@ impl Set {
             return Ok(());
         }
         progress.say(&format!("packages for {}: asking apt", self.name));
-        let apt = Apt { architecture: self.architecture };
+        let apt = Apt { architecture: self.architecture, release: self.release };
         apt.prepare(progress)?;
         let packages = match self.bring(apt, progress) {
             Ok(packages) => packages,

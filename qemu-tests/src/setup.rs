@@ -11,6 +11,7 @@ use crate::root::Root;
 use anyhow::{Context, Result, ensure};
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::process::Command;
 
 /// Brings what is missing: QEMU, Debian packages, the images that QEMU boots, the agent, and Rust's target for it.
 ///
@@ -48,6 +49,20 @@ pub fn setup(arch: Arch, progress: &mut dyn Progress) -> Result<()> {
 pub fn setup_host(progress: &mut dyn Progress) -> Result<()> {
     let _lock = place::lock()?;
     packages::HOST.provide(progress)
+}
+
+/// The newer MQTT broker.
+///
+/// # Errors
+/// As [`setup`].
+pub fn setup_newer_broker(progress: &mut dyn Progress) -> Result<()> {
+    let _lock = place::lock()?;
+    packages::NEWER_BROKER.provide(progress)?;
+    // Some packages leave a library's short name to be made when they are installed.
+    let libraries = packages::NEWER_BROKER.root().join(format!("usr/lib/{}-linux-gnu", std::env::consts::ARCH));
+    let named = Command::new("/sbin/ldconfig").arg("-n").arg(&libraries).status().context("run ldconfig")?;
+    ensure!(named.success(), "ldconfig -n {}: {named}", libraries.display());
+    Ok(())
 }
 
 /// dom0's file system.

@@ -53,6 +53,7 @@ pub struct Virt {
 const ARMV7_LINUX: Set = Set {
     name: "armv7-linux",
     architecture: "armhf",
+    release: None,
     wanted: LINUX_GUEST,
     newest: &[("linux-image-armmp-lpae", "linux-image-")],
 };
@@ -67,6 +68,7 @@ pub const ARMV7: Virt = Virt {
     packages: Set {
         name: "armv7",
         architecture: "armhf",
+        release: None,
         wanted: DOM0,
         newest: &[
             ("linux-image-armmp-lpae", "linux-image-"),
@@ -88,6 +90,7 @@ pub const AARCH64: Virt = Virt {
     packages: Set {
         name: "aarch64",
         architecture: "arm64",
+        release: None,
         wanted: DOM0,
         newest: &[
             ("linux-image-arm64", "linux-image-"),

@@ -38,6 +38,7 @@ impl Machine for X86_64 {
         Set {
             name: "x86_64",
             architecture: "amd64",
+            release: None,
             wanted: DOM0,
             newest: &[
                 ("linux-image-amd64", "linux-image-"),
@@ -51,6 +52,7 @@ impl Machine for X86_64 {
         Set {
             name: "x86_64-linux",
             architecture: "amd64",
+            release: None,
             wanted: LINUX_GUEST,
             newest: &[("linux-image-cloud-amd64", "linux-image-")],
         }
