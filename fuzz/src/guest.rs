@@ -7,7 +7,9 @@ use std::future::{Future, pending, poll_fn};
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::pin::pin;
 use std::rc::Rc;
-use std::task::{Context, Poll, Waker};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::task::{Context, Poll, Wake, Waker};
 use std::time::Duration;
 
 use embedded_io_async::{ErrorType, Read, Write};
@@ -20,6 +22,16 @@ const QUIET: u32 = 3;
 
 /// What a connection holds before the guest has to wait until the broker has seen it.
 const UNSEEN_MAX: usize = 2048;
+
+/// Whether the task has asked to be polled again.
+#[derive(Debug, Default)]
+struct Woken(AtomicBool);
+
+impl Wake for Woken {
+    fn wake(self: Arc<Self>) {
+        self.0.store(true, Ordering::Relaxed);
+    }
+}
 
 /// One broker's end of a connection.
 #[derive(Debug, Default)]
@@ -46,16 +58,20 @@ impl Guest {
     /// # Panics
     /// When the task goes on and on.
     pub(crate) fn run<T>(&self, task: impl Future<Output = T>, mut answer: impl FnMut(&Self)) -> Option<T> {
+        let woken = Arc::new(Woken::default());
+        let waker = Waker::from(Arc::clone(&woken));
         let mut task = pin!(task);
         let bytes: usize = self.brokers.iter().map(|wire| wire.borrow().to_guest.len()).sum();
         let mut quiet = 0;
         for _ in 0..1000 + 4 * bytes {
             let before = self.progress.get();
-            if let Poll::Ready(outcome) = task.as_mut().poll(&mut Context::from_waker(Waker::noop())) {
+            if let Poll::Ready(outcome) = task.as_mut().poll(&mut Context::from_waker(&waker)) {
                 return Some(outcome);
             }
             answer(self);
-            quiet = if self.progress.get() == before { quiet + 1 } else { 0 };
+            // A task that gives others a turn goes on by itself.
+            let goes_on = woken.0.swap(false, Ordering::Relaxed) || self.progress.get() != before;
+            quiet = if goes_on { 0 } else { quiet + 1 };
             if quiet == QUIET {
                 return None;
             }

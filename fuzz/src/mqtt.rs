@@ -15,7 +15,9 @@ pub(crate) fn parameters() -> Parameters {
     Parameters {
         source: "10.0.0.1:1".to_owned(),
         cloud: "10.0.0.1:2".to_owned(),
-        topics: vec!["sensors/+".to_owned()],
+        topics: ["sensors/+", "json:json/{name}?time=t", "influx:influx/#", "number:number/{name}/{unit}"]
+            .map(str::to_owned)
+            .to_vec(),
         end: Some("end".to_owned()),
         window_s: Some(10),
         sensors: Some(4),

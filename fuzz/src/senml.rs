@@ -1,24 +1,28 @@
-//! What sensors say to `collect`, through brokers that behave.
+//! What sensors say to `collect`, in each way that it reads, through brokers that behave.
 
 use collect::{Parameters, Report};
 
 use crate::guest::Guest;
 use crate::mqtt::{SUBSCRIBED, WELCOME, parameters, publish};
 
-/// The time of the good readings, which is long after any that is likely to be found.
-const TIME: u64 = 4_000_000_000;
+/// The time of the good readings, which is now: of a sensor of their own, they are neither late nor ahead.
+const TIME: u64 = 1_700_000_000;
 
-/// Sends the bytes as a pack, then a good one, then the end; the good one must arrive in a summary.
+/// Sends the bytes as a pack, as an object, as lines and as a number, then a good pack, then the end; the good one must
+/// arrive in a summary.
 pub fn run(bytes: &[u8]) {
     let guest = Guest::default();
     {
         let source = &mut guest.brokers[0].borrow_mut().to_guest;
         source.extend(WELCOME);
         source.extend(SUBSCRIBED);
-        // The largest packet that the broker was told of.
-        source.extend(publish("sensors/bad", 1, &bytes[..bytes.len().min(30_000)]));
-        source.extend(publish("sensors/good", 2, format!(r#"[{{"n":"good","t":{TIME},"v":1.5}}]"#).as_bytes()));
-        source.extend(publish("end", 3, b""));
+        // Less than the largest packet that is looked at.
+        let bytes = &bytes[..bytes.len().min(30_000)];
+        for (id, topic) in (1..).zip(["sensors/bad", "json/bad", "influx/bad/x", "number/bad/Cel"]) {
+            source.extend(publish(topic, id, bytes));
+        }
+        source.extend(publish("sensors/good", 5, format!(r#"[{{"n":"good","t":{TIME},"v":1.5}}]"#).as_bytes()));
+        source.extend(publish("end", 6, b""));
         guest.brokers[1].borrow_mut().to_guest.extend(WELCOME);
     }
     let mut seen = 0;
@@ -32,8 +36,8 @@ pub fn run(bytes: &[u8]) {
     assert!(taken || report.over_limit > 0 || report.malformed > 0, "{report:?}");
 }
 
-/// Has `collect` take these packs, one message each, and a cloud acknowledge what comes of them. `ready` is called when all
-/// is prepared, so that a test can tell what the task allocates from what is its input.
+/// Has `collect` take these packs, one message each, and a cloud acknowledge what comes of them. `ready` is called when
+/// all is prepared, so that a test can tell what the task allocates from what is its input.
 ///
 /// # Panics
 /// When the task does not come to its end.

@@ -3,13 +3,18 @@
 //! The same task runs in a guest in the scenarios; here it runs without Xen, so that what it makes of faults can be
 //! tested often and quickly. The numbers that come out are compared with `qemu_tests::replay`'s own.
 
+mod brokers;
+mod faults;
+mod said;
+
 use std::future::pending;
 use std::io::Write;
 use std::net::{Ipv4Addr, SocketAddr, TcpListener};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
-use collect::{Parameters, Report};
+use collect::{Error, Parameters, Report};
+use embassy_futures::select::{Either, select};
 use host::{Host, HostNetwork};
 use kernel::{Memory, Networked, Stop, System};
 use qemu_tests::broker::Broker;
@@ -17,12 +22,16 @@ use qemu_tests::cable::Cable;
 use qemu_tests::progress::Lines;
 use qemu_tests::replay::{Data, Figures, Message, Summaries, publish};
 use qemu_tests::setup::setup_host;
+use qemu_tests::{host_tool, place};
 
 /// Longest wait for anything.
 const PATIENCE: Duration = Duration::from_secs(60);
 
 /// Six hours: four windows a day.
 const WINDOW_S: i64 = 21_600;
+
+/// The configuration of a broker that lets everyone in.
+const EVERYONE: &str = "allow_anonymous true\n";
 
 /// The message that ends a run.
 fn end() -> Message {
@@ -74,15 +83,22 @@ struct Bench {
 
 /// A running task.
 struct Task {
-    thread: JoinHandle<Result<Report, collect::Error>>,
+    /// Its outcome, `None` when it was killed.
+    thread: JoinHandle<Option<Result<Report, Error>>>,
     stop: async_channel::Sender<()>,
+    kill: async_channel::Sender<()>,
 }
 
 impl Bench {
     fn new(name: &str) -> Self {
+        Self::with(name, EVERYONE, EVERYONE)
+    }
+
+    /// With these lines in the configurations of the source and of the cloud.
+    fn with(name: &str, source: &str, cloud: &str) -> Self {
         setup_host(&mut Lines).unwrap();
-        let source = Broker::start(&format!("{name}-source")).unwrap();
-        let cloud = Broker::start(&format!("{name}-cloud")).unwrap();
+        let source = Broker::start_with(&format!("{name}-source"), source).unwrap();
+        let cloud = Broker::start_with(&format!("{name}-cloud"), cloud).unwrap();
         let source_cable = Cable::to(address(&source)).unwrap();
         let cloud_cable = Cable::to(address(&cloud)).unwrap();
         Self { source, cloud, source_cable, cloud_cable }
@@ -102,13 +118,16 @@ impl Bench {
 
     /// Starts the task and returns when it is subscribed.
     fn start(&self, parameters: Parameters) -> Task {
-        let (stop, stopped) = async_channel::bounded(1);
-        let thread = std::thread::spawn(move || {
-            let machine = Machine { host: Host::new().unwrap(), stop: stopped };
-            async_io::block_on(collect::run(parameters, &machine))
-        });
-        assert!(self.source.wait_log("Sending SUBACK to collect-test", PATIENCE), "the task did not subscribe");
-        Task { thread, stop }
+        let subscribed = "Sending SUBACK to collect-test";
+        let before = self.source.count_log(subscribed);
+        let task = Task::start(parameters);
+        self.wait_logs(subscribed, before + 1);
+        task
+    }
+
+    /// Waits until the source has logged so many lines with a text.
+    fn wait_logs(&self, text: &str, count: usize) {
+        assert!(self.source.wait_logs(text, count, PATIENCE), "the source has not logged {count} times: {text}");
     }
 
     fn publish(&self, messages: &[Message]) {
@@ -121,8 +140,37 @@ impl Bench {
 }
 
 impl Task {
+    fn start(parameters: Parameters) -> Self {
+        said::listen();
+        let (stop, stopped) = async_channel::bounded(1);
+        let (kill, killed) = async_channel::bounded::<()>(1);
+        let thread = std::thread::spawn(move || {
+            let machine = Machine { host: Host::new().unwrap(), stop: stopped };
+            let killed = async {
+                if killed.recv().await.is_err() {
+                    pending::<()>().await;
+                }
+            };
+            match async_io::block_on(select(collect::run(parameters, &machine), killed)) {
+                Either::First(outcome) => Some(outcome),
+                Either::Second(()) => None,
+            }
+        });
+        Self { thread, stop, kill }
+    }
+
+    fn outcome(self) -> Result<Report, Error> {
+        self.thread.join().unwrap().expect("it was not killed")
+    }
+
     fn report(self) -> Report {
-        self.thread.join().unwrap().unwrap()
+        self.outcome().unwrap_or_else(|error| panic!("{error}"))
+    }
+
+    /// Ends it as a crash would: connections break, and nobody says farewell.
+    fn kill(self) {
+        self.kill.try_send(()).unwrap();
+        assert!(self.thread.join().unwrap().is_none(), "it had ended before");
     }
 }
 
@@ -144,6 +192,7 @@ fn assert_complete(data: &Data, summaries: &Summaries, report: &Report) {
     assert_eq!((report.readings, report.windows), (expected.readings, expected.windows.len() as u64));
     assert_eq!((report.late, report.malformed, report.over_limit, report.not_numeric), (0, 0, 0, 0));
     assert_eq!((report.published, report.dropped), (report.windows, 0));
+    assert_eq!((report.ahead, report.too_large, report.unasked, report.copies), (0, 0, 0, 0));
     assert_eq!(report.sensors.len(), expected.sensors.len());
     for sensor in &report.sensors {
         let found = Figures {
@@ -252,8 +301,7 @@ fn a_cloud_that_is_never_there_ends_in_counted_drops() {
         reading("a", 1_360_195_200 + 2 * WINDOW_S, 3.0),
         end(),
     ]);
-    let report = task.report();
-    assert_eq!((report.windows, report.published, report.dropped), (3, 0, 3));
+    assert_eq!(task.outcome(), Err(Error::Undelivered(3, None)));
 }
 
 #[test]
@@ -294,7 +342,8 @@ fn a_broker_that_falls_silent_is_given_up() {
 fn enough_readings_end_the_task_and_bad_ones_do_not() {
     let bench = Bench::new("bad");
     let summaries = bench.summaries();
-    let task = bench.start(Parameters { readings: Some(3), sensors: Some(1), ..bench.parameters() });
+    let enough = Parameters { readings: Some(4), sensors: Some(1), grace_s: Some(0), ..bench.parameters() };
+    let task = bench.start(enough);
     let raw = |payload: &str| Message { payload: payload.to_owned(), ..reading("a", 0, 0.0) };
     bench.publish(&[
         raw("nonsense"),
@@ -306,8 +355,8 @@ fn enough_readings_end_the_task_and_bad_ones_do_not() {
         reading("b", 1_360_195_200, 1.0),
     ]);
     let report = task.report();
-    assert_eq!((report.readings, report.late, report.over_limit), (3, 1, 1));
-    assert_eq!((report.malformed, report.not_numeric, report.duplicates), (3, 1, 1));
+    assert_eq!((report.readings, report.late, report.over_limit), (4, 1, 1));
+    assert_eq!((report.malformed, report.not_numeric, report.duplicates), (3, 1, 0));
     assert_eq!(summaries.collect(1, PATIENCE).unwrap().len(), 1);
 }
 

@@ -144,8 +144,13 @@ fn asked(context: &Context<'_>) -> Result<()> {
         bench.source.wait_log("Received PUBACK from guest (Mid: 3", PATIENCE),
         "the guest did not take three messages"
     );
+    // Asked while it runs, the guest says the task's counts beside its own.
+    let counters = guest.counters(PATIENCE)?;
+    let known = ["connections", "heap_used", "readings", "series"].map(|name| counters.get(name).copied());
     guest.shutdown()?;
     let report: Report = ends_well(&mut guest)?;
+    let said = (known[0].is_some(), known[1].is_some(), known[2], known[3]);
+    check!(said == (true, true, Some(report.readings), Some(report.sensors.len() as u64)), "{counters:?}");
     let sensors = report.sensors.len() as u64;
     check!((report.windows, report.published, report.dropped) == (sensors, sensors, 0), "{report:?}");
     let received = bench.summaries.collect(report.sensors.len(), PATIENCE)?;

@@ -9,8 +9,11 @@ use embedded_nal_async::{AddrType, Dns, TcpConnect};
 use kernel::net::Network;
 use kernel::{Networked, System};
 
-use crate::mqtt::Connection;
-use crate::mqtt::packet::Connect;
+use crate::mqtt::connection::UNDER_WAY;
+use crate::mqtt::packet::Version;
+use crate::mqtt::reason::Reason;
+use crate::mqtt::write::Connect;
+use crate::mqtt::{Connection, Fault, Session};
 
 /// How long a name, a connection and the broker's greeting may take together.
 const CONNECT: Duration = Duration::from_secs(10);
@@ -22,8 +25,8 @@ const LONGEST_PAUSE_MS: u32 = 30_000;
 /// A connection that lasted this long was a good one: the pauses begin again with the first.
 const GOOD: Duration = Duration::from_secs(10);
 
-/// How many messages may be under way in one direction.
-pub(crate) const UNDER_WAY: u16 = 8;
+/// The text of the message that the broker publishes when we disappear.
+pub(crate) const GONE: &str = "offline";
 
 /// The connection type of a system's network.
 pub(crate) type Stream<'n, S> = <<S as Networked>::Network as TcpConnect>::Connection<'n>;
@@ -61,91 +64,76 @@ impl fmt::Display for Address {
     }
 }
 
-/// Why there is no connection, or none any more.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Fault {
-    /// The host's name has no address.
-    Name,
-    /// TCP could not connect.
-    Unreachable,
-    /// Nothing was heard for too long.
-    Silent,
-    /// The connection broke, or the broker closed it.
-    Closed,
-    /// The broker refused us, or what we asked for.
-    Refused,
-    /// The broker said what MQTT does not allow, or more than we have room for.
-    Protocol,
-}
-
-impl Fault {
-    fn text(self) -> &'static str {
-        match self {
-            Self::Name => "its name has no address",
-            Self::Unreachable => "it cannot be reached",
-            Self::Silent => "it is silent",
-            Self::Closed => "the connection is closed",
-            Self::Refused => "it refuses",
-            Self::Protocol => "it does not keep to MQTT 5",
-        }
-    }
+/// A broker, and as whom we speak to it.
+#[derive(Clone)]
+pub(crate) struct Broker {
+    /// "source" or "cloud", for messages.
+    pub(crate) role: &'static str,
+    pub(crate) address: Address,
+    /// Our name there.
+    pub(crate) client: String,
+    /// User name and password.
+    pub(crate) login: Option<(String, Option<String>)>,
+    /// The topic of the message that the broker publishes when we disappear.
+    pub(crate) will: Option<String>,
+    /// How long the broker keeps the session while we are away; none is wanted where this is 0.
+    pub(crate) session_s: u32,
+    pub(crate) keepalive_s: u16,
 }
 
 /// The way to one broker, over as many connections as it takes.
 pub(crate) struct Link<'a, S> {
-    /// "source" or "cloud", for messages.
-    role: &'static str,
-    address: &'a Address,
-    keepalive_s: u16,
+    broker: &'a Broker,
     system: &'a S,
     next_pause_ms: u32,
     since: Option<Instant>,
     connections: u32,
+    version: Version,
 }
 
 impl<'a, S: Networked> Link<'a, S> {
-    pub(crate) fn new(role: &'static str, address: &'a Address, keepalive_s: u16, system: &'a S) -> Self {
-        Self { role, address, keepalive_s, system, next_pause_ms: FIRST_PAUSE_MS, since: None, connections: 0 }
+    pub(crate) fn new(broker: &'a Broker, system: &'a S) -> Self {
+        let version = Version::V5;
+        Self { broker, system, next_pause_ms: FIRST_PAUSE_MS, since: None, connections: 0, version }
     }
 
-    /// Tries once to connect, with a clean start or with the session of before, which the broker keeps for `session_s`
-    /// seconds. `input` takes the largest packet that the broker may send.
+    /// Tries once to connect, and to go on with the session of before if one is wanted. `input` takes the largest
+    /// packet that is looked at.
     pub(crate) async fn connect<'b>(
         &mut self,
-        client: &str,
-        clean_start: bool,
-        session_s: u32,
+        session: &'b mut Session,
         input: &'b mut [u8],
     ) -> Result<Connection<'b, Stream<'a, S>>, Fault> {
         let network = self.system.network();
-        let address = self.address;
+        let broker = self.broker;
         let greeting = Connect {
-            client,
-            clean_start,
-            session_s,
-            keepalive_s: self.keepalive_s,
-            packet_bytes: input.len() as u32,
+            version: self.version,
+            client: &broker.client,
+            login: broker.login.as_ref().map(|(user, password)| (user.as_str(), password.as_deref())),
+            will: broker.will.as_deref().map(|topic| (topic, GONE)),
+            clean_start: broker.session_s == 0,
+            session_s: broker.session_s,
+            keepalive_s: broker.keepalive_s,
             receive_maximum: UNDER_WAY,
         };
         let connection = with_timeout(CONNECT, async move {
             network.configured().await;
+            let address = &broker.address;
             let host = match address.host.parse() {
                 Ok(host) => IpAddr::V4(host),
                 Err(_) => network.get_host_by_name(&address.host, AddrType::IPv4).await.map_err(|_| Fault::Name)?,
             };
             let stream = network.connect(SocketAddr::new(host, address.port)).await.map_err(|_| Fault::Unreachable)?;
-            Connection::open(stream, input, greeting).await
+            Connection::open(stream, input, session, greeting).await
         });
-        let connection = connection.await.unwrap_or(Err(Fault::Silent))?;
-        kernel::println!("collect: connected to the {} broker {}", self.role, self.address);
+        let connection = connection.await.unwrap_or(Err(Fault::Silent)).inspect_err(|fault| {
+            self.version = next_version(self.version, self.connections > 0, *fault);
+        })?;
+        let note = if self.version == Version::V5 { "" } else { " (MQTT 3.1.1)" };
+        kernel::println!("collect: connected to the {} broker {}{note}", broker.role, broker.address);
         self.since = Some(Instant::now());
         self.connections += 1;
         Ok(connection)
-    }
-
-    /// Whether there has been no connection yet.
-    pub(crate) fn is_new(&self) -> bool {
-        self.connections == 0
     }
 
     /// Whether there has been a connection before the present one.
@@ -159,10 +147,30 @@ impl<'a, S: Networked> Link<'a, S> {
         if self.since.take().is_some_and(|since| since.elapsed() >= GOOD) {
             self.next_pause_ms = FIRST_PAUSE_MS;
         }
+        if fault == Fault::Ended(Reason::TAKEN_OVER) {
+            // Two that take a session from each other at once would do nothing else.
+            self.next_pause_ms = LONGEST_PAUSE_MS;
+        }
         let pause_ms = jitter(self.next_pause_ms, self.system);
-        kernel::println!("collect: {} broker {}: {}; again in {pause_ms} ms", self.role, self.address, fault.text());
+        kernel::println!(
+            "collect: {} broker {}: {fault}; again in {pause_ms} ms",
+            self.broker.role,
+            self.broker.address
+        );
         self.next_pause_ms = (self.next_pause_ms * 2).min(LONGEST_PAUSE_MS);
         Timer::after(Duration::from_millis(pause_ms.into())).await;
+    }
+}
+
+/// The version to speak after a fault: the other one where that may be why there is no connection. The broker says so,
+/// or, as long as there has been no connection at all, did not understand us. Brokers that know MQTT 3.1.1 alone do
+/// either.
+fn next_version(version: Version, was_connected: bool, fault: Fault) -> Version {
+    let not_understood = matches!(fault, Fault::Unanswered | Fault::Protocol) && !was_connected;
+    match version {
+        Version::V5 if not_understood || fault == Fault::Refused(Reason::VERSION) => Version::V311,
+        Version::V311 if not_understood || fault == Fault::Refused(Reason::VERSION) => Version::V5,
+        version => version,
     }
 }
 

@@ -1,68 +1,88 @@
 //! The broker next to the sensors: subscribes and takes what comes.
 //!
-//! Subscriptions ask for QoS 1: a reading that was published while the connection was down waits at the broker and
-//! comes after it is resumed; QoS 0 would lose it. QoS 2 would spare the repeats that QoS 1 brings after a reconnect,
-//! for two more packets a message; [`crate::repeats`] finds them for nothing. A message is acknowledged when it has
-//! been taken, and the broker is asked to send no more than 8 ahead; one that does so all the same waits for TCP.
-//! Either way what a slow guest has not taken yet waits at the broker and not in the guest's memory.
+//! Subscriptions ask for the QoS that messages were published with: one with QoS 1 or 2 that was published while the
+//! connection was down waits at the broker and comes after it is resumed. A message is acknowledged when it has been
+//! taken, and the broker is asked to send no more than 8 ahead; one that does so all the same waits for TCP. Either way
+//! what a slow guest has not taken yet waits at the broker and not in the guest's memory.
 //!
 //! Retained messages are not asked for: they were published before the run, and an earlier run may have counted them. A
-//! retained end-of-stream message would end every run at once.
+//! retained end-of-stream message would end every run at once. Brokers that know MQTT 3.1.1 alone send them all the
+//! same.
+//!
+//! After each message all others get a turn: what comes from the sensors starves neither the cloud nor the request to
+//! stop.
 
+use alloc::string::String;
 use alloc::vec;
 use core::future::Future;
 use core::pin::{Pin, pin};
 
 use embassy_futures::select::{Either, select};
+use embassy_futures::yield_now;
 use embedded_io_async::{Read, Write};
 use kernel::{Networked, System};
 
 use crate::collector::{Collector, End};
-use crate::link::{Fault, Link};
-use crate::mqtt::{Connection, Event};
+use crate::error::Error;
+use crate::link::Link;
+use crate::mqtt::{Connection, Event, Fault, Session};
 use crate::parameters::Settings;
 
-/// The largest message that is taken; the broker is told and keeps larger ones to itself.
+/// The largest packet that is looked at.
 const RECEIVE_BYTES: usize = 32 * 1024;
-
-/// How long the broker keeps the session for us while we are away. It is given back at a regular end; after a crash it
-/// must not fill the broker for ever.
-const SESSION_S: u32 = 3600;
 
 /// Takes readings until there are enough, until the end-of-stream message, or until the platform asks to stop.
 ///
-/// The first connection asks for a clean start: what a broker still has for an earlier run belongs to windows that this
-/// run does not have. Later ones resume the session.
-pub(crate) async fn run<S: Networked>(settings: &Settings, collector: &Collector, system: &S) {
+/// # Errors
+/// [`Error::Overlap`], which shows only when the broker is known.
+pub(crate) async fn run<S: Networked>(settings: &Settings, collector: &Collector, system: &S) -> Result<(), Error> {
     let mut stop = pin!(system.stop_requested());
-    let mut link = Link::new("source", &settings.source, settings.keepalive_s, system);
+    let mut link = Link::new(&settings.source, system);
     let mut input = vec![0; RECEIVE_BYTES];
+    let mut session = Session::default();
     let mut subscribed = false;
     loop {
-        let clean_start = link.is_new();
-        let connect = link.connect(&settings.client, clean_start, SESSION_S, &mut input);
-        let fault = match select(connect, stop.as_mut()).await {
-            Either::First(Ok(mut connection)) => {
+        let fault = match select(stop.as_mut(), link.connect(&mut session, &mut input)).await {
+            Either::First(_) => break,
+            Either::Second(Ok(mut connection)) => {
                 let resumed = connection.is_resumed();
+                if resumed && !link.again() {
+                    kernel::println!("collect: the source broker has kept the session of an earlier run");
+                }
+                if link.again() && !resumed {
+                    kernel::println!(
+                        "collect: the source broker has forgotten the session: it was started again, or another client with the \
+                         name {} has taken it; what came meanwhile may be lost",
+                        settings.source.client
+                    );
+                }
+                // Only what this run has subscribed to is known to be there.
                 subscribed &= resumed;
-                collector.source_connected(link.again(), resumed);
+                collector.source_connected(link.again(), unix_time(system));
+                if let Some((one, other)) = settings.routes.overlap().filter(|_| !connection.has_subscription_ids()) {
+                    collector.finish(End::Stopped);
+                    connection.close(None).await;
+                    return Err(Error::Overlap(String::from(one), String::from(other)));
+                }
                 let listening = listen(settings, collector, system, &mut connection, &mut subscribed, stop.as_mut());
                 match listening.await {
                     Ok(end) => {
                         collector.finish(end);
-                        return connection.close().await;
+                        let ends = end == End::Complete || !settings.keeps_session;
+                        connection.close(ends.then(|| settings.routes.filters())).await;
+                        return Ok(());
                     }
                     Err(fault) => fault,
                 }
             }
-            Either::First(Err(fault)) => fault,
-            Either::Second(_) => break,
+            Either::Second(Err(fault)) => fault,
         };
-        if let Either::Second(_) = select(link.pause(fault), stop.as_mut()).await {
+        if let Either::First(_) = select(stop.as_mut(), link.pause(fault)).await {
             break;
         }
     }
     collector.finish(End::Stopped);
+    Ok(())
 }
 
 /// Takes messages over one connection until the end; an error is the end of the connection only.
@@ -74,24 +94,57 @@ async fn listen<IO: Read + Write>(
     subscribed: &mut bool,
     mut stop: Pin<&mut impl Future>,
 ) -> Result<End, Fault> {
+    let filters = settings.routes.filters();
+    let mut granted_filters = 0;
     if !*subscribed {
-        connection.subscribe(settings.topics.iter().chain(&settings.end).map(|topic| topic.as_str()));
+        connection.subscribe(filters.iter().map(String::as_str));
     }
     loop {
-        match select(connection.next(), stop.as_mut()).await {
-            Either::First(Ok(Event::Message { topic, payload })) => {
-                if settings.end.as_deref() == Some(topic) {
-                    return Ok(End::Complete);
-                }
-                let now = system.unix_time().as_secs_f64();
-                if collector.receive(topic, payload, now) {
+        let event = match select(stop.as_mut(), connection.next()).await {
+            Either::First(_) => return Ok(End::Stopped),
+            Either::Second(event) => event?,
+        };
+        let now = unix_time(system);
+        match event {
+            Event::Message(message) => {
+                let is_end = settings.end.as_deref() == Some(message.topic) && !message.retained;
+                if is_end || collector.receive(&settings.routes, &message, now) {
                     return Ok(End::Complete);
                 }
             }
-            Either::First(Ok(Event::Subscribed)) => *subscribed = true,
-            Either::First(Ok(Event::Published { .. })) => {}
-            Either::First(Err(fault)) => return Err(fault),
-            Either::Second(_) => return Ok(End::Stopped),
+            Event::Repeat => collector.repeated(),
+            Event::TooLarge { topic, length } => collector.passed(&topic, length),
+            Event::Subscribed { id, granted } => {
+                let filter = usize::from(id).checked_sub(1).and_then(|place| filters.get(place));
+                check_granted(filter.ok_or(Fault::Protocol)?, granted)?;
+                granted_filters += 1;
+                if granted_filters == filters.len() {
+                    *subscribed = true;
+                    kernel::println!("collect: subscribed at the source broker {}", settings.source.address);
+                }
+            }
+            Event::Published { .. } | Event::Alive => {}
+        }
+        collector.heard(now);
+        yield_now().await;
+    }
+}
+
+/// Says what is not as it was asked for.
+fn check_granted(filter: &str, granted: Result<u8, crate::mqtt::reason::Reason>) -> Result<(), Fault> {
+    match granted {
+        Ok(0) => kernel::println!(
+            "collect: the source broker sends \"{filter}\" without acknowledgements: what comes while we are away is lost"
+        ),
+        Ok(_) => {}
+        Err(reason) => {
+            kernel::println!("collect: the source broker refuses \"{filter}\": {reason}");
+            return Err(Fault::Refused(reason));
         }
     }
+    Ok(())
+}
+
+fn unix_time(system: &impl System) -> f64 {
+    system.unix_time().as_secs_f64()
 }

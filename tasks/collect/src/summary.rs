@@ -16,7 +16,7 @@ use core::fmt::Write;
 
 use readings::number;
 
-use crate::outbox::Summary;
+use crate::backlog::Summary;
 use crate::window::Sensor;
 
 /// What the summaries of a run have in common.

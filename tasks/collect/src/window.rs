@@ -1,21 +1,62 @@
-//! Windows of time, one sequence of them for each sensor.
+//! Windows of time, one sequence of them for each series of readings.
+//!
+//! A series is a sensor's name and a unit. One name with several units is several series; a reading without a unit
+//! belongs to the series of its name if there is one, and a series whose first readings had none takes the unit of a
+//! later one.
 //!
 //! A window is the time from a multiple of its length to the next (tumbling windows, aligned to 1970), and a reading
-//! belongs to the one its own time lies in. The clock on the wall plays no part, so that a replay of old readings
-//! gives the same windows every time. A sensor's window is closed by that sensor's first reading of a later one, or at
-//! the end; sensors are not compared, because their readings may arrive hours apart. A reading of an earlier window is
-//! late: its window's summary has gone out, so it is counted and left out.
+//! belongs to the one its own time lies in. Series are not compared, because readings may arrive hours apart: how far a
+//! series has come is the time of its newest reading, but never later than now, so that a clock that is ahead closes
+//! nothing. The rules:
 //!
-//! Memory: one window and the totals for each sensor, no more than a given number of sensors, and nothing for a
-//! reading.
+//! - **Closed** is a window when its series has come to its end and the grace period beyond. A replay of old readings
+//!   so gives the same windows every time.
+//! - It is also closed **by the clock**, when its end is longer ago than the grace period, and nothing of its series
+//!   has come for the length of a window and the grace period: a sensor that died does not keep its last window. That
+//!   is judged only when something has been heard over a connection to the source that has lasted for the grace period,
+//!   so that nothing is closed while readings wait there.
+//! - **Late** is a reading of a closed window. Within windows that are open, and among them, order does not matter.
+//! - **Ahead** is a reading that is further in the future than is allowed. It belongs to no window. The past is always
+//!   allowed: archives are replayed, and devices send what they have kept. As long as the clock here has not been
+//!   set, nothing is called ahead.
+//! - Nothing is **double** because it looks like another: equal readings count as often as they come. What is delivered
+//!   a second time is found by the protocol (see `mqtt::session`).
+//!
+//! Memory: the open windows and the totals of each series, no more than a given number of series, and nothing for a
+//! reading. More open windows than the grace period needs, and a few for clocks that are ahead, are not kept: the
+//! oldest closes before its time.
 
 use alloc::boxed::Box;
 use alloc::vec::Vec;
 
 use readings::{Reading, SensorReport, Statistics};
 
-/// Number of a sensor, in the order in which they were first seen.
+/// Number of a series, in the order in which they were first seen.
 pub type SensorId = u16;
+
+/// What windows and clocks are judged by.
+#[derive(Debug, Clone, Copy)]
+pub struct Times {
+    /// A window's length in seconds, not 0.
+    pub window_s: u32,
+    /// How long after its end a window waits.
+    pub grace_s: u32,
+    /// How far in the future a reading may be.
+    pub ahead_s: u32,
+}
+
+impl Times {
+    /// The first window that is open when a series has come so far.
+    fn closed_at(self, reached: f64) -> u64 {
+        (reached as u64).saturating_sub(self.grace_s.into()) / u64::from(self.window_s)
+    }
+
+    /// The most windows of a series that are open at once: those that the grace period holds, and some for clocks that
+    /// are ahead.
+    fn most_open(self) -> usize {
+        (self.grace_s / self.window_s + 4) as usize
+    }
+}
 
 /// A closed window.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -29,36 +70,37 @@ pub struct Window {
 }
 
 /// What became of a reading.
-#[derive(Debug, Clone, Copy, PartialEq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Taken {
-    /// It belongs to its sensor's open window, or opened one, and closed the one that was open before.
-    Counted(Option<Window>),
+    /// It is in its window.
+    Counted,
     /// Its window is already closed.
     Late,
-    /// It has been counted before: it has the time and the value of its sensor's last reading, or, where repeats are
-    /// expected, a time that is not newer than that of any other.
-    Repeated,
-    /// It has another unit than its sensor's first reading, or a time before 1970 or beyond the year 280,000.
+    /// It is too far in the future.
+    Ahead,
+    /// Its time is before 1970.
     Unusable,
-    /// There are already as many sensors as may be.
+    /// There are already as many series as may be.
     OverLimit,
 }
 
-/// What is known of a sensor.
+/// What is known of a series.
 #[derive(Debug)]
 pub struct Sensor {
-    /// Its name.
+    /// The sensor's name.
     pub name: Box<str>,
     /// The unit of its readings, empty when none is given.
     pub unit: Box<str>,
-    /// Of all its readings that were counted, those of the open window included.
+    /// Of all its readings that were counted, those of open windows included.
     pub total: Statistics,
-    /// Time and value of its last counted reading.
-    last: (f64, f64),
-    /// The latest time of its counted readings.
-    newest: f64,
-    /// The open window: its number since 1970, and what was read in it.
-    open: Option<(u64, Statistics)>,
+    /// How far it has come, in seconds since 1970.
+    reached: f64,
+    /// When its last reading arrived.
+    arrived: f64,
+    /// The first window, by its number since 1970, that is not closed.
+    first_open: u64,
+    /// The open windows that have readings, by number.
+    open: Vec<(u64, Statistics)>,
 }
 
 impl Sensor {
@@ -68,103 +110,140 @@ impl Sensor {
     }
 }
 
-/// All sensors seen so far.
+/// All series seen so far.
 #[derive(Debug)]
 pub struct Sensors {
-    window_s: u32,
+    times: Times,
     limit: SensorId,
     /// In the order in which they were first seen, which is that of their numbers.
     sensors: Vec<Sensor>,
-    /// Their numbers in the order of their names.
+    /// Their numbers in the order of their names, and of their numbers where names are the same.
     by_name: Vec<SensorId>,
 }
+
+/// 2020-01-01: a clock that shows less has not been set.
+const CLOCK_IS_SET: f64 = 1_577_836_800.0;
 
 /// Largest time in seconds since 1970 whose whole seconds are exact in `f64` with room for fractions.
 const LATEST: f64 = 8_796_093_022_208.0;
 
 impl Sensors {
-    /// No sensors yet; at most `limit` of them, with windows of `window_s` seconds, which must not be 0.
-    pub fn new(window_s: u32, limit: SensorId) -> Self {
-        Self { window_s, limit, sensors: Vec::new(), by_name: Vec::new() }
+    /// No series yet; at most `limit` of them.
+    pub fn new(times: Times, limit: SensorId) -> Self {
+        Self { times, limit, sensors: Vec::new(), by_name: Vec::new() }
     }
 
-    /// Takes a reading to the window it belongs to. `repeats` says that it may have been counted before.
-    pub fn take(&mut self, reading: &Reading<'_>, repeats: bool) -> Taken {
+    /// Takes a reading, at this time in seconds since 1970, to the window it belongs to; `close` gets the windows that
+    /// are closed by that.
+    pub fn take(&mut self, reading: &Reading<'_>, now: f64, close: &mut dyn FnMut(Window)) -> Taken {
         if !(0.0..LATEST).contains(&reading.time) {
-            return Taken::Unusable;
+            return if reading.time >= LATEST { Taken::Ahead } else { Taken::Unusable };
         }
-        let window = reading.time as u64 / u64::from(self.window_s);
-        let sensors = &self.sensors;
-        match self.by_name.binary_search_by(|id| sensors[usize::from(*id)].name.as_ref().cmp(reading.name)) {
-            Ok(place) => self.take_known(self.by_name[place], window, reading, repeats),
-            Err(place) => self.take_new(place, window, reading),
+        if now >= CLOCK_IS_SET && reading.time > now + f64::from(self.times.ahead_s) {
+            return Taken::Ahead;
         }
-    }
-
-    fn take_known(&mut self, id: SensorId, window: u64, reading: &Reading<'_>, repeats: bool) -> Taken {
-        let window_s = self.window_s;
+        let times = self.times;
+        let number = reading.time as u64 / u64::from(times.window_s);
+        let Some((id, is_new)) = self.series(reading) else { return Taken::OverLimit };
         let sensor = &mut self.sensors[usize::from(id)];
-        if *sensor.unit != *reading.unit {
-            return Taken::Unusable;
+        let place = sensor.open.binary_search_by_key(&number, |(open, _)| *open);
+        if place.is_err() && sensor.open.len() == times.most_open() {
+            // The oldest has had the most time.
+            close_before(sensor.open[0].0 + 1, id, sensor, times, close);
         }
-        // A reading that does not say when it was taken may well equal the one before.
-        let again = sensor.last == (reading.time, reading.value) || (repeats && reading.time <= sensor.newest);
-        if reading.dated && again {
-            return Taken::Repeated;
+        if number < sensor.first_open {
+            return Taken::Late;
         }
-        let closed = match &mut sensor.open {
-            Some((open, _)) if window < *open => return Taken::Late,
-            Some((open, statistics)) if window == *open => {
-                statistics.push(reading.value);
-                None
-            }
-            other => {
-                let closed = other.replace((window, Statistics::of(reading.value)));
-                closed.map(|(open, statistics)| Window { sensor: id, start_s: start_s(open, window_s), statistics })
-            }
-        };
-        sensor.total.push(reading.value);
-        sensor.last = (reading.time, reading.value);
-        sensor.newest = sensor.newest.max(reading.time);
-        Taken::Counted(closed)
+        match sensor.open.binary_search_by_key(&number, |(open, _)| *open) {
+            Ok(place) => sensor.open[place].1.push(reading.value),
+            Err(place) => sensor.open.insert(place, (number, Statistics::of(reading.value))),
+        }
+        if !is_new {
+            sensor.total.push(reading.value);
+        }
+        sensor.arrived = now;
+        // With a clock that is not set, nobody can tell whether a reading is ahead.
+        let known = if now >= CLOCK_IS_SET { reading.time.min(now) } else { reading.time };
+        sensor.reached = sensor.reached.max(known);
+        close_before(times.closed_at(sensor.reached), id, sensor, times, close);
+        Taken::Counted
     }
 
-    fn take_new(&mut self, place: usize, window: u64, reading: &Reading<'_>) -> Taken {
-        let id = self.sensors.len() as SensorId;
-        if id >= self.limit {
-            return Taken::OverLimit;
+    /// The series of a reading, and whether it is a new one; `None` when there may be no more.
+    fn series(&mut self, reading: &Reading<'_>) -> Option<(SensorId, bool)> {
+        let sensors = &mut self.sensors;
+        let first = self.by_name.partition_point(|id| *sensors[usize::from(*id)].name < *reading.name);
+        let same = &self.by_name[first..];
+        let count = same.iter().take_while(|id| *sensors[usize::from(**id)].name == *reading.name).count();
+        let same = &same[..count];
+        if let Some(id) = same.iter().find(|id| *sensors[usize::from(**id)].unit == *reading.unit) {
+            return Some((*id, false));
         }
-        let first = Statistics::of(reading.value);
-        self.sensors.push(Sensor {
+        if let [id] = *same {
+            let sensor = &mut sensors[usize::from(id)];
+            if reading.unit.is_empty() {
+                return Some((id, false));
+            }
+            if sensor.unit.is_empty() {
+                sensor.unit = reading.unit.into();
+                return Some((id, false));
+            }
+        }
+        let id = sensors.len() as SensorId;
+        if id >= self.limit {
+            return None;
+        }
+        sensors.push(Sensor {
             name: reading.name.into(),
             unit: reading.unit.into(),
-            total: first,
-            last: (reading.time, reading.value),
-            newest: reading.time,
-            open: Some((window, first)),
+            total: Statistics::of(reading.value),
+            reached: 0.0,
+            arrived: 0.0,
+            first_open: 0,
+            open: Vec::new(),
         });
-        self.by_name.insert(place, id);
-        Taken::Counted(None)
+        self.by_name.insert(first + count, id);
+        Some((id, true))
     }
 
-    /// Closes every open window and hands each to `take`, in the order of the sensors.
-    pub fn close_all(&mut self, take: &mut dyn FnMut(Window)) {
+    /// Closes by the clock what is due at this time; the connection to the source has lasted since `connected`.
+    pub fn close_due(&mut self, now: f64, connected: f64, close: &mut dyn FnMut(Window)) {
+        let times = self.times;
+        let grace_s = f64::from(times.grace_s);
+        if now < CLOCK_IS_SET || now - connected < grace_s {
+            return;
+        }
         for (id, sensor) in self.sensors.iter_mut().enumerate() {
-            if let Some((open, statistics)) = sensor.open.take() {
-                take(Window { sensor: id as SensorId, start_s: start_s(open, self.window_s), statistics });
+            let silent_s = now - sensor.arrived - f64::from(times.window_s);
+            if silent_s >= grace_s {
+                let reached = times.closed_at(now);
+                // What lies behind the last window with readings may still be filled from an archive.
+                let last = sensor.open.iter().map(|(number, _)| number + 1).take_while(|end| *end <= reached).last();
+                close_before(last.unwrap_or(0), id as SensorId, sensor, times, close);
             }
         }
     }
 
-    /// The sensors by their numbers.
+    /// Closes every open window.
+    pub fn close_all(&mut self, close: &mut dyn FnMut(Window)) {
+        for (id, sensor) in self.sensors.iter_mut().enumerate() {
+            close_before(u64::MAX, id as SensorId, sensor, self.times, close);
+        }
+    }
+
+    /// The series by their numbers.
     pub fn all(&self) -> &[Sensor] {
         &self.sensors
     }
 }
 
-/// Where window number `window` begins.
-fn start_s(window: u64, window_s: u32) -> i64 {
-    (window * u64::from(window_s)) as i64
+/// Closes the windows of a series whose numbers are below this.
+fn close_before(number: u64, id: SensorId, sensor: &mut Sensor, times: Times, close: &mut dyn FnMut(Window)) {
+    let closed = sensor.open.partition_point(|(open, _)| *open < number);
+    for (number, statistics) in sensor.open.drain(..closed) {
+        close(Window { sensor: id, start_s: (number * u64::from(times.window_s)) as i64, statistics });
+    }
+    sensor.first_open = sensor.first_open.max(number);
 }
 
 #[cfg(test)]

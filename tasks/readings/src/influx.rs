@@ -1,7 +1,8 @@
 //! InfluxDB's line protocol, as Telegraf and many others write it.
 //!
 //! `weather,place=north temperature=21.5,wind=3i 1705311000000000000` gives `weather/place:north/temperature` and
-//! `weather/place:north/wind`: the measurement, the tags and a field are the sensor's name, and each number is a reading.
+//! `weather/place:north/wind`: the measurement, the tags and a field are the sensor's name, and each number is a
+//! reading.
 //!
 //! Source: the InfluxDB documentation, "Line protocol reference". The crates that read it (influxdb-line-protocol,
 //! influxdb-line-protocol-parser) need `std`.
@@ -12,9 +13,9 @@ use crate::name::{is_name, push_escaped};
 use crate::time::Precision;
 use crate::{Item, Reading, number};
 
-/// Reads lines and hands each field's [`Item`] to `take`. A line that cannot be read costs itself; empty lines and comments
-/// give nothing. Lines' times are in `precision`; `now`, in seconds since 1970, dates those without; `unit` is that of
-/// all readings.
+/// Reads lines and hands each field's [`Item`] to `take`. A line that cannot be read costs itself; empty lines and
+/// comments give nothing. Lines' times are in `precision`; `now`, in seconds since 1970, dates those without; `unit` is
+/// that of all readings.
 pub fn read(text: &[u8], unit: &str, precision: Precision, now: f64, take: &mut dyn FnMut(Item<'_>)) {
     let mut rest = text;
     while !rest.is_empty() {

@@ -12,8 +12,8 @@ pub fn is_name(name: &[u8]) -> bool {
     name.len() <= NAME_BYTES && name.first().is_some_and(u8::is_ascii_alphanumeric) && name.iter().all(allowed)
 }
 
-/// Appends a text of any characters as a part of a name. What a name may not have is written as `_` and two hex digits a
-/// byte, so that two texts that differ do not become one sensor. It ends where the name is too long to be one.
+/// Appends a text of any characters as a part of a name. What a name may not have is written as `_` and two hex digits
+/// a byte, so that two texts that differ do not become one sensor. It ends where the name is too long to be one.
 pub fn push_escaped(name: &mut String, text: impl IntoIterator<Item = u8>) {
     for byte in text {
         if name.len() > NAME_BYTES {

@@ -24,8 +24,8 @@ pub fn parse(text: &str) -> Option<f64> {
     }
 }
 
-/// Reads a number as people and programs write them elsewhere: as JSON has it, or with a plus sign, or beginning with the
-/// point, such as `+5` and `-.5`. `None` as with [`parse`].
+/// Reads a number as people and programs write them elsewhere: as JSON has it, or with a plus sign, or beginning with
+/// the point, such as `+5` and `-.5`. `None` as with [`parse`].
 pub fn parse_decimal(text: &[u8]) -> Option<f64> {
     match text {
         [b'-', digits @ ..] => magnitude(&Decimal::parse(digits, true)?).map(|number| -number),

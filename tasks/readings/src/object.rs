@@ -1,8 +1,8 @@
 //! JSON objects whose numbers are readings, as Zigbee2MQTT, Tasmota and many others publish them.
 //!
 //! Each number is a reading of a sensor of its own, named after the device and the path of keys to it:
-//! `{"temperature":21.5,"ENERGY":{"Power":7}}` of `kitchen` gives `kitchen/temperature` and `kitchen/ENERGY/Power`. Texts,
-//! truth values, `null` and arrays give nothing to compute with.
+//! `{"temperature":21.5,"ENERGY":{"Power":7}}` of `kitchen` gives `kitchen/temperature` and `kitchen/ENERGY/Power`.
+//! Texts, truth values, `null` and arrays give nothing to compute with.
 
 use alloc::string::String;
 

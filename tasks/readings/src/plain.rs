@@ -2,8 +2,8 @@
 
 use crate::{Item, Reading, Unreadable, number};
 
-/// Reads the number. `reading` says everything about it but the value. `nan`, which stands for a sensor without a value,
-/// is no number to compute with.
+/// Reads the number. `reading` says everything about it but the value. `nan`, which stands for a sensor without a
+/// value, is no number to compute with.
 ///
 /// # Errors
 /// [`Unreadable`] when it is neither.

@@ -47,8 +47,8 @@ impl Precision {
     }
 }
 
-/// Seconds since 1970 of a time of RFC 3339, such as `2024-02-29T12:00:00.5+01:00`; a blank may stand for the `T`. A time
-/// without a zone could be any of a day's, so it is none.
+/// Seconds since 1970 of a time of RFC 3339, such as `2024-02-29T12:00:00.5+01:00`; a blank may stand for the `T`. A
+/// time without a zone could be any of a day's, so it is none.
 pub fn rfc3339(text: &str) -> Option<f64> {
     let mut rest = text.as_bytes();
     let year = digits(&mut rest, 4)?;

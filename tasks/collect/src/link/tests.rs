@@ -5,7 +5,10 @@ use core::time::Duration;
 
 use kernel::{Memory, Stop, System};
 
-use super::{Address, jitter};
+use super::{Address, jitter, next_version};
+use crate::mqtt::Fault;
+use crate::mqtt::packet::Version;
+use crate::mqtt::reason::Reason;
 
 #[test]
 fn an_address_is_a_host_with_or_without_a_port() {
@@ -54,5 +57,21 @@ fn a_pause_is_between_its_half_and_its_whole() {
             let jittered = jitter(pause_ms, &Random(byte));
             assert!((pause_ms / 2..=pause_ms).contains(&jittered), "{pause_ms}: {jittered}");
         }
+    }
+}
+
+#[test]
+fn the_other_version_is_spoken_where_this_one_is_not_understood() {
+    let refused = Fault::Refused(Reason::VERSION);
+    for (one, other) in [(Version::V5, Version::V311), (Version::V311, Version::V5)] {
+        for fault in [refused, Fault::Unanswered, Fault::Protocol] {
+            assert_eq!(next_version(one, false, fault), other, "{fault}");
+        }
+        for fault in [Fault::Unreachable, Fault::Silent, Fault::Closed, Fault::Tls, Fault::Refused(Reason(0x87))] {
+            assert_eq!(next_version(one, false, fault), one, "{fault}");
+        }
+        // A broker that has understood us and closes connections is about to go.
+        assert_eq!(next_version(one, true, Fault::Unanswered), one);
+        assert_eq!(next_version(one, true, refused), other);
     }
 }

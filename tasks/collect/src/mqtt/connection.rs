@@ -1,83 +1,136 @@
 //! A connection to a broker: keeps it alive, acknowledges what comes, and notices when the broker has gone.
 
+use alloc::string::String;
 use alloc::vec::Vec;
+use core::ops::Range;
 
 use embassy_time::{Duration, Instant, with_deadline};
 use embedded_io_async::{Read, Write};
 
-use super::packet::{self, ConnAck, Connect, Malformed, Packet};
-use crate::link::{Fault, UNDER_WAY};
+use super::fault::Fault;
+use super::input::{Found, Input};
+use super::packet::{self, ConnAck, Packet, Publish, Version};
+use super::reason::Reason;
+use super::session::{self, Session};
+use super::watch::{Due, Watch};
+use super::write::{self, Connect};
+
+/// How many messages may be under way in one direction.
+pub(crate) const UNDER_WAY: u16 = 8;
+
+/// What a TLS server sends to a client that does not speak TLS: an alert, of any version of it (RFC 8446, section 5.1).
+const TLS_ALERT: &[u8] = &[0x15, 0x03];
 
 /// What a broker says.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, PartialEq, Eq)]
 pub(crate) enum Event<'a> {
-    /// A message; it will have been acknowledged once the next event is asked for.
-    Message {
-        /// Its topic.
-        topic: &'a str,
-        /// Its text.
-        payload: &'a [u8],
+    /// A new message; it will have been acknowledged once the next event is asked for.
+    Message(Publish<'a>),
+    /// A message that was taken before.
+    Repeat,
+    /// A message that does not fit the buffer; it is acknowledged, so that it does not come again.
+    TooLarge {
+        /// The beginning of its topic.
+        topic: String,
+        /// Its packet's length.
+        length: usize,
     },
     /// A message of ours was taken, or refused.
     Published {
         /// Its number.
         id: u16,
-        /// The broker will not have it.
-        refused: bool,
+        /// Why the broker will not have it.
+        refused: Option<Reason>,
     },
-    /// The subscriptions were accepted.
-    Subscribed,
+    /// A subscription was granted with this QoS, or refused.
+    Subscribed {
+        /// Its number.
+        id: u16,
+        /// How.
+        granted: Result<u8, Reason>,
+    },
+    /// The broker is there.
+    Alive,
 }
 
 /// A connection.
 pub(crate) struct Connection<'b, IO> {
     io: IO,
-    /// What came and has not been looked at is at `received`; before that is the packet of the last event.
-    input: &'b mut [u8],
-    received: core::ops::Range<usize>,
+    version: Version,
+    session: &'b mut Session,
+    input: Input<'b>,
     output: Vec<u8>,
     /// Whether what was written has still to be flushed.
     unflushed: bool,
-    keepalive: Duration,
-    /// When something was last sent, and when something was last heard.
-    sent: Instant,
-    heard: Instant,
-    asked: bool,
+    watch: Watch,
     answer: ConnAck,
     under_way: u16,
 }
 
+/// What has come.
+enum Incoming {
+    Packet(Range<usize>),
+    TooLarge(super::input::TooLarge),
+}
+
 impl<'b, IO: Read + Write> Connection<'b, IO> {
-    /// Greets the broker; `input` takes the largest packet that may come.
-    pub(crate) async fn open(io: IO, input: &'b mut [u8], greeting: Connect<'_>) -> Result<Self, Fault> {
-        let now = Instant::now();
+    /// Greets the broker; `buffer` takes the largest packet that is looked at.
+    pub(crate) async fn open(
+        io: IO,
+        buffer: &'b mut [u8],
+        session: &'b mut Session,
+        greeting: Connect<'_>,
+    ) -> Result<Self, Fault> {
         let mut output = Vec::new();
         greeting.write(&mut output);
-        let answer = ConnAck { resumed: false, refused: true, receive_maximum: 0, packet_bytes: 0, keepalive_s: None };
         let mut connection = Self {
             io,
-            input,
-            received: 0..0,
+            version: greeting.version,
+            session,
+            input: Input::new(buffer),
             output,
             unflushed: false,
-            keepalive: Duration::from_secs(greeting.keepalive_s.into()),
-            sent: now,
-            heard: now,
-            asked: false,
-            answer,
+            watch: Watch::new(Duration::from_secs(greeting.keepalive_s.into()), Instant::now()),
+            answer: ConnAck {
+                resumed: false,
+                refused: None,
+                receive_maximum: 0,
+                packet_bytes: 0,
+                keepalive_s: None,
+                subscription_ids: false,
+            },
             under_way: 0,
         };
-        let packet = connection.next_packet().await?;
-        match packet::decode(&connection.input[packet])? {
-            Packet::ConnAck(answer) if answer.refused => return Err(Fault::Refused),
-            Packet::ConnAck(answer) => connection.answer = answer,
-            _ => return Err(Fault::Protocol),
+        match connection.greet().await {
+            Ok(answer) => connection.answer = answer,
+            Err(fault) => return Err(connection.unanswered(fault)),
         }
+        connection.session.connected(connection.answer.resumed);
         // 0 switches the broker's watch off, not ours.
         if let Some(keepalive_s) = connection.answer.keepalive_s.filter(|seconds| *seconds != 0) {
-            connection.keepalive = Duration::from_secs(keepalive_s.into());
+            connection.watch.set_keepalive(Duration::from_secs(keepalive_s.into()));
         }
         Ok(connection)
+    }
+
+    async fn greet(&mut self) -> Result<ConnAck, Fault> {
+        match self.incoming().await? {
+            Incoming::Packet(range) => match packet::decode(self.input.bytes(range), self.version)? {
+                Packet::ConnAck(ConnAck { refused: Some(reason), .. }) => Err(Fault::Refused(reason)),
+                Packet::ConnAck(answer) => Ok(answer),
+                _ => Err(Fault::Protocol),
+            },
+            Incoming::TooLarge(_) => Err(Fault::Protocol),
+        }
+    }
+
+    /// What a fault means before there was an answer.
+    fn unanswered(&self, fault: Fault) -> Fault {
+        match fault {
+            Fault::Closed if self.input.waiting().is_empty() => Fault::Unanswered,
+            Fault::Closed | Fault::Protocol if self.input.came_first(TLS_ALERT) => Fault::Tls,
+            fault => fault,
+        }
     }
 
     /// Whether the broker has kept the session.
@@ -85,21 +138,38 @@ impl<'b, IO: Read + Write> Connection<'b, IO> {
         self.answer.resumed
     }
 
-    /// Asks for messages on these topics.
+    /// Whether messages say which subscription they belong to.
+    pub(crate) fn has_subscription_ids(&self) -> bool {
+        self.version == Version::V5 && self.answer.subscription_ids
+    }
+
+    /// The largest packet that the broker takes.
+    pub(crate) fn packet_bytes(&self) -> u32 {
+        self.answer.packet_bytes
+    }
+
+    /// Asks for messages on these topics, each under a number from 1 on; no more than 64.
     pub(crate) fn subscribe<'t>(&mut self, filters: impl Iterator<Item = &'t str>) {
-        packet::subscribe(&mut self.output, filters);
+        let with_id = self.has_subscription_ids();
+        for (id, filter) in (1..=64).zip(filters) {
+            write::subscribe(&mut self.output, self.version, with_id, id, filter);
+        }
     }
 
-    /// Whether another message may go out now.
+    /// Whether one more message may be under way.
     pub(crate) fn may_publish(&self) -> bool {
-        self.under_way < UNDER_WAY.min(self.answer.receive_maximum)
+        self.under_way < self.answer.receive_maximum.min(UNDER_WAY)
     }
 
-    /// Sends a message with a number that none under way has; it goes out when the next event is asked for. Returns
-    /// whether the broker takes messages of its size.
+    /// Whether an acknowledgement is waited for.
+    pub(crate) fn is_waiting(&self) -> bool {
+        self.under_way > 0
+    }
+
+    /// Publishes a message that the broker acknowledges; false when it is larger than the broker takes.
     pub(crate) fn publish(&mut self, topic: &str, id: u16, payload: &[u8]) -> bool {
         let before = self.output.len();
-        packet::publish(&mut self.output, topic, id, payload);
+        write::publish(&mut self.output, self.version, topic, id, payload);
         let fits = self.output.len() - before <= self.answer.packet_bytes as usize;
         if fits {
             self.under_way += 1;
@@ -109,89 +179,134 @@ impl<'b, IO: Read + Write> Connection<'b, IO> {
         fits
     }
 
+    /// Publishes a short message that the broker keeps for those who subscribe later.
+    pub(crate) fn publish_retained(&mut self, topic: &str, payload: &str) {
+        write::publish_retained(&mut self.output, self.version, topic, payload.as_bytes());
+    }
+
     /// Sends what is to be sent and waits for the next event.
     ///
     /// Dropping the future loses nothing, as long as that is so for the reads and writes below it.
     pub(crate) async fn next(&mut self) -> Result<Event<'_>, Fault> {
         loop {
-            let packet = self.next_packet().await?;
-            let (id, refused) = match packet::decode(&self.input[packet.clone()])? {
-                Packet::Publish { id, .. } => {
-                    if let Some(id) = id {
-                        packet::pub_ack(&mut self.output, id);
-                    }
-                    break self.message(packet);
+            let range = match self.incoming().await? {
+                Incoming::Packet(range) => range,
+                Incoming::TooLarge(message) => {
+                    let (qos, again) = (message.first >> 1 & 3, message.first & 8 != 0);
+                    let new = self.accept(qos, message.id, again, message.length as u32)?;
+                    let event = Event::TooLarge { topic: message.topic, length: message.length };
+                    return Ok(if new { event } else { Event::Repeat });
                 }
-                Packet::PubAck { id, refused } => (id, refused),
-                Packet::SubAck { refused: true } => return Err(Fault::Refused),
-                Packet::SubAck { refused: false } => return Ok(Event::Subscribed),
-                Packet::PingResp => continue,
-                Packet::Disconnect => return Err(Fault::Closed),
-                Packet::ConnAck(_) => return Err(Fault::Protocol),
             };
-            self.under_way = self.under_way.saturating_sub(1);
-            return Ok(Event::Published { id, refused });
+            match packet::decode(self.input.bytes(range.clone()), self.version)? {
+                Packet::Publish(Publish { qos, id, again, topic, payload, .. }) => {
+                    let hash = if qos == 1 { session::hash(topic.as_bytes(), payload) } else { 0 };
+                    if !self.accept(qos, id, again, hash)? {
+                        return Ok(Event::Repeat);
+                    }
+                    return match packet::decode(self.input.bytes(range), self.version)? {
+                        Packet::Publish(message) => Ok(Event::Message(message)),
+                        _ => Err(Fault::Protocol),
+                    };
+                }
+                Packet::PubRel { id } => {
+                    self.session.release(id);
+                    write::pub_comp(&mut self.output, id);
+                }
+                Packet::PubAck { id, refused } => {
+                    self.under_way = self.under_way.saturating_sub(1);
+                    return Ok(Event::Published { id, refused });
+                }
+                Packet::SubAck { id, granted } => return Ok(Event::Subscribed { id, granted }),
+                Packet::PingResp => {
+                    self.watch.answered();
+                    self.session.answered();
+                    return Ok(Event::Alive);
+                }
+                Packet::UnsubAck => {}
+                Packet::Disconnect(reason) => return Err(reason.map_or(Fault::Closed, Fault::Ended)),
+                Packet::ConnAck(_) => return Err(Fault::Protocol),
+            }
         }
     }
 
-    /// Ends the connection and the session; the broker need not keep anything.
-    pub(crate) async fn close(mut self) {
-        packet::disconnect(&mut self.output);
+    /// Acknowledges a message; whether it is new.
+    fn accept(&mut self, qos: u8, id: u16, again: bool, hash: u32) -> Result<bool, Fault> {
+        match qos {
+            0 => Ok(true),
+            1 => {
+                write::pub_ack(&mut self.output, id);
+                Ok(self.session.take(id, again, hash))
+            }
+            _ => {
+                write::pub_rec(&mut self.output, id);
+                self.session.hold(id).map_err(|_| Fault::Protocol)
+            }
+        }
+    }
+
+    /// Ends the connection, and the session as well if its filters are given: the broker need not keep anything.
+    pub(crate) async fn close(mut self, ends: Option<&[String]>) {
+        if let Some(filters) = ends.filter(|filters| self.version == Version::V311 && !filters.is_empty()) {
+            write::unsubscribe(&mut self.output, filters.iter().map(String::as_str));
+        }
+        write::disconnect(&mut self.output, self.version, ends.is_some());
         // Whether the broker hears it or not, we are done.
         let _ = with_deadline(Instant::now() + Duration::from_secs(1), self.send()).await;
     }
 
-    fn message(&self, packet: core::ops::Range<usize>) -> Result<Event<'_>, Fault> {
-        match packet::decode(&self.input[packet])? {
-            Packet::Publish { topic, payload, .. } => Ok(Event::Message { topic, payload }),
-            _ => Err(Fault::Protocol),
-        }
-    }
-
-    /// Waits for a whole packet and says where in the input it is. It stays there until the next call.
-    async fn next_packet(&mut self) -> Result<core::ops::Range<usize>, Fault> {
+    /// Sends what is to be sent, and waits for something whole to come.
+    async fn incoming(&mut self) -> Result<Incoming, Fault> {
         loop {
-            // A broker must give us up after one and a half keepalives of silence; so do we with it, and ask before.
-            let limit = self.heard + self.keepalive * 3 / 2;
-            let ask = self.sent + self.keepalive * 3 / 4;
-            let deadline = if self.asked || !self.output.is_empty() { limit } else { limit.min(ask) };
-            match with_deadline(deadline, self.step()).await {
-                Ok(Ok(None)) => {}
-                Ok(Ok(Some(packet))) => return Ok(packet),
-                Ok(Err(fault)) => return Err(fault),
-                Err(_) if deadline == limit => return Err(Fault::Silent),
-                Err(_) => {
-                    packet::ping(&mut self.output);
-                    self.asked = true;
+            if self.watch.is_quiet() && self.session.should_ask() {
+                self.ask();
+            }
+            let limit = match self.watch.due(Instant::now()) {
+                Due::Silent => return Err(Fault::Silent),
+                Due::Ask => {
+                    self.ask();
+                    continue;
+                }
+                Due::Nothing(until) => until,
+            };
+            if !self.output.is_empty() || self.unflushed {
+                // What is due is judged anew afterwards: an acknowledgement is a sign of life as well.
+                if let Ok(sent) = with_deadline(limit, self.send()).await {
+                    sent?;
+                }
+                if !self.output.is_empty() || self.unflushed {
+                    continue;
                 }
             }
+            match self.input.next()? {
+                Found::Packet(range) => return Ok(Incoming::Packet(range)),
+                Found::TooLarge(message) => return Ok(Incoming::TooLarge(message)),
+                Found::Nothing => {}
+            }
+            let Due::Nothing(limit) = self.watch.due(Instant::now()) else { continue };
+            if let Ok(read) = with_deadline(limit, self.read()).await {
+                read?;
+            }
         }
     }
 
-    /// Sends what is to be sent; then takes a packet that has come, or reads once.
-    async fn step(&mut self) -> Result<Option<core::ops::Range<usize>>, Fault> {
-        self.send().await?;
-        let waiting = &self.input[self.received.clone()];
-        if let Some(length) = packet::length(waiting)? {
-            if length <= waiting.len() {
-                let packet = self.received.start..self.received.start + length;
-                self.received.start = packet.end;
-                return Ok(Some(packet));
-            }
-            if length > self.input.len() {
-                return Err(Fault::Protocol);
-            }
+    fn ask(&mut self) {
+        write::ping(&mut self.output);
+        // Until it has been sent, too, it is a question like any other.
+        self.watch.sent(Instant::now());
+        if self.watch.asked() {
+            self.session.asked();
         }
-        self.input.copy_within(self.received.clone(), 0);
-        self.received = 0..self.received.len();
-        let count = self.io.read(&mut self.input[self.received.end..]).await.map_err(|_| Fault::Closed)?;
+    }
+
+    async fn read(&mut self) -> Result<(), Fault> {
+        let count = self.io.read(self.input.room()).await.map_err(|_| Fault::Closed)?;
         if count == 0 {
             return Err(Fault::Closed);
         }
-        self.received.end += count;
-        self.heard = Instant::now();
-        self.asked = false;
-        Ok(None)
+        self.input.came(count);
+        self.watch.heard(Instant::now());
+        Ok(())
     }
 
     async fn send(&mut self) -> Result<(), Fault> {
@@ -201,7 +316,7 @@ impl<'b, IO: Read + Write> Connection<'b, IO> {
                 return Err(Fault::Closed);
             }
             self.output.drain(..count);
-            self.sent = Instant::now();
+            self.watch.sent(Instant::now());
             self.unflushed = true;
         }
         if self.unflushed {
@@ -209,12 +324,6 @@ impl<'b, IO: Read + Write> Connection<'b, IO> {
             self.unflushed = false;
         }
         Ok(())
-    }
-}
-
-impl From<Malformed> for Fault {
-    fn from(_: Malformed) -> Self {
-        Self::Protocol
     }
 }
 

@@ -1,36 +1,69 @@
-//! The packets' bytes.
+//! What a broker sends, byte by byte, in MQTT 3.1.1 and 5.
 //!
-//! Everything that comes from a broker is checked; what does not fit is [`Malformed`], never a panic.
+//! Everything is checked; what does not fit is [`Malformed`], never a panic.
 
-use alloc::vec::Vec;
+use alloc::string::String;
+use core::ops::Range;
 
-/// What a broker sent is not MQTT 5.
+use super::input::TooLarge;
+use super::reason::Reason;
+
+/// What a broker sent is not MQTT.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Malformed;
 
-/// Reason codes from here on are refusals.
-const FIRST_REFUSAL: u8 = 0x80;
+/// The version of the protocol.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Version {
+    /// MQTT 3.1.1.
+    V311,
+    /// MQTT 5.
+    V5,
+}
 
-// Properties, by their number in section 2.2.2.2.
-const SESSION_EXPIRY_INTERVAL: u8 = 0x11;
-const SERVER_KEEP_ALIVE: u8 = 0x13;
-const RECEIVE_MAXIMUM: u8 = 0x21;
+// Properties, by their number in section 2.2.2.2 of MQTT 5.
+pub(super) const SESSION_EXPIRY_INTERVAL: u8 = 0x11;
+pub(super) const SERVER_KEEP_ALIVE: u8 = 0x13;
+pub(super) const RECEIVE_MAXIMUM: u8 = 0x21;
+pub(super) const SUBSCRIPTION_IDENTIFIER: u8 = 0x0b;
 const MAXIMUM_QOS: u8 = 0x24;
 const MAXIMUM_PACKET_SIZE: u8 = 0x27;
+const SUBSCRIPTION_IDENTIFIERS_AVAILABLE: u8 = 0x29;
 
 /// The answer to a CONNECT.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct ConnAck {
     /// The broker has kept the session.
     pub resumed: bool,
-    /// The broker does not let us in, or takes no QoS 1.
-    pub refused: bool,
+    /// Why the broker does not let us in.
+    pub refused: Option<Reason>,
     /// How many messages may be under way to it.
     pub receive_maximum: u16,
     /// The largest packet that it takes.
     pub packet_bytes: u32,
     /// The keepalive that it wants instead of ours.
     pub keepalive_s: Option<u16>,
+    /// It can say which subscription a message belongs to.
+    pub subscription_ids: bool,
+}
+
+/// A message.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Publish<'a> {
+    /// The topic.
+    pub topic: &'a str,
+    /// 0, 1 or 2.
+    pub qos: u8,
+    /// The number to acknowledge, 0 with QoS 0.
+    pub id: u16,
+    /// DUP: it may have been sent before.
+    pub again: bool,
+    /// It was published before the subscription, and kept.
+    pub retained: bool,
+    /// A bit for each subscription that it belongs to, the lowest for number 1; none when the broker does not say.
+    pub subscriptions: u64,
+    /// The message.
+    pub payload: &'a [u8],
 }
 
 /// What a broker sends.
@@ -38,34 +71,39 @@ pub struct ConnAck {
 pub enum Packet<'a> {
     /// CONNACK.
     ConnAck(ConnAck),
-    /// PUBLISH with QoS 0 (without a number) or 1.
-    Publish {
-        /// The topic.
-        topic: &'a str,
-        /// The number to acknowledge.
-        id: Option<u16>,
-        /// The message.
-        payload: &'a [u8],
-    },
+    /// PUBLISH.
+    Publish(Publish<'a>),
     /// PUBACK.
     PubAck {
         /// The number of the message.
         id: u16,
-        /// The broker will not have the message.
-        refused: bool,
+        /// Why the broker will not have the message.
+        refused: Option<Reason>,
     },
-    /// SUBACK.
+    /// PUBREL.
+    PubRel {
+        /// The number of the message.
+        id: u16,
+    },
+    /// SUBACK of a subscription to one filter.
     SubAck {
-        /// The broker refuses a subscription.
-        refused: bool,
+        /// The number of the subscription.
+        id: u16,
+        /// The QoS with which messages come, or why none do.
+        granted: Result<u8, Reason>,
     },
+    /// UNSUBACK.
+    UnsubAck,
     /// PINGRESP.
     PingResp,
-    /// DISCONNECT: the broker is about to close the connection.
-    Disconnect,
+    /// DISCONNECT: the broker is about to close the connection, for a reason if it is not an ordinary end.
+    Disconnect(Option<Reason>),
 }
 
 /// How long the packet is that begins with these bytes; `None` when there are too few of them to tell.
+///
+/// # Errors
+/// They are no packet.
 pub fn length(bytes: &[u8]) -> Result<Option<usize>, Malformed> {
     let Some((_, rest)) = bytes.split_first() else { return Ok(None) };
     let mut reader = Reader(rest);
@@ -77,8 +115,39 @@ pub fn length(bytes: &[u8]) -> Result<Option<usize>, Malformed> {
     }
 }
 
+/// What is known of a message that is too large to be kept, of `length` bytes in all, and where its number is; `None`
+/// when too little of it is here to tell.
+///
+/// # Errors
+/// It is no message, or one whose topic does not fit its packet.
+pub(super) fn too_large(
+    bytes: &[u8],
+    length: usize,
+    topic_bytes: usize,
+) -> Result<Option<(TooLarge, Range<usize>)>, Malformed> {
+    let mut reader = Reader(bytes);
+    let first = reader.byte()?;
+    let id_bytes = match (first >> 4, first >> 1 & 3) {
+        (3, 0) => 0,
+        (3, 1 | 2) => 2,
+        _ => return Err(Malformed),
+    };
+    reader.variable()?;
+    let Ok(topic) = reader.word() else { return Ok(None) };
+    let id = bytes.len() - reader.0.len() + usize::from(topic);
+    if id + id_bytes > length {
+        return Err(Malformed);
+    }
+    let Ok(topic) = reader.take(topic_bytes.min(topic.into())) else { return Ok(None) };
+    let topic = String::from_utf8_lossy(topic).into_owned();
+    Ok(Some((TooLarge { first, length, id: 0, topic }, id..id + id_bytes)))
+}
+
 /// Decodes one whole packet.
-pub fn decode(packet: &[u8]) -> Result<Packet<'_>, Malformed> {
+///
+/// # Errors
+/// It is none of this version, or none that a broker may send.
+pub fn decode(packet: &[u8], version: Version) -> Result<Packet<'_>, Malformed> {
     let mut reader = Reader(packet);
     let first = reader.byte()?;
     if reader.variable()? != reader.0.len() {
@@ -86,20 +155,28 @@ pub fn decode(packet: &[u8]) -> Result<Packet<'_>, Malformed> {
     }
     match (first >> 4, first & 0x0f) {
         (2, 0) => reader.conn_ack().map(Packet::ConnAck),
-        (3, flags) => reader.publish(flags),
+        (3, flags) => reader.publish(flags, version).map(Packet::Publish),
         (4, 0) => {
             let id = reader.word()?;
             // Without a reason it was taken.
-            let refused = reader.0.first().is_some_and(|reason| *reason >= FIRST_REFUSAL);
-            Ok(Packet::PubAck { id, refused })
+            Ok(Packet::PubAck { id, refused: reader.0.first().and_then(|code| Reason::of(*code)) })
         }
+        (6, 2) => Ok(Packet::PubRel { id: reader.word()? }),
         (9, 0) => {
-            reader.word()?;
-            reader.skip_properties()?;
-            Ok(Packet::SubAck { refused: reader.0.iter().any(|reason| *reason >= FIRST_REFUSAL) })
+            let id = reader.word()?;
+            if version == Version::V5 {
+                let mut properties = reader.properties()?;
+                while !properties.0.is_empty() {
+                    let property = properties.byte()?;
+                    properties.skip_property(property)?;
+                }
+            }
+            let [code] = reader.0 else { return Err(Malformed) };
+            Ok(Packet::SubAck { id, granted: Reason::of(*code).map_or(Ok(*code), Err) })
         }
+        (11, 0) => Ok(Packet::UnsubAck),
         (13, 0) => Ok(Packet::PingResp),
-        (14, 0) => Ok(Packet::Disconnect),
+        (14, 0) => Ok(Packet::Disconnect(reader.0.first().and_then(|code| Reason::of(*code)))),
         _ => Err(Malformed),
     }
 }
@@ -140,45 +217,53 @@ impl<'a> Reader<'a> {
         Err(Malformed)
     }
 
-    fn skip_properties(&mut self) -> Result<(), Malformed> {
+    fn properties(&mut self) -> Result<Self, Malformed> {
         let length = self.variable()?;
-        self.take(length).map(drop)
+        self.take(length).map(Self)
     }
 
     fn conn_ack(&mut self) -> Result<ConnAck, Malformed> {
         let flags = self.byte()?;
-        let refused = self.byte()? >= FIRST_REFUSAL;
         let mut ack = ConnAck {
             resumed: flags & 1 != 0,
-            refused,
+            refused: Reason::of_connect(self.byte()?),
             receive_maximum: u16::MAX,
             packet_bytes: u32::MAX,
             keepalive_s: None,
+            subscription_ids: true,
         };
-        let length = self.variable()?;
-        let mut properties = Reader(self.take(length)?);
+        // A broker that knows MQTT 3.1.1 alone answers in that, without properties.
+        if self.0.is_empty() {
+            return Ok(ack);
+        }
+        let mut properties = self.properties()?;
         while !properties.0.is_empty() {
             match properties.byte()? {
                 RECEIVE_MAXIMUM => ack.receive_maximum = properties.word()?,
                 MAXIMUM_PACKET_SIZE => ack.packet_bytes = properties.number(4)?,
                 SERVER_KEEP_ALIVE => ack.keepalive_s = Some(properties.word()?),
-                MAXIMUM_QOS => ack.refused |= properties.byte()? == 0,
+                SUBSCRIPTION_IDENTIFIERS_AVAILABLE => ack.subscription_ids = properties.byte()? != 0,
+                MAXIMUM_QOS if properties.byte()? == 0 => ack.refused = ack.refused.or(Some(Reason::QOS)),
+                MAXIMUM_QOS => {}
                 other => properties.skip_property(other)?,
             }
         }
         Ok(ack)
     }
 
-    /// Skips the value of a property that a CONNACK may have.
+    /// Skips the value of a property.
     fn skip_property(&mut self, property: u8) -> Result<(), Malformed> {
         let length = match property {
             SESSION_EXPIRY_INTERVAL => 4,
+            // How long a message holds.
+            0x02 => 4,
             // Topic alias maximum.
             0x22 => 2,
-            // What is available: retained messages, wildcards, subscription identifiers, shared subscriptions.
-            0x25 | 0x28..=0x2a => 1,
-            // Strings: assigned client, authentication method and data, response information, server reference, reason.
-            0x12 | 0x15 | 0x16 | 0x1a | 0x1c | 0x1f => self.word()?.into(),
+            // A payload's format; what is available: retained messages, wildcards, shared subscriptions.
+            0x01 | 0x25 | 0x28 | 0x2a => 1,
+            // Strings and data: a payload's type, where to answer, assigned client, authentication method and data,
+            // response information, server reference, reason.
+            0x03 | 0x08 | 0x09 | 0x12 | 0x15 | 0x16 | 0x1a | 0x1c | 0x1f => self.word()?.into(),
             // User property: two strings.
             0x26 => {
                 let key = self.word()?;
@@ -190,121 +275,36 @@ impl<'a> Reader<'a> {
         self.take(length).map(drop)
     }
 
-    fn publish(&mut self, flags: u8) -> Result<Packet<'a>, Malformed> {
+    fn publish(&mut self, flags: u8, version: Version) -> Result<Publish<'a>, Malformed> {
         let topic = self.word()?;
         let topic = core::str::from_utf8(self.take(topic.into())?).map_err(|_| Malformed)?;
-        let id = match flags >> 1 & 3 {
-            0 => None,
-            1 => Some(self.word()?),
-            // We have not subscribed with QoS 2, and there is no 3.
+        let qos = flags >> 1 & 3;
+        let id = match qos {
+            0 => 0,
+            1 | 2 => self.word()?,
             _ => return Err(Malformed),
         };
-        self.skip_properties()?;
-        Ok(Packet::Publish { topic, id, payload: self.0 })
+        let subscriptions = if version == Version::V5 { self.subscriptions()? } else { 0 };
+        let (again, retained) = (flags & 8 != 0, flags & 1 != 0);
+        Ok(Publish { topic, qos, id, again, retained, subscriptions, payload: self.0 })
     }
-}
 
-/// What a CONNECT says.
-#[derive(Debug, Clone, Copy)]
-pub struct Connect<'a> {
-    /// The client identifier.
-    pub client: &'a str,
-    /// Forget what was before.
-    pub clean_start: bool,
-    /// How long to keep the session without a connection.
-    pub session_s: u32,
-    /// How long we may be silent.
-    pub keepalive_s: u16,
-    /// The largest packet that we take.
-    pub packet_bytes: u32,
-    /// How many messages may be under way to us.
-    pub receive_maximum: u16,
-}
-
-impl Connect<'_> {
-    /// Appends the packet.
-    pub fn write(&self, out: &mut Vec<u8>) {
-        packet(out, 0x10, |out| {
-            string(out, "MQTT");
-            out.extend([5, u8::from(self.clean_start) << 1]);
-            out.extend(self.keepalive_s.to_be_bytes());
-            let properties = [
-                (SESSION_EXPIRY_INTERVAL, &self.session_s.to_be_bytes()[..]),
-                (RECEIVE_MAXIMUM, &self.receive_maximum.to_be_bytes()),
-                (MAXIMUM_PACKET_SIZE, &self.packet_bytes.to_be_bytes()),
-            ];
-            out.push(properties.iter().map(|(_, value)| value.len() as u8 + 1).sum());
-            for (property, value) in properties {
-                out.push(property);
-                out.extend(value);
+    /// The subscriptions in a message's properties.
+    fn subscriptions(&mut self) -> Result<u64, Malformed> {
+        let mut properties = self.properties()?;
+        let mut subscriptions = 0;
+        while !properties.0.is_empty() {
+            match properties.byte()? {
+                // What is no number of ours belongs to a subscription of an earlier run.
+                SUBSCRIPTION_IDENTIFIER => match properties.variable()? {
+                    number @ 1..=64 => subscriptions |= 1 << (number - 1),
+                    _ => {}
+                },
+                other => properties.skip_property(other)?,
             }
-            string(out, self.client);
-        });
-    }
-}
-
-/// Appends a SUBSCRIBE with QoS 1 to all of these topic filters, without retained messages.
-pub fn subscribe<'t>(out: &mut Vec<u8>, filters: impl Iterator<Item = &'t str>) {
-    /// QoS 1 at most; retained messages never.
-    const OPTIONS: u8 = 1 | 2 << 4;
-    packet(out, 0x82, |out| {
-        // The only SUBSCRIBE of a connection is number 1; no properties.
-        out.extend([0, 1, 0]);
-        for filter in filters {
-            string(out, filter);
-            out.push(OPTIONS);
         }
-    });
-}
-
-/// Appends a PUBLISH with QoS 1.
-pub fn publish(out: &mut Vec<u8>, topic: &str, id: u16, payload: &[u8]) {
-    packet(out, 0x32, |out| {
-        string(out, topic);
-        out.extend(id.to_be_bytes());
-        out.push(0);
-        out.extend(payload);
-    });
-}
-
-/// Appends a PUBACK.
-pub fn pub_ack(out: &mut Vec<u8>, id: u16) {
-    out.extend([0x40, 2]);
-    out.extend(id.to_be_bytes());
-}
-
-/// Appends a PINGREQ.
-pub fn ping(out: &mut Vec<u8>) {
-    out.extend([0xc0, 0]);
-}
-
-/// Appends a DISCONNECT that also ends the session.
-pub fn disconnect(out: &mut Vec<u8>) {
-    out.extend([0xe0, 7, 0, 5, SESSION_EXPIRY_INTERVAL, 0, 0, 0, 0]);
-}
-
-/// Appends a packet. Its length stands before its body, but is known only after it.
-fn packet(out: &mut Vec<u8>, first: u8, body: impl FnOnce(&mut Vec<u8>)) {
-    let start = out.len();
-    out.push(first);
-    body(out);
-    let mut length = out.len() - start - 1;
-    let mut place = start + 1;
-    loop {
-        let more = length > 0x7f;
-        out.insert(place, (length & 0x7f) as u8 | u8::from(more) << 7);
-        if !more {
-            break;
-        }
-        length >>= 7;
-        place += 1;
+        Ok(subscriptions)
     }
-}
-
-/// Appends a string of at most 65,535 bytes, which the parameters' check and a sensor's longest name make sure of.
-fn string(out: &mut Vec<u8>, text: &str) {
-    out.extend((text.len() as u16).to_be_bytes());
-    out.extend(text.as_bytes());
 }
 
 #[cfg(test)]

@@ -8,14 +8,14 @@ use proptest::prelude::*;
 use readings::{Item, Reading, Statistics, senml};
 
 use super::{Run, write};
-use crate::outbox::Summary;
-use crate::window::{Sensors, Window};
+use crate::backlog::Summary;
+use crate::window::{Sensors, Times, Window};
 
 /// The summary of a window with these values.
 fn summary(unit: &str, values: &[f64]) -> String {
-    let mut sensors = Sensors::new(3600, 1);
+    let mut sensors = Sensors::new(Times { window_s: 3600, grace_s: 0, ahead_s: 0 }, 1);
     let first = Reading { name: "weather:EWR:temperature", unit, time: 0.0, dated: true, value: values[0] };
-    sensors.take(&first, false);
+    sensors.take(&first, 0.0, &mut |_| {});
     let mut statistics = Statistics::of(values[0]);
     values[1..].iter().for_each(|value| statistics.push(*value));
     let summary = Summary { sequence: 17, window: Window { sensor: 0, start_s: 1_360_195_200, statistics } };

@@ -43,7 +43,10 @@ fn reading(name: &str, value: f64) -> Owned {
 
 #[test]
 fn a_line_gives_a_reading_for_each_number() {
-    let text = "myMeasurement,tag1=value1,tag2=value2 fieldKey=\"fieldValue\",n=-1.5e1,w=12485903i,u=7u,t=t 1556813561098000000";
+    let text = concat!(
+        "myMeasurement,tag1=value1,tag2=value2 ",
+        "fieldKey=\"fieldValue\",n=-1.5e1,w=12485903i,u=7u,t=t 1556813561098000000"
+    );
     let name = |field: &str| format!("myMeasurement/tag1:value1/tag2:value2/{field}");
     assert_eq!(
         items(text.as_bytes()),
@@ -69,9 +72,12 @@ fn lines_may_be_many_have_no_time_and_be_comments() {
 
 #[test]
 fn escapes_and_quotes_hold_what_would_have_a_meaning() {
-    let text = b"my\\ Measurement\\,x,tag\\ Key=a\\=b my\\,Field=1,text=\"a b,c=d \\\" \n # no line end\" 1556813561098000000\nb v=2";
+    let text = concat!(
+        "my\\ Measurement\\,x,tag\\ Key=a\\=b ",
+        "my\\,Field=1,text=\"a b,c=d \\\" \n # no line end\" 1556813561098000000\nb v=2"
+    );
     assert_eq!(
-        items(text),
+        items(text.as_bytes()),
         [
             reading("my_20Measurement_2cx/tag_20Key:a_3db/my_2cField", 1.0),
             Owned::Other,

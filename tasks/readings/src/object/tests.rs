@@ -36,7 +36,8 @@ fn device<'a>(name: &'a str, time_key: Option<&'a str>) -> Device<'a> {
 #[test]
 fn zigbee2mqtt_gives_a_reading_for_each_number() {
     let text = r#"{"battery":100,"humidity":45.07,"last_seen":"2024-01-15T10:30:00+01:00","linkquality":87,
-        "pressure":1012.3,"temperature":21.53,"state":"ON","occupancy":false,"update":{"installed_version":-1,"state":"idle"},
+        "pressure":1012.3,"temperature":21.53,"state":"ON","occupancy":false,
+        "update":{"installed_version":-1,"state":"idle"},
         "voltage":null,"color":[1,2]}"#;
     let ((readings, others, malformed), result) = found(text.as_bytes(), device("kitchen", Some("last_seen")));
     let time = Some(1_705_311_000.0);

@@ -13,8 +13,10 @@ use core::task::{Context, Poll, Waker};
 use embedded_io_async::{ErrorType, Read, Write};
 
 use super::{Connection, Event};
-use crate::link::Fault;
-use crate::mqtt::packet::Connect;
+use crate::mqtt::packet::{Publish, Version};
+use crate::mqtt::reason::Reason;
+use crate::mqtt::write::Connect;
+use crate::mqtt::{Fault, Session};
 
 /// What a broker has sent and what it has got.
 #[derive(Default)]
@@ -82,31 +84,66 @@ fn poll<T>(future: impl Future<Output = T>) -> Option<T> {
     }
 }
 
-const GREETING: Connect<'_> =
-    Connect { client: "c", clean_start: true, session_s: 0, keepalive_s: 30, packet_bytes: 64, receive_maximum: 8 };
+const GREETING: Connect<'_> = Connect {
+    version: Version::V5,
+    client: "c",
+    login: None,
+    will: None,
+    clean_start: true,
+    session_s: 0,
+    keepalive_s: 30,
+    receive_maximum: 8,
+};
 
-/// A connection to a broker with these properties.
-fn open<'b>(stream: &Stream, input: &'b mut [u8], properties: &[u8]) -> Result<Connection<'b, Stream>, Fault> {
-    stream.say(&[&[0x20, 3 + properties.len() as u8, 0, 0, properties.len() as u8], properties].concat());
-    let connection = poll(Connection::open(stream.clone(), input, GREETING)).unwrap();
-    stream.heard();
-    connection
+const MESSAGE: Publish<'_> =
+    Publish { topic: "t", qos: 1, id: 1, again: false, retained: false, subscriptions: 0, payload: b"1" };
+
+/// Room for a connection.
+struct Room {
+    stream: Stream,
+    input: [u8; 64],
+    session: Session,
+}
+
+impl Room {
+    /// With a wire that takes so many bytes at once.
+    fn new(pieces: usize) -> Self {
+        Self { stream: Stream::new(pieces), input: [0; 64], session: Session::default() }
+    }
+
+    /// What comes of a broker's first words.
+    fn greet(&mut self, answer: &[u8]) -> Result<Connection<'_, Stream>, Fault> {
+        self.stream.say(answer);
+        let connection = poll(Connection::open(self.stream.clone(), &mut self.input, &mut self.session, GREETING));
+        self.stream.heard();
+        connection.unwrap()
+    }
+
+    /// A connection to a broker with these properties, which has kept the session or not.
+    fn open(&mut self, resumed: bool, properties: &[u8]) -> Connection<'_, Stream> {
+        let head = [0x20, 3 + properties.len() as u8, resumed.into(), 0, properties.len() as u8];
+        self.greet(&[&head, properties].concat()).unwrap_or_else(|fault| panic!("{fault}"))
+    }
 }
 
 fn message(id: u8) -> Vec<u8> {
     vec![0x32, 7, 0, 1, b't', 0, id, 0, b'0' + id]
 }
 
+fn taken(id: u8, payload: &[u8]) -> Option<Result<Event<'_>, Fault>> {
+    Some(Ok(Event::Message(Publish { id: id.into(), payload, ..MESSAGE })))
+}
+
 #[test]
 fn messages_are_acknowledged_after_they_were_taken() {
     for pieces in [1, 3, 1000] {
-        let stream = Stream::new(pieces);
-        let mut input = [0; 64];
-        let mut connection = open(&stream, &mut input, &[]).unwrap();
+        let mut room = Room::new(pieces);
+        let stream = room.stream.clone();
+        let mut connection = room.open(false, &[]);
         stream.say(&[message(1), message(2)].concat());
-        assert_eq!(poll(connection.next()), Some(Ok(Event::Message { topic: "t", payload: b"1" })));
+        assert_eq!(poll(connection.next()), taken(1, b"1"));
         assert!(stream.heard().is_empty());
-        assert_eq!(poll(connection.next()), Some(Ok(Event::Message { topic: "t", payload: b"2" })));
+        assert_eq!(poll(connection.next()), taken(2, b"2"));
         assert_eq!(stream.heard(), [0x40, 2, 0, 1]);
         assert_eq!(poll(connection.next()), None);
         assert_eq!(stream.heard(), [0x40, 2, 0, 2]);
@@ -114,104 +151,194 @@ fn messages_are_acknowledged_after_they_were_taken() {
 }
 
 #[test]
+fn a_message_that_comes_again_is_acknowledged_and_no_event_of_its_own() {
+    let mut room = Room::new(1000);
+    let stream = room.stream.clone();
+    stream.say(&[0x20, 3, 0, 0, 0]);
+    stream.say(&message(1));
+    let opened = poll(Connection::open(stream.clone(), &mut room.input, &mut room.session, GREETING)).unwrap();
+    assert_eq!(poll(opened.unwrap().next()), taken(1, b"1"));
+    stream.0.borrow_mut().to_us.clear();
+    let mut again = message(1);
+    again[0] |= 8;
+    // The broker has kept the session; the second message looks the same, and is not.
+    let mut connection = room.open(true, &[]);
+    stream.say(&[again, message(1)].concat());
+    assert_eq!(poll(connection.next()), Some(Ok(Event::Repeat)));
+    assert_eq!(poll(connection.next()), taken(1, b"1"));
+    assert_eq!(poll(connection.next()), None);
+    assert_eq!(stream.heard(), [0x40, 2, 0, 1, 0x40, 2, 0, 1]);
+}
+
+#[test]
+fn a_message_with_qos_2_is_taken_once_and_released() {
+    let mut room = Room::new(1000);
+    let stream = room.stream.clone();
+    let mut connection = room.open(false, &[]);
+    let message = [0x34, 7, 0, 1, b't', 0, 5, 0, b'x'];
+    stream.say(&[&message[..], &message, &[0x62, 2, 0, 5], &message].concat());
+    let event = || Some(Ok(Event::Message(Publish { qos: 2, id: 5, payload: b"x", ..MESSAGE })));
+    assert_eq!(poll(connection.next()), event());
+    assert_eq!(poll(connection.next()), Some(Ok(Event::Repeat)));
+    assert_eq!(poll(connection.next()), event());
+    assert_eq!(poll(connection.next()), None);
+    assert_eq!(stream.heard(), [[0x50, 2, 0, 5], [0x50, 2, 0, 5], [0x70, 2, 0, 5], [0x50, 2, 0, 5]].concat());
+}
+
+#[test]
+fn a_message_that_is_too_large_costs_itself() {
+    for (first, answer) in [(0x30, &[][..]), (0x32, &[0x40, 2, 0, 9]), (0x34, &[0x50, 2, 0, 9])] {
+        for (pieces, topic, payload) in [(1, 5, 200), (7, 60, 1), (1000, 200, 0), (50, 64, 20_000)] {
+            let mut room = Room::new(pieces);
+            let stream = room.stream.clone();
+            let mut connection = room.open(false, &[]);
+            let mut large = vec![first];
+            let id: &[u8] = if first == 0x30 { &[] } else { &[0, 9] };
+            let body = [&[0, topic as u8], &vec![b't'; topic][..], id, &[0], &vec![b'x'; payload]].concat();
+            large.extend([body.len() as u8 | 0x80, (body.len() >> 7) as u8 | 0x80, (body.len() >> 14) as u8]);
+            large.extend(&body);
+            stream.say(&large);
+            stream.say(&message(1));
+            // What the buffer has room for, behind what comes before a topic.
+            let topic = "t".repeat(topic.min(64 - 7));
+            let event = Event::TooLarge { topic, length: large.len() };
+            assert_eq!(poll(connection.next()), Some(Ok(event)));
+            assert_eq!(poll(connection.next()), taken(1, b"1"));
+            assert_eq!(stream.heard(), answer);
+        }
+    }
+}
+
+#[test]
 fn a_wait_that_is_given_up_loses_nothing() {
-    let stream = Stream::new(1000);
-    let mut input = [0; 64];
-    let mut connection = open(&stream, &mut input, &[]).unwrap();
+    let mut room = Room::new(1000);
+    let stream = room.stream.clone();
+    let mut connection = room.open(false, &[]);
     for byte in message(5) {
         assert_eq!(poll(connection.next()), None);
         stream.say(&[byte]);
     }
-    assert_eq!(poll(connection.next()), Some(Ok(Event::Message { topic: "t", payload: b"5" })));
+    assert_eq!(poll(connection.next()), taken(5, b"5"));
 }
 
 #[test]
 fn many_messages_go_through_a_small_buffer() {
-    let stream = Stream::new(7);
-    let mut input = [0; 13];
-    let mut connection = open(&stream, &mut input, &[]).unwrap();
-    for _ in 0..50 {
+    let mut room = Room::new(7);
+    let stream = room.stream.clone();
+    stream.say(&[0x20, 3, 0, 0, 0]);
+    let opened = Connection::open(stream.clone(), &mut room.input[..13], &mut room.session, GREETING);
+    let mut connection = poll(opened).unwrap().unwrap_or_else(|fault| panic!("{fault}"));
+    stream.heard();
+    for _ in 0..25 {
         stream.say(&message(3));
     }
-    for _ in 0..50 {
-        assert_eq!(poll(connection.next()), Some(Ok(Event::Message { topic: "t", payload: b"3" })));
+    for _ in 0..25 {
+        assert_eq!(poll(connection.next()), taken(3, b"3"));
     }
     assert_eq!(poll(connection.next()), None);
-    assert_eq!(stream.heard().len(), 50 * 4);
+    assert_eq!(stream.heard().len(), 25 * 4);
+}
+
+#[test]
+fn after_many_acknowledgements_the_broker_is_asked_once() {
+    let mut room = Room::new(1000);
+    let stream = room.stream.clone();
+    let mut connection = room.open(false, &[]);
+    for id in 1..=40 {
+        stream.say(&message(id));
+        assert!(matches!(poll(connection.next()), Some(Ok(Event::Message(_)))));
+    }
+    assert_eq!(poll(connection.next()), None);
+    let heard = stream.heard();
+    assert_eq!(heard.len(), 40 * 4 + 2);
+    assert_eq!(heard[32 * 4..33 * 4 - 2], [0xc0, 0]);
+    stream.say(&[0xd0, 0]);
+    assert_eq!(poll(connection.next()), Some(Ok(Event::Alive)));
 }
 
 #[test]
 fn no_more_goes_out_than_the_broker_takes() {
-    let stream = Stream::new(1000);
-    let mut input = [0; 64];
+    let mut room = Room::new(1000);
+    let stream = room.stream.clone();
     // At most two at once, of at most 13 bytes.
-    let mut connection = open(&stream, &mut input, &[0x21, 0, 2, 0x27, 0, 0, 0, 13]).unwrap();
+    let mut connection = room.open(false, &[0x21, 0, 2, 0x27, 0, 0, 0, 13]);
     assert!(!connection.publish("t", 1, b"longer"));
+    assert!(!connection.is_waiting());
     assert!(connection.may_publish() && connection.publish("t", 1, b"short"));
     assert!(connection.may_publish() && connection.publish("t", 2, b"short"));
-    assert!(!connection.may_publish());
+    assert!(!connection.may_publish() && connection.is_waiting());
     stream.say(&[0x40, 2, 0, 1, 0x40, 3, 0, 2, 0x97]);
-    assert_eq!(poll(connection.next()), Some(Ok(Event::Published { id: 1, refused: false })));
+    assert_eq!(poll(connection.next()), Some(Ok(Event::Published { id: 1, refused: None })));
     assert_eq!(stream.heard().len(), 2 * 13);
     assert!(connection.may_publish());
-    assert_eq!(poll(connection.next()), Some(Ok(Event::Published { id: 2, refused: true })));
+    assert_eq!(poll(connection.next()), Some(Ok(Event::Published { id: 2, refused: Some(Reason(0x97)) })));
 }
 
 #[test]
-fn subscriptions_are_accepted_or_refused() {
-    for (reason, event) in [(1, Ok(Event::Subscribed)), (0, Ok(Event::Subscribed)), (0x87, Err(Fault::Refused))] {
-        let stream = Stream::new(1000);
-        let mut input = [0; 64];
-        let mut connection = open(&stream, &mut input, &[]).unwrap();
-        connection.subscribe(["a"].into_iter());
-        stream.say(&[0xd0, 0, 0x90, 4, 0, 1, 0, reason]);
-        assert_eq!(poll(connection.next()), Some(event));
-        assert_eq!(stream.heard()[0], 0x82);
-    }
+fn each_subscription_has_its_answer() {
+    let mut room = Room::new(1000);
+    let stream = room.stream.clone();
+    let mut connection = room.open(false, &[]);
+    connection.subscribe(["a", "b"].into_iter());
+    stream.say(&[0xd0, 0, 0x90, 4, 0, 2, 0, 0x87, 0x90, 4, 0, 1, 0, 2]);
+    assert_eq!(poll(connection.next()), Some(Ok(Event::Alive)));
+    assert_eq!(poll(connection.next()), Some(Ok(Event::Subscribed { id: 2, granted: Err(Reason(0x87)) })));
+    assert_eq!(poll(connection.next()), Some(Ok(Event::Subscribed { id: 1, granted: Ok(2) })));
+    assert_eq!(stream.heard(), b"\x82\x09\0\x01\x02\x0b\x01\0\x01a\x22\x82\x09\0\x02\x02\x0b\x02\0\x01b\x22");
 }
 
 #[test]
 fn every_end_has_its_reason() {
     for (bytes, fault) in [
-        (&[0xe0, 1, 0x8b][..], Fault::Closed),
+        (&[0xe0, 1, 0x8e][..], Fault::Ended(Reason::TAKEN_OVER)),
+        (&[0xe0, 0], Fault::Closed),
         (&[0x20, 3, 0, 0, 0], Fault::Protocol),
         (&[0x30, 0xff, 0xff, 0xff, 0xff], Fault::Protocol),
-        (&[0x30, 63], Fault::Protocol),
+        // Too large, and no message, or one whose topic does not fit it.
+        (&[0x40, 100, 0, 0, 0, 0], Fault::Protocol),
+        (&[0x32, 100, 0, 97, 0, 0], Fault::Protocol),
         (&[0x00, 0], Fault::Protocol),
     ] {
-        let stream = Stream::new(1000);
-        let mut input = [0; 64];
-        let mut connection = open(&stream, &mut input, &[]).unwrap();
+        let mut room = Room::new(1000);
+        let stream = room.stream.clone();
+        let mut connection = room.open(false, &[]);
         stream.say(bytes);
         assert_eq!(poll(connection.next()), Some(Err(fault)), "{bytes:?}");
     }
-    let stream = Stream::new(1000);
-    let mut input = [0; 64];
-    let mut connection = open(&stream, &mut input, &[]).unwrap();
+    let mut room = Room::new(1000);
+    let stream = room.stream.clone();
+    let mut connection = room.open(false, &[]);
     stream.0.borrow_mut().closed = true;
     assert_eq!(poll(connection.next()), Some(Err(Fault::Closed)));
 }
 
 #[test]
-fn a_broker_that_lets_nobody_in_refuses() {
-    for answer in [&[0x20, 3, 0, 0x87, 0][..], &[0x20, 5, 0, 0, 2, 0x24, 0]] {
-        let stream = Stream::new(1000);
-        stream.say(answer);
-        let mut input = [0; 64];
-        let opened = poll(Connection::open(stream, &mut input, GREETING)).unwrap();
-        assert_eq!(opened.err(), Some(Fault::Refused));
+fn a_broker_that_lets_nobody_in_says_why() {
+    for (answer, fault) in [
+        (&[0x20, 3, 0, 0x87, 0][..], Fault::Refused(Reason(0x87))),
+        (&[0x20, 2, 0, 5], Fault::Refused(Reason(0x87))),
+        (&[0x20, 2, 0, 1], Fault::Refused(Reason::VERSION)),
+        (&[0x20, 5, 0, 0, 2, 0x24, 0], Fault::Refused(Reason::QOS)),
+        (&[0xd0, 0], Fault::Protocol),
+        (b"HTTP/1.1 400 Bad Request\r\n", Fault::Protocol),
+        // An alert of TLS: the connection cannot begin so.
+        (&[0x15, 3, 1, 0, 2, 2, 70], Fault::Tls),
+    ] {
+        assert_eq!(Room::new(1000).greet(answer).err(), Some(fault), "{answer:?}");
     }
-    let stream = Stream::new(1000);
-    stream.say(&[0xd0, 0]);
-    let mut input = [0; 64];
-    assert_eq!(poll(Connection::open(stream, &mut input, GREETING)).unwrap().err(), Some(Fault::Protocol));
+    for (answer, fault) in [(&[][..], Fault::Unanswered), (&[0x20], Fault::Closed), (&[0x15, 3], Fault::Tls)] {
+        let mut room = Room::new(1000);
+        room.stream.0.borrow_mut().closed = true;
+        assert_eq!(room.greet(answer).err(), Some(fault), "{answer:?}");
+    }
 }
 
 #[test]
 fn the_end_is_said() {
-    let stream = Stream::new(3);
-    let mut input = [0; 64];
-    let connection = open(&stream, &mut input, &[]).unwrap();
-    poll(connection.close()).unwrap();
+    let mut room = Room::new(3);
+    let stream = room.stream.clone();
+    poll(room.open(false, &[]).close(Some(&[]))).unwrap();
     assert_eq!(stream.heard(), [0xe0, 7, 0, 5, 0x11, 0, 0, 0, 0]);
+    poll(room.open(false, &[]).close(None)).unwrap();
+    assert_eq!(stream.heard(), [0xe0, 0]);
 }

@@ -1,0 +1,133 @@
+//! The same run over several brokers: a login, readings with QoS 1, a session that is resumed, summaries that arrive.
+//!
+//! | broker | speaks | from |
+//! |---|---|---|
+//! | mosquitto 2.0 | MQTT 5 and 3.1.1 | Debian 12 |
+//! | mosquitto 2.1 | MQTT 5 and 3.1.1 | Debian's next release but one |
+//! | aedes | MQTT 3.1.1 alone | npm |
+
+use std::io::{BufRead, BufReader};
+use std::process::{Child, Command, Stdio};
+
+use qemu_tests::apt;
+use qemu_tests::packages::NEWER_BROKER;
+use qemu_tests::setup::setup_newer_broker;
+
+use super::faults::minutes;
+use super::*;
+
+const USER: &str = "sensor";
+const PASSWORD: &str = "secret";
+
+/// The configuration of a mosquitto that lets in who knows the password.
+pub fn with_password(name: &str) -> String {
+    setup_host(&mut Lines).unwrap();
+    let file = place::logs().join(format!("{name}.passwords"));
+    std::fs::create_dir_all(place::logs()).unwrap();
+    // The program encrypts the file in place.
+    std::fs::write(&file, format!("{USER}:{PASSWORD}\n")).unwrap();
+    let status = host_tool::command("/usr/bin/mosquitto_passwd").unwrap().arg("-U").arg(&file).status().unwrap();
+    assert!(status.success());
+    format!("allow_anonymous false\npassword_file {}\n", file.display())
+}
+
+/// Publishes with QoS 1 as somebody who knows the password, and returns when all is acknowledged.
+fn publish_as_somebody(port: u16, messages: &[Message]) {
+    let port = port.to_string();
+    for message in messages {
+        let mut command = host_tool::command("/usr/bin/mosquitto_pub").unwrap();
+        command.args(["-h", "127.0.0.1", "-p", &port, "-V", "mqttv311", "-u", USER, "-P", PASSWORD, "-q", "1"]);
+        let status = command.args(["-t", &message.topic, "-m", &message.payload]).status().unwrap();
+        assert!(status.success(), "{status}");
+    }
+}
+
+/// The run, with a broker on this port as source and cloud.
+fn run_over(port: u16) -> Report {
+    let cable = Cable::to((Ipv4Addr::LOCALHOST, port).into()).unwrap();
+    let end_of_cable = cable.end().to_string();
+    let (user, password) = (Some(USER.to_owned()), Some(PASSWORD.to_owned()));
+    let task = Task::start(Parameters {
+        source: end_of_cable.clone(),
+        cloud: end_of_cable.clone(),
+        topics: vec!["sensors/#".to_owned()],
+        source_user: user.clone(),
+        source_password: password.clone(),
+        cloud_user: user,
+        cloud_password: password,
+        end: Some(end().topic),
+        window_s: Some(60),
+        grace_s: Some(0),
+        ..Parameters::default()
+    });
+    said::wait(&[&format!("subscribed at the source broker {end_of_cable}")], PATIENCE);
+    let messages = minutes(6);
+    let (before, after) = messages.split_at(3);
+    publish_as_somebody(port, before);
+    cable.cut();
+    publish_as_somebody(port, after);
+    cable.mend();
+    publish_as_somebody(port, &[Message { payload: "over".to_owned(), ..end() }]);
+    let report = task.report();
+    assert_eq!((report.readings, report.windows, report.published, report.dropped), (6, 6, 6, 0), "{report:?}");
+    assert!(report.source_reconnects > 0, "{report:?}");
+    report
+}
+
+#[test]
+fn mosquitto_of_debian_12() {
+    let settings = with_password("matrix");
+    let broker = Broker::start_with("matrix", &settings).unwrap();
+    run_over(broker.port());
+}
+
+#[test]
+fn mosquitto_of_debian_sid() {
+    let settings = with_password("matrix-newer");
+    setup_newer_broker(&mut Lines).unwrap();
+    let broker = Broker::start_of(&NEWER_BROKER, "matrix-newer", &settings).unwrap();
+    run_over(broker.port());
+}
+
+/// Lets in who knows the password, and says its port.
+const AEDES: &str = "
+const { Aedes } = require('aedes');
+const authenticate = (client, user, password, done) => done(null, user === 'sensor' && String(password) === 'secret');
+Aedes.createBroker({ authenticate }).then((broker) => {
+  const server = require('net').createServer(broker.handle);
+  server.listen(0, '127.0.0.1', () => console.log(server.address().port));
+});
+";
+
+/// A process that ends on drop.
+struct Process(Child);
+
+impl Drop for Process {
+    fn drop(&mut self) {
+        // It may have ended by itself.
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
+#[test]
+fn aedes_which_knows_mqtt_3_1_1_alone() {
+    setup_host(&mut Lines).unwrap();
+    let has = |program: &str| Command::new(program).arg("--version").stdout(Stdio::null()).status().is_ok();
+    if !(has("node") && has("npm")) {
+        apt::install("npm", "npm is missing, from which the broker aedes comes").unwrap();
+    }
+    let folder = place::bed().join("npm");
+    if !folder.join("node_modules/aedes").exists() {
+        std::fs::create_dir_all(&folder).unwrap();
+        let mut npm = Command::new("npm");
+        npm.args(["install", "--no-audit", "--no-fund", "--prefix"]).arg(&folder).arg("aedes@1.2.0");
+        assert!(npm.status().unwrap().success(), "npm did not install aedes");
+    }
+    let mut node = Command::new("node");
+    let node = node.args(["-e", AEDES]).current_dir(&folder).stdin(Stdio::null()).stdout(Stdio::piped());
+    let mut process = Process(node.spawn().unwrap());
+    let mut port = String::new();
+    BufReader::new(process.0.stdout.take().unwrap()).read_line(&mut port).unwrap();
+    run_over(port.trim().parse().unwrap_or_else(|_| panic!("aedes did not start: {port}")));
+}

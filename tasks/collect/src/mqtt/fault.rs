@@ -1,0 +1,55 @@
+//! Why there is no connection, or none any more, in words.
+
+use core::fmt;
+
+use super::packet::Malformed;
+use super::reason::Reason;
+
+/// Why there is no connection, or none any more.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Fault {
+    /// The host's name has no address.
+    Name,
+    /// TCP could not connect.
+    Unreachable,
+    /// Nothing was heard for too long.
+    Silent,
+    /// The connection broke, or the broker closed it.
+    Closed,
+    /// The connection was closed before anything was heard.
+    Unanswered,
+    /// The port speaks TLS.
+    Tls,
+    /// The broker does not let us in.
+    Refused(Reason),
+    /// The broker ended the connection.
+    Ended(Reason),
+    /// Messages of ours were not acknowledged for too long.
+    Unacknowledged,
+    /// The broker said what MQTT does not allow, or more than we have room for.
+    Protocol,
+}
+
+impl fmt::Display for Fault {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let text = match self {
+            Self::Name => "its name has no address",
+            Self::Unreachable => "it cannot be reached",
+            Self::Silent => "it is silent",
+            Self::Closed => "the connection is closed",
+            Self::Unanswered => "it closes the connection without an answer",
+            Self::Tls => "it speaks TLS, which this task does not",
+            Self::Refused(reason) => return write!(f, "it refuses: {reason}"),
+            Self::Ended(reason) => return write!(f, "it ends the connection: {reason}"),
+            Self::Unacknowledged => "it does not acknowledge",
+            Self::Protocol => "it does not keep to MQTT",
+        };
+        f.write_str(text)
+    }
+}
+
+impl From<Malformed> for Fault {
+    fn from(_: Malformed) -> Self {
+        Self::Protocol
+    }
+}

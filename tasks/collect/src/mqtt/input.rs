@@ -1,0 +1,130 @@
+//! What has come and has not been looked at: cut into packets, in a buffer of a fixed size.
+//!
+//! A message that does not fit the buffer costs itself alone: of it only the number is kept, so that it can be
+//! acknowledged, and the beginning of its topic, so that it can be named. Brokers are not told of a largest size: they
+//! would keep larger messages to themselves without a word (section 3.1.2.11.4).
+
+use alloc::string::String;
+use core::ops::Range;
+
+use super::packet::{self, Malformed};
+
+/// How much of a topic is kept.
+const TOPIC_BYTES: usize = 64;
+
+/// The buffer.
+pub(crate) struct Input<'b> {
+    buffer: &'b mut [u8],
+    /// Where in the buffer is what has come; before that is the packet that was found last.
+    received: Range<usize>,
+    passing: Option<Passing>,
+}
+
+/// What there is.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) enum Found {
+    /// A whole packet, which stays where it is until there is room made for more.
+    Packet(Range<usize>),
+    /// A message that was too large, and has passed.
+    TooLarge(TooLarge),
+    /// Less than a packet.
+    Nothing,
+}
+
+/// A message that was too large for the buffer.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct TooLarge {
+    /// The first byte of its packet.
+    pub(crate) first: u8,
+    /// The packet's length in bytes.
+    pub(crate) length: usize,
+    /// The number to acknowledge, if its QoS has one.
+    pub(crate) id: u16,
+    /// The beginning of its topic.
+    pub(crate) topic: String,
+}
+
+/// A message that is too large, on its way.
+struct Passing {
+    message: TooLarge,
+    /// How much of it has passed.
+    passed: usize,
+    /// Where in it the number is.
+    id: Range<usize>,
+}
+
+impl<'b> Input<'b> {
+    pub(crate) fn new(buffer: &'b mut [u8]) -> Self {
+        Self { buffer, received: 0..0, passing: None }
+    }
+
+    /// What a range that was found stands for.
+    pub(crate) fn bytes(&self, range: Range<usize>) -> &[u8] {
+        &self.buffer[range]
+    }
+
+    /// What has come and has not been found to be a packet.
+    pub(crate) fn waiting(&self) -> &[u8] {
+        &self.buffer[self.received.clone()]
+    }
+
+    /// Whether these bytes were the first of all.
+    pub(crate) fn came_first(&self, bytes: &[u8]) -> bool {
+        self.buffer[..self.received.end].starts_with(bytes)
+    }
+
+    /// Takes the next packet, if it is there.
+    ///
+    /// # Errors
+    /// What has come is no packet, or too large a one that is no message.
+    pub(crate) fn next(&mut self) -> Result<Found, Malformed> {
+        if self.passing.is_some() {
+            return Ok(self.pass());
+        }
+        let waiting = &self.buffer[self.received.clone()];
+        let Some(length) = packet::length(waiting)? else { return Ok(Found::Nothing) };
+        if length <= waiting.len() {
+            let packet = self.received.start..self.received.start + length;
+            self.received.start = packet.end;
+            return Ok(Found::Packet(packet));
+        }
+        if length <= self.buffer.len() {
+            return Ok(Found::Nothing);
+        }
+        // What is kept must fit the buffer, behind a first byte, a length and the topic's length.
+        let kept = TOPIC_BYTES.min(self.buffer.len().saturating_sub(1 + 4 + 2));
+        let Some((message, id)) = packet::too_large(waiting, length, kept)? else { return Ok(Found::Nothing) };
+        self.passing = Some(Passing { message, passed: 0, id });
+        Ok(self.pass())
+    }
+
+    /// Lets what has come of a message that is too large pass.
+    fn pass(&mut self) -> Found {
+        let Some(passing) = &mut self.passing else { return Found::Nothing };
+        let waiting = &self.buffer[self.received.clone()];
+        let count = waiting.len().min(passing.message.length - passing.passed);
+        for place in passing.id.clone() {
+            if let Some(byte) = place.checked_sub(passing.passed).and_then(|place| waiting[..count].get(place)) {
+                passing.message.id = passing.message.id << 8 | u16::from(*byte);
+            }
+        }
+        passing.passed += count;
+        self.received.start += count;
+        if passing.passed < passing.message.length {
+            return Found::Nothing;
+        }
+        self.passing.take().map_or(Found::Nothing, |passing| Found::TooLarge(passing.message))
+    }
+
+    /// Where to put what comes next, after what has come.
+    pub(crate) fn room(&mut self) -> &mut [u8] {
+        self.buffer.copy_within(self.received.clone(), 0);
+        self.received = 0..self.received.len();
+        &mut self.buffer[self.received.end..]
+    }
+
+    /// Notes that so many bytes were put there.
+    pub(crate) fn came(&mut self, count: usize) {
+        self.received.end += count;
+    }
+}
