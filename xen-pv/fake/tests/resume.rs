@@ -105,3 +105,12 @@ fn a_card_connects_again_with_grants_and_ports_of_the_new_domain() {
         assert_eq!(bed.counters().broken, 0);
     }
 }
+
+#[test]
+#[should_panic = "finds no room to be polled"]
+fn a_port_that_finds_no_room_to_be_polled_is_not_left_out_in_silence() {
+    let machine = Machine::new();
+    let channels: Vec<_> = (0..3).map(|_| machine.events.allocate(Domid(0)).expect("a port")).collect();
+    assert_eq!(machine.events.ports(&mut [Port(0); 4]), 1 + channels.len());
+    machine.events.ports(&mut [Port(0); 3]);
+}
