@@ -1,5 +1,9 @@
 //! The wall clock that Xen shares with every guest.
 //!
+//! It is as right as what dom0 tells Xen. On ARM Linux tells it of its own monotonic clock where Xen asks for its system
+//! time (`xen_pvclock_gtod_notify` in `arch/arm/xen/enlighten.c`), and so all guests are ahead of dom0 by what Xen and
+//! dom0's kernel took to start: a second on a quiet machine, minutes on a very busy one. A guest has nothing to see it by.
+//!
 //! Source: `xen/include/public/xen.h`, `shared_info`, `wc_*`.
 
 use core::sync::atomic::{Ordering, fence};
