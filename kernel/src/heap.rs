@@ -215,7 +215,7 @@ unsafe impl<R: PageRuns> GlobalAlloc for Heap<R> {
 }
 
 /// The allocator of this crate's tests: it refuses what goes beyond a limit that a test sets for its own thread.
-#[cfg(test)]
+#[cfg(all(test, feature = "net"))]
 pub(crate) mod limited {
     extern crate std;
 
