@@ -1,12 +1,15 @@
 //! A running bed: QEMU and the line to the agent in its dom0.
 
 use crate::dom0::Dom0;
+use crate::guest::{Guest, GuestSpec};
 use crate::link::Link;
-use crate::machine::{Arch, Clock, Forward, Qemu};
+use crate::machine::{BedOptions, Qemu};
 use crate::place;
 use crate::setup::initramfs;
 use anyhow::{Context, Result, bail};
+use bed_agent::protocol::LaunchResult;
 use std::fs;
+use std::net::Ipv4Addr;
 use std::ops::Deref;
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, PoisonError};
@@ -14,29 +17,6 @@ use std::time::Duration;
 
 /// Longest boot that is waited for; it takes about eight seconds on an idle machine.
 const BOOT_PATIENCE: Duration = Duration::from_secs(120);
-
-/// How to boot a bed.
-#[derive(Debug, Clone)]
-pub struct BedOptions {
-    /// Which machine.
-    pub arch: Arch,
-    /// Ports of the host's loopback interface that lead to guests.
-    pub forwards: Vec<Forward>,
-    /// The machine's memory, where it is not the usual one.
-    pub memory_mib: Option<u32>,
-    /// Which clock the machine has.
-    pub clock: Clock,
-    /// Names the serial log, `target/bed/logs/<name>.serial.log`.
-    pub name: String,
-}
-
-impl BedOptions {
-    /// A bed without forwarded ports.
-    #[must_use]
-    pub fn new(arch: Arch) -> Self {
-        Self { arch, forwards: Vec::new(), memory_mib: None, clock: Clock::Host, name: "bed".into() }
-    }
-}
 
 /// A machine with Xen, dom0 and the agent, up and running. Dropping it ends QEMU.
 #[derive(Debug)]
@@ -62,6 +42,28 @@ impl Bed {
         let bed = Self { dom0: Dom0::new(Link::new(stream)?), qemu: Mutex::new(qemu), serial };
         bed.dom0.link().wait_ready(BOOT_PATIENCE).with_context(|| bed.symptoms())?;
         Ok(bed)
+    }
+
+    /// Starts a guest with `xl`.
+    ///
+    /// # Errors
+    /// `xl` refuses it: its words are in the message.
+    pub fn create(&self, spec: &GuestSpec) -> Result<Guest> {
+        Guest::create(self.dom0.clone(), spec)
+    }
+
+    /// Starts a guest as a user does, who does not follow its console before it runs, and takes the time until the console has a line
+    /// and an echo request to `address` is answered.
+    ///
+    /// # Errors
+    /// `xl` refuses it: its words are in the message. A guest that is never heard is no error.
+    pub fn create_timed(
+        &self,
+        spec: &GuestSpec,
+        address: Ipv4Addr,
+        patience: Duration,
+    ) -> Result<(Guest, LaunchResult)> {
+        Guest::launch(self.dom0.clone(), spec, address, patience)
     }
 
     /// The machine's serial console, which has Xen's and dom0's messages.

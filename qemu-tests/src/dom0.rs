@@ -1,6 +1,5 @@
 //! What can be done in dom0, through the agent.
 
-use crate::guest::{Guest, GuestSpec};
 use crate::link::Link;
 use anyhow::{Result, bail};
 use bed_agent::protocol::{
@@ -8,7 +7,6 @@ use bed_agent::protocol::{
     PingResult, Request, TcpConnections, TcpConnectionsResult, TcpRoundTrips, TcpStream, TcpStreamResult, UdpEcho,
     UdpEchoResult, Xenstore,
 };
-use std::net::Ipv4Addr;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -220,27 +218,6 @@ impl Dom0 {
             Answer::UdpEcho(result) => Ok(result),
             other => unexpected(&other),
         }
-    }
-
-    /// Starts a guest with `xl`.
-    ///
-    /// # Errors
-    /// `xl` refuses it: its words are in the message.
-    pub fn create(&self, spec: &GuestSpec) -> Result<Guest> {
-        Guest::create(self.clone(), spec)
-    }
-
-    /// Starts a guest with `xl` and takes the time until it is heard, see `Guest::launch`.
-    ///
-    /// # Errors
-    /// As `Guest::launch`.
-    pub fn create_timed(
-        &self,
-        spec: &GuestSpec,
-        address: Ipv4Addr,
-        patience: Duration,
-    ) -> Result<(Guest, LaunchResult)> {
-        Guest::launch(self.clone(), spec, address, patience)
     }
 
     /// All logs of guests since they were last forgotten, in the order of the guests' names.

@@ -3,8 +3,8 @@
 //! A bed boots once for all scenarios. It is booted anew after an error of the test or the bed, and when dom0 is ill: a scenario never
 //! pays for what another one left behind.
 
-use crate::bed::{Bed, BedOptions};
-use crate::machine::Arch;
+use crate::bed::Bed;
+use crate::machine::{Arch, BedOptions};
 use crate::place;
 use crate::progress::Lines;
 use crate::setup::setup;

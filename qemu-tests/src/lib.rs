@@ -35,8 +35,8 @@ pub mod root;
 pub mod setup;
 pub mod verdict;
 
-pub use bed::{Bed, BedOptions};
+pub use bed::Bed;
 pub use bed_agent::protocol;
 pub use dom0::Dom0;
 pub use guest::{Guest, GuestSpec, ShutdownReason};
-pub use machine::{Arch, Clock, Forward};
+pub use machine::{Arch, BedOptions, Clock, Forward};

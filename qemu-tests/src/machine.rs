@@ -3,7 +3,6 @@
 mod virt;
 mod x86_64;
 
-use crate::bed::BedOptions;
 use crate::packages::Set;
 use crate::progress::Progress;
 use anyhow::{Context, Result, bail, ensure};
@@ -135,6 +134,29 @@ impl Clock {
                 &["-accel", "tcg,thread=single", "-icount", "shift=3,sleep=off", "-rtc", "base=2026-01-01,clock=vm"]
             }
         }
+    }
+}
+
+/// How to boot a bed.
+#[derive(Debug, Clone)]
+pub struct BedOptions {
+    /// Which machine.
+    pub arch: Arch,
+    /// Ports of the host's loopback interface that lead to guests.
+    pub forwards: Vec<Forward>,
+    /// The machine's memory, where it is not the usual one.
+    pub memory_mib: Option<u32>,
+    /// Which clock the machine has.
+    pub clock: Clock,
+    /// Names the serial log, `target/bed/logs/<name>.serial.log`.
+    pub name: String,
+}
+
+impl BedOptions {
+    /// A bed without forwarded ports.
+    #[must_use]
+    pub fn new(arch: Arch) -> Self {
+        Self { arch, forwards: Vec::new(), memory_mib: None, clock: Clock::Host, name: "bed".into() }
     }
 }
 

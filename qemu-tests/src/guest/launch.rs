@@ -8,11 +8,7 @@ use std::net::Ipv4Addr;
 use std::time::Duration;
 
 impl Guest {
-    /// Makes the domain as a user does, who does not follow its console before it runs, and takes the time until the console has a line
-    /// and an echo request to `address` is answered.
-    ///
-    /// # Errors
-    /// `xl` refuses it: its words are in the message. One that is never heard is no error.
+    /// See [`crate::Bed::create_timed`].
     pub(crate) fn launch(
         dom0: Dom0,
         spec: &GuestSpec,
