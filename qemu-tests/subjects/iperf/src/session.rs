@@ -61,6 +61,9 @@ impl<L: TcpAccept, D: UnconnectedUdp, S: System> Session<'_, L, D, S> {
         let cookie = protocol::cookie(control).await?;
         say(control, State::ParameterExchange).await?;
         let settings = Settings::read(&protocol::parameters(control).await?)?;
+        if settings.udp {
+            udp::discard_earlier(&mut self.datagrams).await?;
+        }
         say(control, State::CreateStreams).await?;
         let outcome = match settings.udp {
             true => self.datagrams(control, &settings).await?,

@@ -4,8 +4,9 @@
 
 use alloc::vec::Vec;
 use core::net::SocketAddr;
+use core::task::Poll;
 
-use embassy_futures::yield_now;
+use embassy_futures::{poll_once, yield_now};
 use embassy_time::{Duration, Instant, Timer};
 use embedded_nal_async::UnconnectedUdp;
 
@@ -41,6 +42,20 @@ pub struct Peer {
     remote: SocketAddr,
     /// The address of ours that the client uses.
     local: SocketAddr,
+}
+
+/// Throws away what came before this test, such as the end of the last one's datagrams: a socket whose queue is full has no room
+/// for a greeting, and the client sends each greeting once.
+pub async fn discard_earlier<S: UnconnectedUdp>(socket: &mut S) -> Result<(), Failure> {
+    protocol::in_time(async {
+        let mut turn = 0;
+        while let Poll::Ready(received) = poll_once(socket.receive_into(&mut [])) {
+            received.map_err(|_| Failure::Datagrams)?;
+            take_turns(&mut turn).await;
+        }
+        Ok(())
+    })
+    .await
 }
 
 /// Waits until the client has shown the addresses of all its streams.
@@ -175,6 +190,67 @@ impl Header {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use alloc::collections::VecDeque;
+    use core::convert::Infallible;
+    use core::future::{pending, poll_fn};
+    use core::net::Ipv4Addr;
+    use core::pin::pin;
+
+    const OURS: SocketAddr = SocketAddr::new(core::net::IpAddr::V4(Ipv4Addr::LOCALHOST), 5201);
+    const CLIENT: SocketAddr = SocketAddr::new(core::net::IpAddr::V4(Ipv4Addr::LOCALHOST), 40_000);
+
+    /// A socket with a queue of so many datagrams, of which each holds four bytes.
+    struct Queue {
+        room: usize,
+        datagrams: VecDeque<[u8; 4]>,
+        answers: Vec<Vec<u8>>,
+    }
+
+    impl Queue {
+        /// What Linux does and smoltcp does: a datagram for which there is no room is gone.
+        fn arrives(&mut self, datagram: [u8; 4]) {
+            if self.datagrams.len() < self.room {
+                self.datagrams.push_back(datagram);
+            }
+        }
+    }
+
+    impl UnconnectedUdp for Queue {
+        type Error = Infallible;
+
+        async fn send(&mut self, _: SocketAddr, _: SocketAddr, data: &[u8]) -> Result<(), Infallible> {
+            self.answers.push(data.to_vec());
+            Ok(())
+        }
+
+        async fn receive_into(&mut self, buffer: &mut [u8]) -> Result<(usize, SocketAddr, SocketAddr), Infallible> {
+            let Some(datagram) = self.datagrams.pop_front() else { return pending().await };
+            let length = buffer.len().min(datagram.len());
+            buffer[..length].copy_from_slice(&datagram[..length]);
+            Ok((datagram.len(), OURS, CLIENT))
+        }
+    }
+
+    /// Polls a future that waits for nothing but its turn.
+    fn finish<F: Future>(future: F) -> F::Output {
+        let mut future = pin!(future);
+        loop {
+            if let Poll::Ready(output) = poll_once(poll_fn(|context| future.as_mut().poll(context))) {
+                return output;
+            }
+        }
+    }
+
+    #[test]
+    fn a_greeting_finds_room_after_a_test_that_filled_the_queue() {
+        let mut socket = Queue { room: 1000, datagrams: VecDeque::new(), answers: Vec::new() };
+        (0..2000).for_each(|_| socket.arrives([0; 4]));
+        finish(discard_earlier(&mut socket)).expect("the queue can be emptied");
+        socket.arrives(*b"9876");
+        let settings = Settings::read(br#"{"udp":true,"len":64}"#).expect("settings");
+        let peers = finish(accept(&mut socket, &settings)).expect("a peer");
+        assert_eq!((peers.len(), peers[0].remote, socket.answers.as_slice()), (1, CLIENT, &[b"6789".to_vec()][..]));
+    }
 
     #[test]
     fn a_header_is_read_as_it_was_written() {
