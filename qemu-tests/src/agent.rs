@@ -1,7 +1,7 @@
 //! Builds the program that runs in dom0.
 //!
-//! It is linked by Rust's own linker, with the C library of dom0's own packages: so no C toolchain for dom0's CPU is needed on the host, and
-//! every CPU is treated alike.
+//! It is linked by Rust's own linker, with the C library of dom0's own packages: so no C toolchain for dom0's CPU is
+//! needed on the host, and every CPU is treated alike.
 
 use crate::elf;
 use crate::machine::Machine;
@@ -45,8 +45,8 @@ pub fn build(machine: &dyn Machine, progress: &mut dyn Progress) -> Result<PathB
     Ok(program)
 }
 
-/// What a C compiler would tell the linker: where the libraries are, the object that a program starts with, and the loader that all
-/// programs of dom0 ask for.
+/// What a C compiler would tell the linker: where the libraries are, the object that a program starts with, and the
+/// loader that all programs of dom0 ask for.
 fn link_flags(root: &Root, triplet: &str) -> Result<Vec<String>> {
     let loader = elf::needs(&root.read("/bin/bash")?)?.loader.context("dom0's shell names no loader")?;
     // The last one is the folder of the package libgcc-12-dev.

@@ -289,7 +289,8 @@ mod tests {
 
     #[test]
     fn paragraphs_are_read_with_their_first_alternatives() {
-        let text = "Package: a\nVersion: 1:2-3\nSection: admin\nDepends: libx1 (>= 2), python3:any, lsb-base | y\nSize: 77\nDescription: t\n more\n\nPackage: b\nVersion: 1\nSection: libs\n\n";
+        let text = "Package: a\nVersion: 1:2-3\nSection: admin\nDepends: libx1 (>= 2), python3:any, lsb-base | y\n\
+            Size: 77\nDescription: t\n more\n\nPackage: b\nVersion: 1\nSection: libs\n\n";
         let [a, b] = parse(text).try_into().unwrap();
         assert_eq!(a.depends, ["libx1", "python3", "lsb-base"]);
         assert_eq!((a.version.as_str(), a.library, a.size_bytes), ("1:2-3", false, 77));

@@ -30,7 +30,8 @@ impl Bed {
     /// Starts QEMU and waits for the agent in dom0.
     ///
     /// # Errors
-    /// [`crate::setup::setup`] was not called, or the machine did not come up; the end of its serial log is in the message.
+    /// [`crate::setup::setup`] was not called, or the machine did not come up; the end of its serial log is in the
+    /// message.
     pub fn boot(options: &BedOptions) -> Result<Self> {
         let initramfs = initramfs(options.arch);
         if !initramfs.exists() {
@@ -52,8 +53,8 @@ impl Bed {
         Guest::create(self.dom0.clone(), spec)
     }
 
-    /// Starts a guest as a user does, who does not follow its console before it runs, and takes the time until the console has a line
-    /// and an echo request to `address` is answered.
+    /// Starts a guest as a user does, who does not follow its console before it runs, and takes the time until the
+    /// console has a line and an echo request to `address` is answered.
     ///
     /// # Errors
     /// `xl` refuses it: its words are in the message. A guest that is never heard is no error.

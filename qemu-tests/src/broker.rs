@@ -143,7 +143,8 @@ impl Broker {
 
     /// Waits until the broker has logged a line with this text, now or earlier; whether it did in time.
     ///
-    /// Among others it logs `New client connected from <address> as <id>` and `Received PUBLISH from <id> (..., '<topic>', ...)`.
+    /// Among others it logs `New client connected from <address> as <id>` and
+    /// `Received PUBLISH from <id> (..., '<topic>', ...)`.
     #[must_use]
     pub fn wait_log(&self, text: &str, patience: Duration) -> bool {
         self.said.wait(0, text, patience)

@@ -1,7 +1,8 @@
 //! Writes archives in cpio's "newc" format, which Linux takes as its first file system.
 //!
-//! The format: for each file a header of "070701" and thirteen numbers of eight hexadecimal digits, the name with a zero byte, the
-//! content; name and content are padded to four bytes. A file named "TRAILER!!!" ends it. Directories come before what is in them.
+//! The format: for each file a header of "070701" and thirteen numbers of eight hexadecimal digits, the name with a
+//! zero byte, the content; name and content are padded to four bytes. A file named "TRAILER!!!" ends it. Directories
+//! come before what is in them.
 
 use std::collections::BTreeSet;
 
@@ -65,7 +66,8 @@ impl Archive {
     fn entry(&mut self, name: &str, mode: u32, device: (u32, u32), content: &[u8]) {
         self.inode += 1;
         let (major, minor) = device;
-        // inode, mode, user, group, links, time, size, device numbers of the disk (two), of the node (two), name's length, checksum.
+        // inode, mode, user, group, links, time, size, device numbers of the disk (two), of the node (two), name's
+        // length, checksum.
         let numbers =
             [self.inode, mode, 0, 0, 1, 0, content.len() as u32, 0, 0, major, minor, name.len() as u32 + 1, 0];
         self.bytes.extend_from_slice(b"070701");

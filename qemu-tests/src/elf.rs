@@ -1,4 +1,5 @@
-//! What the bed reads from ELF files: the libraries that a program needs, the modules that a module needs, a kernel's segments.
+//! What the bed reads from ELF files: the libraries that a program needs, the modules that a module needs, a kernel's
+//! segments.
 
 use anyhow::{Context, Result, bail};
 use object::elf::{DT_NEEDED, FileHeader32, FileHeader64, PT_INTERP};

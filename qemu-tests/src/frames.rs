@@ -1,7 +1,7 @@
 //! Ethernet frames made by hand, right ones and wrong ones, to be sent to a guest from dom0.
 //!
-//! Every function here makes the same frames each time. What a frame says about lengths and checksums may be wrong on purpose, so
-//! nothing here trusts it.
+//! Every function here makes the same frames each time. What a frame says about lengths and checksums may be wrong on
+//! purpose, so nothing here trusts it.
 
 mod damage;
 
@@ -75,7 +75,8 @@ impl Path {
         self.ipv4(ICMP, &[&[8, 0, 0, 0, 0, 1, 0, 1], payload].concat())
     }
 
-    /// An ARP packet: operation 1 asks for the second address, 2 answers that the first address is at the first Ethernet address.
+    /// An ARP packet: operation 1 asks for the second address, 2 answers that the first address is at the first
+    /// Ethernet address.
     #[must_use]
     pub fn arp(&self, operation: u8) -> Vec<u8> {
         let [from, to] = self.macs;

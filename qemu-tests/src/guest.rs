@@ -1,4 +1,5 @@
-//! A guest: started by `xl` from a configuration as a user writes it, watched through its console and the toolstack's log.
+//! A guest: started by `xl` from a configuration as a user writes it, watched through its console and the toolstack's
+//! log.
 
 mod end;
 mod launch;
@@ -104,8 +105,8 @@ impl Guest {
         plain_text(&self.console_bytes())
     }
 
-    /// The next bytes after the first `from`, as soon as there are any; `None` when none came in time or, once the guest has ended,
-    /// when there are no more.
+    /// The next bytes after the first `from`, as soon as there are any; `None` when none came in time or, once the
+    /// guest has ended, when there are no more.
     ///
     /// # Errors
     /// dom0 is gone.
@@ -114,7 +115,8 @@ impl Guest {
         self.watch_console(patience, more)
     }
 
-    /// Waits until `look`, shown all bytes printed so far, finds something; `None` when it did not in time or the guest ended before.
+    /// Waits until `look`, shown all bytes printed so far, finds something; `None` when it did not in time or the guest
+    /// ended before.
     ///
     /// # Errors
     /// dom0 is gone.
@@ -139,7 +141,8 @@ impl Guest {
     /// Waits for a line with this text, after the line that the last call found; returns the line.
     ///
     /// # Errors
-    /// A [`Failure`] when it does not come in time, or the guest ends before; the console's last lines are in the message.
+    /// A [`Failure`] when it does not come in time, or the guest ends before; the console's last lines are in the
+    /// message.
     pub fn wait_for(&mut self, text: &str, patience: Duration) -> Result<String> {
         let seen = self.seen_text;
         let found = self.watch_console(patience, |bytes| {

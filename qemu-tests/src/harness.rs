@@ -1,7 +1,7 @@
 //! Runs scenarios one after the other in one bed, and says whose fault it is when one does not pass.
 //!
-//! A bed boots once for all scenarios. It is booted anew after an error of the test or the bed, and when dom0 is ill: a scenario never
-//! pays for what another one left behind.
+//! A bed boots once for all scenarios. It is booted anew after an error of the test or the bed, and when dom0 is ill: a
+//! scenario never pays for what another one left behind.
 
 use crate::bed::Bed;
 use crate::machine::{Arch, BedOptions};
@@ -169,7 +169,8 @@ fn is_healthy(bed: &Bed) -> bool {
     left.iter().all(|domain| bed.must(&format!("xl destroy {domain}")).is_ok())
 }
 
-/// Keeps the logs of a scenario that did not pass below `target/bed/logs/<CPU>/<scenario>/`, and shows the end of its guests' consoles.
+/// Keeps the logs of a scenario that did not pass below `target/bed/logs/<CPU>/<scenario>/`, and shows the end of its
+/// guests' consoles.
 fn keep_logs(name: &str, arch: Arch, bed: &Bed) {
     if !bed.is_up() {
         println!("       {}", bed.symptoms().trim_end().replace('\n', "\n       "));

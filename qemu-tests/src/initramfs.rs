@@ -1,7 +1,8 @@
 //! dom0's first and only file system, made from the unpacked packages and the agent.
 //!
-//! It holds the agent as `/init`, the Xen tools, busybox with all of its names, bash for Xen's hotplug scripts, the libraries that these
-//! need and the kernel modules of the bed in the order in which they load. It is not compressed: unpacking costs emulated time.
+//! It holds the agent as `/init`, the Xen tools, busybox with all of its names, bash for Xen's hotplug scripts, the
+//! libraries that these need and the kernel modules of the bed in the order in which they load. It is not compressed:
+//! unpacking costs emulated time.
 
 pub mod modules;
 pub mod programs;
@@ -34,8 +35,8 @@ const MODULES: [&str; 14] = [
     "pktgen",
 ];
 
-/// Connects a guest's interface to the bridge. Xen's own script, `vif-bridge`, does the same and costs two seconds more of the emulated
-/// CPU for each guest; it is there too, for the scenario that asks for it.
+/// Connects a guest's interface to the bridge. Xen's own script, `vif-bridge`, does the same and costs two seconds more
+/// of the emulated CPU for each guest; it is there too, for the scenario that asks for it.
 const HOTPLUG_SCRIPT: &str = r#"#!/bin/sh
 case "$1" in
 add | online)
@@ -125,7 +126,8 @@ pub fn busybox(archive: &mut Archive, root: &Root) -> Result<()> {
     Ok(())
 }
 
-/// The commands that a busybox has, from the table of names in the program: it may be for another CPU and cannot be asked.
+/// The commands that a busybox has, from the table of names in the program: it may be for another CPU and cannot be
+/// asked.
 ///
 /// # Errors
 /// There is no such table.

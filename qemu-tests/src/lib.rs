@@ -1,9 +1,10 @@
 //! Spore's test bed: real Xen, dom0 and `xl` in QEMU, and what scenarios need to judge guests there.
 //!
-//! [`setup::setup`] brings what is missing; [`Bed::boot`] starts a machine; [`Dom0::create`] starts a guest as a user would, with an `xl`
-//! configuration; [`Guest`] waits on its console and its end. [`broker::Broker`] is a real MQTT broker on the host.
-//! Inside, from the bottom: `packages` and `apt` (Debian packages, unpacked), `initramfs`, `cpio`, `elf` and `kernel_image` (what dom0
-//! boots), `machine` (QEMU, one file a board), `link` (the line to the agent in dom0, which is the crate `bed-agent`), `bed`, `guest`.
+//! [`setup::setup`] brings what is missing; [`Bed::boot`] starts a machine; [`Bed::create`] starts a guest as a user
+//! would, with an `xl` configuration; [`Guest`] waits on its console and its end. [`broker::Broker`] is a real MQTT
+//! broker on the host. Inside, from the bottom: `packages` and `apt` (Debian packages, unpacked), `initramfs`, `cpio`,
+//! `elf` and `kernel_image` (what dom0 boots), `machine` (QEMU, one file a board), `link` (the line to the agent in
+//! dom0, which is the crate `bed-agent`), `bed`, `guest`.
 
 #![forbid(unsafe_code)]
 

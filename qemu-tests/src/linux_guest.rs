@@ -1,6 +1,7 @@
 //! A Linux guest to compare with: Debian's kernel for guests, busybox, iperf3 and an echo server, from one initramfs.
 //!
-//! Linux is left as Debian has it: the packaged kernel with its own command line's defaults, all offloads of its network driver on.
+//! Linux is left as Debian has it: the packaged kernel with its own command line's defaults, all offloads of its
+//! network driver on.
 
 use crate::agent;
 use crate::cpio::Archive;
@@ -21,8 +22,8 @@ use std::net::Ipv4Addr;
 pub const READY: &str = "linux: ready";
 /// What it prints first, before the kernel's own age in seconds.
 pub const STARTED: &str = "linux: started at ";
-/// What it prints after it has fetched a body, from a server that answered a ping: wget's exit status, and the kernel's age in seconds
-/// before and after it.
+/// What it prints after it has fetched a body, from a server that answered a ping: wget's exit status, and the kernel's
+/// age in seconds before and after it.
 pub const FETCHED: &str = "linux: fetched ";
 /// Its memory when nothing else is asked for.
 pub const MEMORY_MIB: u32 = 128;

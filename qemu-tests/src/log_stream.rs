@@ -1,7 +1,8 @@
 //! A guest's console as lines: plain text and defmt frames, which share it, told apart and decoded.
 //!
-//! A frame is the byte 0xFE, which never occurs in UTF-8, then rzCOBS data, then a zero byte, which never occurs in rzCOBS
-//! (kernel/src/console.rs). The format strings are in the image's ELF file. Bytes may come in pieces of any size.
+//! A frame is the byte 0xFE, which never occurs in UTF-8, then rzCOBS data, then a zero byte, which never occurs in
+//! rzCOBS (kernel/src/console.rs). The format strings are in the image's ELF file. Bytes may come in pieces of any
+//! size.
 
 use std::fmt;
 
@@ -148,7 +149,10 @@ mod tests {
 
     /// Log strings as an ELF file would give them: number 1 takes a byte, 2 is a warning, 3 comes from println.
     fn stream() -> LogStream {
-        let entry = |tag: &str, string: &str| serde_json::json!({"string": {"tag": tag, "string": string}, "raw_symbol": "none"});
+        let entry = |tag: &str, string: &str| {
+            let string = serde_json::json!({"tag": tag, "string": string});
+            serde_json::json!({"string": string, "raw_symbol": "none"})
+        };
         let table = serde_json::json!({
             "timestamp": entry("Timestamp", "{=u8:us}"),
             "entries": {

@@ -90,12 +90,14 @@ pub trait Machine: Sync {
     /// # Errors
     /// The packages are missing or hold something else.
     fn prepare(&self, initramfs: &Path, progress: &mut dyn Progress) -> Result<()>;
-    /// QEMU's arguments that name the machine and what it boots; those for devices that all machines have come after them.
+    /// QEMU's arguments that name the machine and what it boots; those for devices that all machines have come after
+    /// them.
     ///
     /// # Errors
     /// [`Machine::prepare`] has not been called.
     fn arguments(&self, initramfs: &Path) -> Result<Vec<String>>;
-    /// The suffix of virtio devices on this machine's bus: "pci", as in `virtio-net-pci`, or "device" for memory-mapped ones.
+    /// The suffix of virtio devices on this machine's bus: "pci", as in `virtio-net-pci`, or "device" for memory-mapped
+    /// ones.
     fn virtio_bus(&self) -> &'static str;
 }
 
@@ -118,8 +120,8 @@ pub struct Forward {
 pub enum Clock {
     /// The host's clock: what the host does beside it slows the machine.
     Host,
-    /// The machine's own instructions, eight nanoseconds each, and nothing while it waits: what is timed in it does not depend on the
-    /// host, and the whole takes two to three times as long.
+    /// The machine's own instructions, eight nanoseconds each, and nothing while it waits: what is timed in it does not
+    /// depend on the host, and the whole takes two to three times as long.
     Instructions,
 }
 
@@ -190,7 +192,8 @@ impl Qemu {
         command.args(["-chardev", "socket,id=agent,fd=0", "-device", &format!("virtio-serial-{bus}")]);
         command.args(["-device", &format!("virtserialport,chardev=agent,name={}", bed_agent::protocol::PORT_NAME)]);
         command.args(["-netdev", &network(&options.forwards), "-device", &format!("virtio-net-{bus},netdev=net")]);
-        // Without it xl waits two seconds for each guest's UUID, until the kernel has gathered enough after some 40 seconds.
+        // Without it xl waits two seconds for each guest's UUID, until the kernel has gathered enough after some 40
+        // seconds.
         command.args(["-device", &format!("virtio-rng-{bus}")]);
         let errors = serial.with_extension("qemu");
         let error_file = fs::File::create(&errors).with_context(|| format!("create {}", errors.display()))?;

@@ -1,8 +1,8 @@
 //! The Debian packages that the bed is made of: found, downloaded and unpacked below `target/bed`.
 //!
-//! Three sets: what runs in dom0 (one for each CPU), what runs on the host (the MQTT broker and its clients, iperf3, Xen's C headers), and what the
-//! Linux guest of the benchmark is made of (one for each CPU).
-//! A set that is complete is never looked at again, unless what is wanted changed: a list beside it says what is there.
+//! Three sets: what runs in dom0 (one for each CPU), what runs on the host (the MQTT broker and its clients, iperf3,
+//! Xen's C headers), and what the Linux guest of the benchmark is made of (one for each CPU). A set that is complete is
+//! never looked at again, unless what is wanted changed: a list beside it says what is there.
 
 use crate::apt::{self, Apt, Package};
 use crate::place;

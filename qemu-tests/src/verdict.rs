@@ -1,7 +1,7 @@
 //! How a scenario ends, and whose fault it is.
 //!
-//! An error that a scenario returns is the test's or the bed's own, unless it says otherwise: [`Failure`] blames the subject, [`Skip`]
-//! means that the scenario cannot run here.
+//! An error that a scenario returns is the test's or the bed's own, unless it says otherwise: [`Failure`] blames the
+//! subject, [`Skip`] means that the scenario cannot run here.
 
 use std::fmt;
 

@@ -1,4 +1,5 @@
-//! The test clients that run in dom0 against a guest. They report what happened; what is good enough is the scenario's business.
+//! The test clients that run in dom0 against a guest. They report what happened; what is good enough is the scenario's
+//! business.
 
 pub mod frames;
 pub mod launch;

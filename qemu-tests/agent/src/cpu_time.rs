@@ -1,7 +1,7 @@
 //! How long domains have used the CPU, as Xen counts it: in nanoseconds, where `xl` prints tenths of a second.
 //!
-//! Implements `XEN_DOMCTL_getdomaininfo` of Xen 4.17 (xen/include/public/domctl.h), reached through Linux's devices for the toolstack:
-//! /dev/xen/hypercall lends a page that stays where it is, /dev/xen/privcmd makes the hypercall.
+//! Implements `XEN_DOMCTL_getdomaininfo` of Xen 4.17 (xen/include/public/domctl.h), reached through Linux's devices for
+//! the toolstack: /dev/xen/hypercall lends a page that stays where it is, /dev/xen/privcmd makes the hypercall.
 
 use crate::protocol::CpuTimes;
 use rustix::ioctl::{self, Updater, opcode};
@@ -66,7 +66,8 @@ impl Page {
         // SAFETY: The page is ours, it is writable and longer than this, and no reference into it exists.
         unsafe { arguments.write(request(domain)) };
         let mut call: Hypercall = [DOMCTL, self.0.addr() as u64, 0, 0, 0, 0];
-        // SAFETY: The opcode takes this structure. What Xen writes, it writes into the page: not more than a `struct xen_domctl`.
+        // SAFETY: The opcode takes this structure. What Xen writes, it writes into the page: not more than a `struct
+        // xen_domctl`.
         unsafe { ioctl::ioctl(gate, Updater::<HYPERCALL, Hypercall>::new(&mut call)) }?;
         // SAFETY: As above; any bytes are right for the type.
         Ok(answer(&unsafe { arguments.read() }))

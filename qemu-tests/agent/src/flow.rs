@@ -82,7 +82,8 @@ mod tests {
 
     #[test]
     fn a_guest_s_events_are_those_of_its_own_interface() {
-        let interrupts = "           CPU0\n 17:    1234  xen-dyn    -event     vif1.0-q0-tx\n 18:   766  xen-dyn -event vif1.0-q0-rx\n \
+        let interrupts = "           CPU0\n 17:    1234  xen-dyn    -event     vif1.0-q0-tx\n \
+                          18:   766  xen-dyn -event vif1.0-q0-rx\n \
                           19:  5  xen-dyn -event vif10.0\n NMI: 0 Non-maskable interrupts\n";
         assert_eq!([1, 10, 2].map(|domain| events(interrupts, domain)), [2000, 5, 0]);
     }

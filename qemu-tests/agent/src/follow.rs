@@ -1,7 +1,7 @@
 //! Guests' consoles and the toolstack's logs, sent on as they grow.
 //!
-//! One inotify descriptor covers both directories, so the order in which the files grew is the order in which their bytes are
-//! sent, and nothing is polled: dom0 has a single emulated CPU.
+//! One inotify descriptor covers both directories, so the order in which the files grew is the order in which their
+//! bytes are sent, and nothing is polled: dom0 has a single emulated CPU.
 
 use crate::protocol::{CONSOLE_DIRECTORY, LogSource, TOOLSTACK_DIRECTORY};
 use rustix::fs::inotify::{self, ReadFlags, WatchFlags};

@@ -1,7 +1,8 @@
 //! dom0's first process: file systems, modules, network, the Xen toolstack, then the agent.
 //!
-//! Written as a program and not as a script because every process that a script starts costs 10 ms or more on the emulated CPU.
-//! The order follows what each step needs: xenstored needs the event channel device, `xl` needs xenstored and the bridge.
+//! Written as a program and not as a script because every process that a script starts costs 10 ms or more on the
+//! emulated CPU. The order follows what each step needs: xenstored needs the event channel device, `xl` needs xenstored
+//! and the bridge.
 
 use crate::protocol::{BRIDGE, CONSOLE_DIRECTORY, DOM0_ADDRESS, MODULE_LIST};
 use crate::xenstore::SOCKET;
@@ -31,7 +32,8 @@ pub fn run() -> io::Result<()> {
     step("toolstack", toolstack)?;
     let agent = step("agent", || Command::new("/proc/self/exe").arg("serve").env("PATH", PATH).spawn())?;
     let agent = Pid::from_child(&agent);
-    // Daemons' orphans come to this process; it only reaps, so that the agent can wait for its own children undisturbed.
+    // Daemons' orphans come to this process; it only reaps, so that the agent can wait for its own children
+    // undisturbed.
     loop {
         match wait(WaitOptions::empty()) {
             Ok(Some((ended, status))) if ended == agent => {
@@ -89,12 +91,14 @@ fn modules() -> io::Result<()> {
 
 /// The bridge with dom0's own interface on it. Without a forward delay a guest's first packet passes at once.
 ///
-/// What is for a guest that is away stays on the bridge: QEMU's user network takes every TCP segment for its own, whatever its
-/// destination, and would reset the connections of a guest whose card is about to come back.
+/// What is for a guest that is away stays on the bridge: QEMU's user network takes every TCP segment for its own,
+/// whatever its destination, and would reset the connections of a guest whose card is about to come back.
 fn network() -> io::Result<()> {
     let script = format!(
-        "ip link set lo up && ip link add {BRIDGE} type bridge && echo 0 >/sys/class/net/{BRIDGE}/bridge/forward_delay && \
-         ip addr add {DOM0_ADDRESS}/24 dev {BRIDGE} && ip link set eth0 up && ip link set eth0 master {BRIDGE} && ip link set {BRIDGE} up && \
+        "ip link set lo up && ip link add {BRIDGE} type bridge && \
+         echo 0 >/sys/class/net/{BRIDGE}/bridge/forward_delay && \
+         ip addr add {DOM0_ADDRESS}/24 dev {BRIDGE} && \
+         ip link set eth0 up && ip link set eth0 master {BRIDGE} && ip link set {BRIDGE} up && \
          echo 0 >/sys/class/net/eth0/brport/unicast_flood && \
          ip route add default via 10.0.2.2"
     );

@@ -1,7 +1,7 @@
 //! What runs in dom0 of the test bed, and the language in which the host talks to it.
 //!
-//! The library half is shared: [`protocol`] is compiled into the host's side too, and the test clients are tested there. The
-//! program (`main.rs`) is statically linked and is dom0's first process. Read [`protocol`] first.
+//! The library half is shared: [`protocol`] is compiled into the host's side too, and the test clients are tested
+//! there. The program (`main.rs`) is statically linked and is dom0's first process. Read [`protocol`] first.
 
 #![deny(unsafe_code)]
 

@@ -1,5 +1,5 @@
-//! dom0's first process: sets the system up, then starts itself again as the agent and reaps what others leave behind. In a Linux guest
-//! it is the echo server.
+//! dom0's first process: sets the system up, then starts itself again as the agent and reaps what others leave behind.
+//! In a Linux guest it is the echo server.
 
 #![forbid(unsafe_code)]
 

@@ -1,8 +1,8 @@
 //! The frames between host and agent, and what they carry.
 //!
-//! A frame is its length (u32, little-endian) and that many bytes of postcard. The host sends [`Call`]s, the agent [`Message`]s.
-//! Calls run at the same time and are answered in the order in which they end, each under its own number. Logs arrive unasked,
-//! as they grow, byte for byte: consoles carry binary log frames.
+//! A frame is its length (u32, little-endian) and that many bytes of postcard. The host sends [`Call`]s, the agent
+//! [`Message`]s. Calls run at the same time and are answered in the order in which they end, each under its own number.
+//! Logs arrive unasked, as they grow, byte for byte: consoles carry binary log frames.
 
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 use std::io::{self, Read, Write};

@@ -1,7 +1,8 @@
 //! A small client of xenstored, over its socket.
 //!
-//! Implements what public/io/xs_wire.h describes: a header of four words (type, request, transaction, length) and a payload,
-//! both ways. One connection serves one operation; the tools in dom0 cost a process each and change binary values on the way.
+//! Implements what public/io/xs_wire.h describes: a header of four words (type, request, transaction, length) and a
+//! payload, both ways. One connection serves one operation; the tools in dom0 cost a process each and change binary
+//! values on the way.
 
 use crate::protocol::{Answer, Xenstore};
 use std::io::{self, Read, Write};

@@ -9,8 +9,8 @@ const IDENTIFICATION: usize = ETHERNET_BYTES + 4;
 const FRAGMENT: usize = ETHERNET_BYTES + 6;
 const MORE_FRAGMENTS: u16 = 1 << 13;
 
-/// The frame with each byte after the Ethernet addresses set to other values, once with the checksums as they were, which is a wrong
-/// checksum, and once with checksums that are right for it, which is a wrong field.
+/// The frame with each byte after the Ethernet addresses set to other values, once with the checksums as they were,
+/// which is a wrong checksum, and once with checksums that are right for it, which is a wrong field.
 #[must_use]
 pub fn corrupted(frame: &[u8]) -> Vec<Vec<u8>> {
     let mut frames = Vec::new();
@@ -41,7 +41,8 @@ pub fn stretched(frame: &[u8], lengths: impl IntoIterator<Item = usize>) -> Vec<
     lengths.into_iter().map(stretch).collect()
 }
 
-/// Fragments of datagrams of which none is ever complete: holes, overlaps, an end before the beginning, more than 64 KiB in all.
+/// Fragments of datagrams of which none is ever complete: holes, overlaps, an end before the beginning, more than 64
+/// KiB in all.
 #[must_use]
 pub fn fragments(path: &Path, datagrams: u16) -> Vec<Vec<u8>> {
     let whole = path.udp([4000, 7], &[0x5a; 64]);
@@ -57,7 +58,8 @@ pub fn fragments(path: &Path, datagrams: u16) -> Vec<Vec<u8>> {
     (0..datagrams).flat_map(|number| pieces.map(|place| (number, place))).map(piece).collect()
 }
 
-/// Frames for a station that hold nothing but pseudo-random bytes behind the Ethernet header, which names IPv4 and ARP in turn.
+/// Frames for a station that hold nothing but pseudo-random bytes behind the Ethernet header, which names IPv4 and ARP
+/// in turn.
 #[must_use]
 pub fn noise(path: &Path, count: u32) -> Vec<Vec<u8>> {
     let mut pattern = bed_agent::client::pattern::Pattern::new(u64::from(count));

@@ -59,7 +59,8 @@ impl fmt::Display for ShutdownReason {
     }
 }
 
-/// The number of the newest domain of this name, from the log of `xl`: "Waiting for domain hello (domid 3) to die [pid 42]".
+/// The number of the newest domain of this name, from the log of `xl`: "Waiting for domain hello (domid 3) to die [pid
+/// 42]".
 pub(super) fn domain_in(log: &str, name: &str) -> Option<u32> {
     let start = format!("Waiting for domain {name} (domid ");
     log.lines().rev().find_map(|line| line.strip_prefix(&start)?.split(')').next()?.parse().ok())
@@ -82,7 +83,8 @@ mod tests {
     use super::*;
 
     const LOG: &str = "Waiting for domain hello (domid 3) to die [pid 42]\nDomain 3 has shut down, reason code 1 0x1\n\
-        Action for shutdown reason code 1 is restart\nDone. Rebooting now\nWaiting for domain hello (domid 4) to die [pid 42]\n\
+        Action for shutdown reason code 1 is restart\nDone. Rebooting now\n\
+        Waiting for domain hello (domid 4) to die [pid 42]\n\
         Domain 4 has shut down, reason code 3 0x3\nDomain 4 has shut d";
 
     #[test]

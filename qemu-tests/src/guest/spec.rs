@@ -25,7 +25,8 @@ pub struct GuestSpec {
     pub extra: String,
     /// Nodes written below the domain's `data/` before it runs.
     pub data: Vec<(String, Vec<u8>)>,
-    /// What the toolstack does when the guest asks for a reboot: "preserve" keeps the dead domain so that its reason can be read.
+    /// What the toolstack does when the guest asks for a reboot: "preserve" keeps the dead domain so that its reason
+    /// can be read.
     pub on_reboot: String,
     /// The same for a crash.
     pub on_crash: String,

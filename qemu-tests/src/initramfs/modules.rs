@@ -7,7 +7,8 @@ use anyhow::{Context, Result, bail};
 use bed_agent::protocol::MODULE_LIST;
 use std::collections::{BTreeMap, BTreeSet};
 
-/// Adds modules of a kernel and the list of their paths, each after those that it needs. What is built into the kernel is left out.
+/// Adds modules of a kernel and the list of their paths, each after those that it needs. What is built into the kernel
+/// is left out.
 ///
 /// # Errors
 /// There is no such kernel or module in the packages.

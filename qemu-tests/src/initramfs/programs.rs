@@ -50,8 +50,8 @@ impl<'a> Programs<'a> {
         self.wanted.insert(library.to_owned());
     }
 
-    /// Adds the libraries and those that they need in turn, where the loader looks first. `more` is a folder to look in beside the usual
-    /// ones.
+    /// Adds the libraries and those that they need in turn, where the loader looks first. `more` is a folder to look in
+    /// beside the usual ones.
     ///
     /// # Errors
     /// One is not in the packages.

@@ -1,7 +1,8 @@
 //! An ARM kernel that unpacks itself, as one that does not have to.
 //!
-//! The unpacked kernel begins with its code and has no header, so a page goes before it: a branch over the page and the header by which
-//! Xen knows a zImage (xen/arch/arm/kernel.c, `kernel_zimage32_probe`). A header with a start address makes Xen load the image just there.
+//! The unpacked kernel begins with its code and has no header, so a page goes before it: a branch over the page and the
+//! header by which Xen knows a zImage (xen/arch/arm/kernel.c, `kernel_zimage32_probe`). A header with a start address
+//! makes Xen load the image just there.
 
 use super::{XZ_MAGIC, unpack};
 use anyhow::{Context, Result};
@@ -38,7 +39,9 @@ mod tests {
     use super::*;
 
     /// "kernel code", packed with xz.
-    const PACKED: &[u8] = b"\xfd7zXZ\x00\x00\x01i\x22\xde6\x02\x00!\x01\x16\x00\x00\x00t/\xe5\xa3\x01\x00\x0akernel code\x00\x00\x9dZ\xa0\x05\x00\x01\x1f\x0b=b\x0ez\x90B\x99\x0d\x01\x00\x00\x00\x00\x01YZ";
+    const PACKED: &[u8] =
+        b"\xfd7zXZ\x00\x00\x01i\x22\xde6\x02\x00!\x01\x16\x00\x00\x00t/\xe5\xa3\x01\x00\x0akernel code\
+        \x00\x00\x9dZ\xa0\x05\x00\x01\x1f\x0b=b\x0ez\x90B\x99\x0d\x01\x00\x00\x00\x00\x01YZ";
 
     #[test]
     fn the_kernel_is_found_behind_a_false_magic_and_gets_a_header() {

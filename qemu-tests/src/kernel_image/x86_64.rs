@@ -1,7 +1,7 @@
 //! The ELF file out of an x86 kernel image, without what only a debugger reads.
 //!
-//! Implements the parts of Linux's x86 boot protocol that say where the payload is (Documentation/arch/x86/boot.rst: `setup_sects`,
-//! `payload_offset`, `payload_length`).
+//! Implements the parts of Linux's x86 boot protocol that say where the payload is (Documentation/arch/x86/boot.rst:
+//! `setup_sects`, `payload_offset`, `payload_length`).
 
 use super::{XZ_MAGIC, unpack};
 use anyhow::{Context, Result, ensure};
@@ -33,7 +33,8 @@ pub fn vmlinux(image: &[u8]) -> Result<Vec<u8>> {
     unpack(payload)
 }
 
-/// Keeps of an ELF file what is loaded: no sections, and no zeros at the end of a segment, which its memory size implies.
+/// Keeps of an ELF file what is loaded: no sections, and no zeros at the end of a segment, which its memory size
+/// implies.
 ///
 /// # Errors
 /// It is not a little-endian 64-bit ELF file, or a broken one.

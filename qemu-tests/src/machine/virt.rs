@@ -1,5 +1,5 @@
-//! QEMU's ARM board `virt`, with a 32-bit or a 64-bit CPU: Xen takes the place of Linux, dom0's kernel and file system are put into memory,
-//! and the device tree says where.
+//! QEMU's ARM board `virt`, with a 32-bit or a 64-bit CPU: Xen takes the place of Linux, dom0's kernel and file system
+//! are put into memory, and the device tree says where.
 
 mod device_tree;
 
@@ -22,13 +22,15 @@ const DOM0_ARGUMENTS: &str = "console=hvc0 quiet panic=-1 mitigations=off init_o
     initcall_blacklist=load_system_certificate_list,crypto_kdf108_init,init_kprobe_trace";
 /// Memory of the whole machine: dom0's, Xen's, and enough for 16 Linux guests.
 const MEMORY_MIB: u32 = 2048;
-/// Where dom0's kernel and file system wait for Xen: away from Xen (0x40010000), the device tree (0x48000000) and dom0's memory.
+/// Where dom0's kernel and file system wait for Xen: away from Xen (0x40010000), the device tree (0x48000000) and
+/// dom0's memory.
 const KERNEL_AT: u32 = 0x4a00_0000;
 const INITRAMFS_AT: u32 = 0x5000_0000;
 /// The board: hardware virtualisation, the interrupt controller that a 32-bit Xen knows, all devices below 4 GiB.
 const BOARD: &str = "virt,virtualization=on,gic-version=2,highmem=off";
-/// Where Xen puts dom0's memory in a machine of this size: one aligned block at the addresses that the machine has it at, because devices
-/// use them. So its size is a power of two. Where this is wrong, Xen says so on the serial console and stops.
+/// Where Xen puts dom0's memory in a machine of this size: one aligned block at the addresses that the machine has it
+/// at, because devices use them. So its size is a power of two. Where this is wrong, Xen says so on the serial console
+/// and stops.
 const DOM0_RAM: u32 = 0x7000_0000;
 /// Where Debian's kernel for ARMv7 runs, from the start of memory on (arch/arm/Makefile in Linux's source: `textofs`).
 const TEXT_OFFSET: u32 = 0x20_8000;

@@ -1,5 +1,5 @@
-//! The probe for ARM: an image as `xl` wants it there, a zImage (Documentation/arm/booting.rst of Linux), whose program runs where it was
-//! loaded, with neither MMU nor caches.
+//! The probe for ARM: an image as `xl` wants it there, a zImage (Documentation/arm/booting.rst of Linux), whose program
+//! runs where it was loaded, with neither MMU nor caches.
 
 use super::Fields;
 

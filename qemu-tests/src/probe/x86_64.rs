@@ -1,5 +1,5 @@
-//! The probe for x86: an ELF file of one segment and the two notes without which Xen finds no loader (public/elfnote.h: XEN_VERSION,
-//! LOADER).
+//! The probe for x86: an ELF file of one segment and the two notes without which Xen finds no loader (public/elfnote.h:
+//! XEN_VERSION, LOADER).
 
 use super::Fields;
 

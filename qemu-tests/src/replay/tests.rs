@@ -62,7 +62,8 @@ fn summary(data: &Data, sensor: &str, start_s: i64, sequence: u64) -> Summary {
 
 #[test]
 fn differences_are_found() {
-    let rows = "2013-02-08T21:00:00Z,EWR,32.0,,,,,,,,\n2013-02-08T21:30:00Z,EWR,50,,,,,,,,\n2013-02-08T22:00:00Z,EWR,32.0,,,,,,,,\n";
+    let rows = "2013-02-08T21:00:00Z,EWR,32.0,,,,,,,,\n\
+        2013-02-08T21:30:00Z,EWR,50,,,,,,,,\n2013-02-08T22:00:00Z,EWR,32.0,,,,,,,,\n";
     let data = Data::read(&format!("{HEADER}{rows}")).unwrap();
     let expected = data.expected(3600);
     let sensor = "weather:EWR:temperature";

@@ -26,8 +26,8 @@ impl Server {
         let port = free_port();
         let parameters = Parameters { port: Some(port), tests: Some(tests) };
         let thread = std::thread::spawn(move || async_io::block_on(iperf::run(parameters, &Host::new().unwrap())));
-        // The client does not try again, a connection that only looks would be a test that fails, and a listener of ours that
-        // finds the port taken would now and then take it from the server. So the kernel is asked.
+        // The client does not try again, a connection that only looks would be a test that fails, and a listener of
+        // ours that finds the port taken would now and then take it from the server. So the kernel is asked.
         let line = format!(":{port:04X} 00000000:0000 0A");
         let listens = || std::fs::read_to_string("/proc/net/tcp").unwrap().contains(&line);
         while !listens() {
@@ -110,7 +110,8 @@ fn tcp_both_ways_at_once() {
     assert!(report.received_bytes > 0 && report.sent_bytes > 0, "{report:?}");
 }
 
-/// So many datagrams of this size fit into a socket's queue: none is lost, however long a receiver does not get the CPU.
+/// So many datagrams of this size fit into a socket's queue: none is lost, however long a receiver does not get the
+/// CPU.
 const FEW: &str = "-u -l 200 -n 25000";
 
 #[test]

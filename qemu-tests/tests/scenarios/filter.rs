@@ -32,7 +32,8 @@ fn start(context: &Context<'_>, port: u16, memory_mib: u32) -> Result<Guest> {
     context.bed.create(&spec)
 }
 
-/// Has a guest read the committed slice so many times, checks its figures, and returns the most of its heap that it used.
+/// Has a guest read the committed slice so many times, checks its figures, and returns the most of its heap that it
+/// used.
 fn read(context: &Context<'_>, memory_mib: u32, times: u64, framing: Framing) -> Result<u64> {
     let data = Data::committed();
     let body = Body { block: data.lines().into_bytes(), times, framing };

@@ -74,8 +74,8 @@ fn free(context: &Context<'_>) -> Result<[i64; 2]> {
     Ok([i64::try_from(free_kib(context)?)?, dom0.trim().parse().context("dom0's free memory")?])
 }
 
-/// What is lost with every guest goes on being lost: so the first batch may fill caches, and from then on each guest must cost less than
-/// a page, of which everything that Xen and Linux keep for a guest is made.
+/// What is lost with every guest goes on being lost: so the first batch may fill caches, and from then on each guest
+/// must cost less than a page, of which everything that Xen and Linux keep for a guest is made.
 fn come_and_go(context: &Context<'_>) -> Result<()> {
     const PAGE_KIB: i64 = 4;
     // A hundred guests, with those of the first batch.

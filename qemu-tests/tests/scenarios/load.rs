@@ -1,5 +1,5 @@
-//! Two guests at work, to see what they outlive: `echo` under a TCP stream that does not end by itself, and `collect` that is sent
-//! readings.
+//! Two guests at work, to see what they outlive: `echo` under a TCP stream that does not end by itself, and `collect`
+//! that is sent readings.
 
 use crate::collect::{self, Bench};
 use crate::echo::{self, SERVER, stop};
@@ -14,8 +14,8 @@ use std::net::Ipv4Addr;
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
-/// Longest time without progress of the stream. TCP doubles its pauses: one that begins just before a long interruption ends may take
-/// as long again.
+/// Longest time without progress of the stream. TCP doubles its pauses: one that begins just before a long interruption
+/// ends may take as long again.
 const STALL_MS: u32 = 120_000;
 /// For the whole of a stream.
 const LONG: Duration = Duration::from_secs(1200);
@@ -98,7 +98,8 @@ impl Load {
         Ok(())
     }
 
-    /// Waits until both guests have gone on: more of the stream has come back, and `collect` has taken what was published.
+    /// Waits until both guests have gone on: more of the stream has come back, and `collect` has taken what was
+    /// published.
     pub fn moves(&mut self) -> Result<()> {
         const SOME: usize = 10;
         self.stream.moves(&self.echo)?;

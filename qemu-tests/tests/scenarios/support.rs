@@ -6,7 +6,8 @@ use qemu_tests::{Guest, GuestSpec, ShutdownReason, check};
 use serde::de::DeserializeOwned;
 use std::time::{Duration, Instant};
 
-/// How long anything may take that is waited for. The machine is emulated and its host may be busy; what works takes a small part of it.
+/// How long anything may take that is waited for. The machine is emulated and its host may be busy; what works takes a
+/// small part of it.
 pub const PATIENCE: Duration = Duration::from_secs(120);
 
 /// A guest made of a task's image, without network.

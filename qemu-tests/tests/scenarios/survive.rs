@@ -1,7 +1,7 @@
 //! What two guests at work outlive: their cards, the backend and the CPU are taken away and given back.
 //!
-//! In each scenario `echo` is in the middle of a TCP stream and `collect` has readings to take. At the end the stream must have come
-//! back byte for byte and every reading must count exactly once.
+//! In each scenario `echo` is in the middle of a TCP stream and `collect` has readings to take. At the end the stream
+//! must have come back byte for byte and every reading must count exactly once.
 
 use crate::echo::{self, SERVER, stop};
 use crate::load::Load;
@@ -50,7 +50,8 @@ fn noticed(load: &Load, times: usize) -> Result<()> {
     Ok(())
 }
 
-/// Writes the guest's card into each of the files by which drivers are taken from devices and given to them, in this order.
+/// Writes the guest's card into each of the files by which drivers are taken from devices and given to them, in this
+/// order.
 fn write_card(context: &Context<'_>, guest: &Guest, files: &str) -> Result<()> {
     let domain = guest.domain()?;
     let write = format!("echo vif-{domain}-0 >/sys/bus/xen-backend/drivers/vif/$file");
@@ -67,8 +68,8 @@ fn take_backend(context: &Context<'_>, guest: &Guest) -> Result<()> {
     Ok(())
 }
 
-/// Has the toolstack's script put the interface of a new backend on the bridge: the toolstack has done that for the first one only. The
-/// backend shows that it is connected only then.
+/// Has the toolstack's script put the interface of a new backend on the bridge: the toolstack has done that for the
+/// first one only. The backend shows that it is connected only then.
 fn plug(context: &Context<'_>, guest: &Guest) -> Result<()> {
     let domain = guest.domain()?;
     let directory = format!("backend/vif/{domain}/0");
@@ -83,7 +84,8 @@ fn plug(context: &Context<'_>, guest: &Guest) -> Result<()> {
     })
 }
 
-/// The new backend goes on with the rings of the old one, and nobody but the bridge has a part in it: the links stay up.
+/// The new backend goes on with the rings of the old one, and nobody but the bridge has a part in it: the links stay
+/// up.
 fn rebinds(context: &Context<'_>) -> Result<()> {
     let mut load = Load::start(context)?;
     for time in 1..=6 {
@@ -127,7 +129,8 @@ fn without_script(context: &Context<'_>, load: &mut Load) -> Result<()> {
     load.moves().context("after the script has ended")
 }
 
-/// Linux does not unload the driver while it has cards, so they are taken from it first, as a driver domain's end would.
+/// Linux does not unload the driver while it has cards, so they are taken from it first, as a driver domain's end
+/// would.
 fn reload(context: &Context<'_>) -> Result<()> {
     let mut load = Load::start(context)?;
     let refused = context.bed.shell("rmmod xen_netback")?;
@@ -162,7 +165,8 @@ fn pause(context: &Context<'_>) -> Result<()> {
     load.finish()
 }
 
-/// Spore has no balloon: what a guest was given it keeps. `xl` may refuse or try; either way the guest has to work, and to get a new card.
+/// Spore has no balloon: what a guest was given it keeps. `xl` may refuse or try; either way the guest has to work, and
+/// to get a new card.
 fn less_memory(context: &Context<'_>) -> Result<()> {
     let guest = echo::start(context)?;
     for mib in [2, 0] {

@@ -1,4 +1,5 @@
-//! A guest that is saved and restored, as in a migration: all memory comes back, all connections to other domains are new.
+//! A guest that is saved and restored, as in a migration: all memory comes back, all connections to other domains are
+//! new.
 
 use crate::echo::{ADDRESS, SERVER, start, stop};
 use crate::reconnect::answers;

@@ -1,7 +1,7 @@
 //! Bad traffic: frames of every kind of wrongness from dom0's side of the card, against a guest that is at work.
 //!
-//! The frames go straight into the guest's interface, past the bridge, which would drop some of them. After each attack the guest must
-//! answer, and at its end it must not have used more memory than its sockets need.
+//! The frames go straight into the guest's interface, past the bridge, which would drop some of them. After each attack
+//! the guest must answer, and at its end it must not have used more memory than its sockets need.
 
 use crate::collect;
 use crate::echo::{self, ADDRESS, SERVER, ping};
@@ -64,7 +64,8 @@ impl<'a> Target<'a> {
         Ok(format!("vif{}.0", self.guest.domain()?))
     }
 
-    /// Sends the frames, and checks that at least `least_percent` of them left: an attack that does not take place proves nothing.
+    /// Sends the frames, and checks that at least `least_percent` of them left: an attack that does not take place
+    /// proves nothing.
     fn attack(&self, frames: Vec<Vec<u8>>, rounds: u32, least_percent: u64) -> Result<FramesResult> {
         let count = frames.len() as u64 * u64::from(rounds);
         let wanted = Frames { interface: self.interface()?, frames, rounds };
@@ -135,8 +136,8 @@ fn wrong(context: &Context<'_>) -> Result<()> {
     target.finish().map(drop)
 }
 
-/// Linux sends no frame that is longer than the frontend has agreed to (`xen-pv/fake` has a backend that does); up to there, frames may be
-/// longer than their headers say, and a VLAN's tag makes them four bytes longer than others.
+/// Linux sends no frame that is longer than the frontend has agreed to (`xen-pv/fake` has a backend that does); up to
+/// there, frames may be longer than their headers say, and a VLAN's tag makes them four bytes longer than others.
 fn longer(context: &Context<'_>) -> Result<()> {
     const LARGEST_BYTES: usize = ETHERNET_BYTES + 1500;
     let target = Target::echo(context)?;
@@ -163,8 +164,8 @@ fn tagged(frames: &[Vec<u8>]) -> Vec<Vec<u8>> {
     frames.iter().map(|frame| [&frame[..12], &[0x81, 0, 0, 1], &frame[12..]].concat()).collect()
 }
 
-/// Somebody says of dom0, and of the guest itself, that they are elsewhere. Nothing in ARP tells a lie from the truth, so what is for
-/// dom0 goes astray until dom0 speaks; then all must be well again.
+/// Somebody says of dom0, and of the guest itself, that they are elsewhere. Nothing in ARP tells a lie from the truth,
+/// so what is for dom0 goes astray until dom0 speaks; then all must be well again.
 fn arp_spoofing(context: &Context<'_>) -> Result<()> {
     let target = Target::echo(context)?;
     let stream = Stream::start(context, &target.guest)?;
@@ -227,8 +228,8 @@ fn dhcp_message(kind: u8, client: Mac) -> Vec<u8> {
     message
 }
 
-/// Connections that are begun and never finished, from stations that are not there. They take what the listener has for connections
-/// that come, and must give it back.
+/// Connections that are begun and never finished, from stations that are not there. They take what the listener has for
+/// connections that come, and must give it back.
 fn syn_flood(context: &Context<'_>) -> Result<()> {
     const COUNT: u16 = 4000;
     let target = Target::echo(context)?;
@@ -238,7 +239,8 @@ fn syn_flood(context: &Context<'_>) -> Result<()> {
         let path = Path { macs: [[2, 0, 0, 1, high, low], target.from_dom0.macs[1]], addresses };
         path.tcp([1024 + number, 7], tcp_flags::SYN, u32::from(number), b"")
     };
-    // Afterwards the guest knows where dom0 is: it asks for one unknown station a second, and the flood has it ask for many.
+    // Afterwards the guest knows where dom0 is: it asks for one unknown station a second, and the flood has it ask for
+    // many.
     target.is_well()?;
     target.attack((0..COUNT).map(syn).collect(), 1, 90)?;
     let result = context.bed.ping(&ping(20))?;
@@ -347,8 +349,8 @@ impl Drop for Generator<'_> {
     }
 }
 
-/// A broker appears while stations that are not there send, a thousand times a second, what the guest has to answer. For each answer the
-/// stack would have to ask where its receiver is, and it asks once a second.
+/// A broker appears while stations that are not there send, a thousand times a second, what the guest has to answer.
+/// For each answer the stack would have to ask where its receiver is, and it asks once a second.
 fn forged_neighbours(context: &Context<'_>) -> Result<()> {
     const BROKER: Ipv4Addr = Ipv4Addr::new(10, 0, 2, 201);
     const PORT: u16 = 1883;
@@ -359,18 +361,20 @@ fn forged_neighbours(context: &Context<'_>) -> Result<()> {
     let mut guest = context.bed.create(&spec)?;
     guest.wait_for("network: ", PATIENCE)?;
     let options = format!(
-        "count 0\ndelay 1000000\npkt_size 60\ndst {}\ndst_mac {}\nsrc_min 10.0.2.100\nsrc_max 10.0.2.199\nflag IPSRC_RND\n\
+        "count 0\ndelay 1000000\npkt_size 60\ndst {}\ndst_mac {}\n\
+         src_min 10.0.2.100\nsrc_max 10.0.2.199\nflag IPSRC_RND\n\
          udp_dst_min 9\nudp_dst_max 9\n",
         collect::ADDRESS,
         spec.mac()
     );
     let flood = Generator::new(context, &format!("vif{}.0", guest.domain()?), &options)?;
-    // The generator's file takes the word only when it has done its work; the shell must not keep our output for so long.
+    // The generator's file takes the word only when it has done its work; the shell must not keep our output for so
+    // long.
     context.bed.must("(exec >/dev/null 2>&1; echo start >/proc/net/pktgen/pgctrl) &")?;
     let received = || -> Result<u64> { Ok(guest.counters(PATIENCE)?["received"]) };
     let before = received()?;
-    // Who has asked before the flood began asks again to the moment when the second is over, so that the flood comes too late. So
-    // both connections must have been given up once.
+    // Who has asked before the flood began asks again to the moment when the second is over, so that the flood comes
+    // too late. So both connections must have been given up once.
     wait_until("the guest calls anew under the flood", || {
         let attempts = guest.console_text().matches("it is silent; again in").count();
         Ok((received()? > before + 1000 && attempts >= 2).then_some(()))
@@ -391,8 +395,8 @@ fn forged_neighbours(context: &Context<'_>) -> Result<()> {
     guest.destroy()
 }
 
-/// From Linux's own generator, as fast as they go. They come from a station that is not there, so nearly all that goes through the
-/// machine is the flood. What Linux drops it counts; all else must have reached the guest.
+/// From Linux's own generator, as fast as they go. They come from a station that is not there, so nearly all that goes
+/// through the machine is the flood. What Linux drops it counts; all else must have reached the guest.
 fn generated(context: &Context<'_>) -> Result<()> {
     const COUNT: u64 = 1_000_000;
     let target = Target::echo(context)?;

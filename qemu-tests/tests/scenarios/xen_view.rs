@@ -26,7 +26,8 @@ pub fn grants_in_use(context: &Context<'_>, domain: u32) -> Result<usize> {
     Ok(table.lines().filter(|line| line.contains("[0x")).count())
 }
 
-/// Memory that belongs to nobody, in KiB: the sum of Xen's heaps, "Xen heap: 31448kB free" and "Dom heap: ..." among others.
+/// Memory that belongs to nobody, in KiB: the sum of Xen's heaps, "Xen heap: 31448kB free" and "Dom heap: ..." among
+/// others.
 pub fn free_kib(context: &Context<'_>) -> Result<u64> {
     let dump = dump(context, 'm')?;
     // Parts of a heap are listed as "heap[19]: ..." before it.

@@ -1,4 +1,5 @@
-//! The start of a guest, timed where it happens: the line to the host and `xl` itself would both add to what is measured.
+//! The start of a guest, timed where it happens: the line to the host and `xl` itself would both add to what is
+//! measured.
 
 use super::ping;
 use crate::follow;
@@ -11,8 +12,8 @@ use std::sync::mpsc::{Receiver, channel};
 use std::thread;
 use std::time::{Duration, Instant};
 
-/// From one echo request to the next, and from one look at the console to the next. dom0 shares its CPU with the guest: what it does
-/// while the guest starts must be little.
+/// From one echo request to the next, and from one look at the console to the next. dom0 shares its CPU with the guest:
+/// what it does while the guest starts must be little.
 const INTERVAL: Duration = Duration::from_millis(20);
 
 /// Runs the script and asks for the guest until it answers and has printed a line, or the time is over.
@@ -63,8 +64,8 @@ fn watch(
             let _ = socket.set_read_timeout(Some(left));
             let from_guest = |from: SocketAddr| from.ip() == wanted.address;
             // Errors are the network's word that nobody is there.
-            if matches!(socket.recv_from(&mut buffer), Ok((length, from)) if from_guest(from) && ping::is_reply(&buffer[..length]))
-            {
+            let received = socket.recv_from(&mut buffer);
+            if received.is_ok_and(|(length, from)| from_guest(from) && ping::is_reply(&buffer[..length])) {
                 result.answer_us.get_or_insert(microseconds(start.elapsed()));
             }
         }

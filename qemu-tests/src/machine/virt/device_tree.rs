@@ -7,8 +7,8 @@ use dtoolkit::fdt::Fdt;
 use dtoolkit::model::{DeviceTree, DeviceTreeNode, DeviceTreeProperty};
 use dtoolkit::{Node, ToPropertyValue};
 
-/// Devices that nothing in the bed uses. Xen maps each of them for dom0 (the window of the PCI bridge page by page), and dom0 looks
-/// for what is behind them: a second of each boot.
+/// Devices that nothing in the bed uses. Xen maps each of them for dom0 (the window of the PCI bridge page by page),
+/// and dom0 looks for what is behind them: a second of each boot.
 const UNUSED: [&str; 7] = ["flash@", "fw-cfg@", "gpio-keys", "pcie@", "pl061@", "platform-bus@", "pmu"];
 /// The board has 32 places for virtio devices, of which QEMU fills the last ones first.
 const VIRTIO: &str = "virtio_mmio@";

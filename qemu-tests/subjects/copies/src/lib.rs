@@ -1,8 +1,8 @@
-//! Copies: a subject for the scenarios. It copies, moves and fills memory, at every alignment and length that a routine may
-//! treat differently, and looks at every byte around.
+//! Copies: a subject for the scenarios. It copies, moves and fills memory, at every alignment and length that a routine
+//! may treat differently, and looks at every byte around.
 //!
-//! The routines behind it are `memcpy`, `memmove` and `memset`, which the compiler calls as well. In a guest they are not the
-//! C library's, and on ARM they are written by hand.
+//! The routines behind it are `memcpy`, `memmove` and `memset`, which the compiler calls as well. In a guest they are
+//! not the C library's, and on ARM they are written by hand.
 
 #![no_std]
 
@@ -74,8 +74,8 @@ impl Memory {
         Self([UNTOUCHED; ROOM])
     }
 
-    /// Looks at all bytes, which should be what `within` says at their distance from the start of `to`, and outside of it
-    /// what `outside` says of their place.
+    /// Looks at all bytes, which should be what `within` says at their distance from the start of `to`, and outside of
+    /// it what `outside` says of their place.
     fn check(
         &self,
         what: &'static str,

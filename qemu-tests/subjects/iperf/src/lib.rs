@@ -40,8 +40,9 @@ const DEFAULT_PORT: u16 = 5201;
 /// The largest piece that is written at once.
 const LARGEST_BLOCK_BYTES: usize = 128 * 1024;
 
-/// The buffers of a connection if there is enough memory: eight of the largest packets in each direction, so that the other end works on
-/// some while we take others. More from us would be more than Linux's receiver has a window for, whose end then cuts a packet in two.
+/// The buffers of a connection if there is enough memory: eight of the largest packets in each direction, so that the
+/// other end works on some while we take others. More from us would be more than Linux's receiver has a window for,
+/// whose end then cuts a packet in two.
 const BUFFERS: Buffers = Buffers { receive: 512 * 1024, send: 512 * 1024 };
 
 /// What the task is told.

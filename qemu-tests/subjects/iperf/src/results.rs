@@ -118,12 +118,9 @@ fn json(settings: &Settings, tallies: &[Tally], duration: Duration) -> String {
     let mut text = String::new();
     let seconds = duration.as_micros() as f64 / 1e6;
     let streams: Vec<_> = tallies.iter().enumerate().map(|(index, tally)| stream(index, tally, seconds)).collect();
+    text.push_str(r#"{"cpu_util_total":0,"cpu_util_user":0,"cpu_util_system":0,"#);
     // Writing to a string does not fail.
-    let _ = write!(
-        text,
-        r#"{{"cpu_util_total":0,"cpu_util_user":0,"cpu_util_system":0,"sender_has_retransmits":{retransmits},"streams":[{}]}}"#,
-        streams.join(",")
-    );
+    let _ = write!(text, r#""sender_has_retransmits":{retransmits},"streams":[{}]}}"#, streams.join(","));
     text
 }
 
@@ -136,10 +133,8 @@ fn stream(index: usize, tally: &Tally, seconds: f64) -> String {
     let bytes = tally.bytes.get();
     let mut text = String::new();
     // Writing to a string does not fail.
-    let _ = write!(
-        text,
-        r#"{{"id":{id},"bytes":{bytes},"retransmits":-1,"jitter":{jitter},"errors":{lost},"packets":{highest},"start_time":0,"end_time":{end}}}"#
-    );
+    let _ = write!(text, r#"{{"id":{id},"bytes":{bytes},"retransmits":-1,"jitter":{jitter},"#);
+    let _ = write!(text, r#""errors":{lost},"packets":{highest},"start_time":0,"end_time":{end}}}"#);
     text
 }
 

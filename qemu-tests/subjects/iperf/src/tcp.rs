@@ -10,8 +10,8 @@ use crate::protocol::{self, Cookie, State};
 use crate::results::Tally;
 use crate::{failure::Failure, settings::Settings};
 
-/// After so many bytes others get a turn, even if the stream could go on: more than a guest's buffers hold, so that there
-/// it never happens.
+/// After so many bytes others get a turn, even if the stream could go on: more than a guest's buffers hold, so that
+/// there it never happens.
 const TURN_BYTES: usize = 1 << 20;
 
 /// Accepts the streams of a test. Connections of others are told that a test is running.

@@ -15,8 +15,8 @@ use crate::protocol;
 use crate::results::Tally;
 use crate::settings::Settings;
 
-/// The datagram by which a client shows its address, and the answer, by their bytes on the wire. Both are numbers in the
-/// client's byte order, so there are two of each; older clients have others.
+/// The datagram by which a client shows its address, and the answer, by their bytes on the wire. Both are numbers in
+/// the client's byte order, so there are two of each; older clients have others.
 const GREETINGS: [([u8; 4], [u8; 4]); 4] = [
     (*b"9876", *b"6789"),
     (*b"6789", *b"9876"),
@@ -44,8 +44,8 @@ pub struct Peer {
     local: SocketAddr,
 }
 
-/// Throws away what came before this test, such as the end of the last one's datagrams: a socket whose queue is full has no room
-/// for a greeting, and the client sends each greeting once.
+/// Throws away what came before this test, such as the end of the last one's datagrams: a socket whose queue is full
+/// has no room for a greeting, and the client sends each greeting once.
 pub async fn discard_earlier<S: UnconnectedUdp>(socket: &mut S) -> Result<(), Failure> {
     protocol::in_time(async {
         let mut turn = 0;
