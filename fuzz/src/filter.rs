@@ -2,7 +2,8 @@
 
 use filter::{Error, Parameters, Report};
 
-use crate::guest::Guest;
+use testing::Guest;
+
 use crate::input::Input;
 
 /// Beginnings of an answer that let the rest be a body.
@@ -34,15 +35,15 @@ pub fn run(bytes: &[u8]) {
 
 /// What the task makes of an answer that comes in parts.
 fn fetch(answer: &[u8], part: usize) -> Result<Report, Error> {
-    let guest = Guest::default();
+    let guest = Guest::new();
+    let server = guest.server(1);
     let mut parts = answer.chunks(part.min(answer.len().max(1)));
     let parameters = Parameters { url: "http://10.0.0.1:1/".to_owned(), sensors: Some(4) };
-    let report = guest.run(filter::run(parameters, &guest), |guest| {
-        let mut server = guest.brokers[0].borrow_mut();
-        if server.to_guest.is_empty() {
+    let report = guest.run(filter::run(parameters, &guest), |_| {
+        if server.unread() == 0 {
             match parts.next() {
-                Some(part) => server.to_guest.extend(part),
-                None => server.closes = true,
+                Some(part) => server.say(part),
+                None => server.close(),
             }
         }
     });

@@ -21,7 +21,6 @@ pub mod device_tree;
 pub mod dhcp;
 pub mod filter;
 pub mod frames;
-mod guest;
 pub mod input;
 pub mod mqtt;
 pub mod parameters;

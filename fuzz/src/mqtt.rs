@@ -2,7 +2,8 @@
 
 use collect::Parameters;
 
-use crate::guest::Guest;
+use testing::{Guest, Peer};
+
 use crate::input::Input;
 
 /// A broker that lets the client in.
@@ -10,7 +11,12 @@ pub(crate) const WELCOME: &[u8] = &[0x20, 3, 0, 0, 0];
 /// A broker that takes the one subscription.
 pub(crate) const SUBSCRIBED: &[u8] = &[0x90, 4, 0, 1, 0, 1];
 
-/// What the task is started with; the brokers are those of [`Guest`].
+/// Where the data comes from, and the cloud: the peers that [`parameters`] names.
+pub(crate) fn brokers(guest: &Guest) -> [Peer; 2] {
+    [guest.server(1), guest.server(2)]
+}
+
+/// What the task is started with.
 pub(crate) fn parameters() -> Parameters {
     Parameters {
         source: "10.0.0.1:1".to_owned(),
@@ -55,25 +61,26 @@ pub fn run(bytes: &[u8]) {
     let mut input = Input::new(bytes);
     let flags = input.byte();
     let cloud_length = input.word().into();
-    let guest = Guest::default();
-    for (index, wire) in guest.brokers.iter().enumerate() {
-        let wire = &mut *wire.borrow_mut();
+    let guest = Guest::new();
+    let [source, cloud] = brokers(&guest);
+    for (index, broker) in [&source, &cloud].into_iter().enumerate() {
         if flags & 1 << index != 0 {
-            wire.to_guest.extend(WELCOME);
+            broker.say(WELCOME);
         }
-        wire.closes = flags & 0x10 << index != 0;
+        if flags & 0x10 << index != 0 {
+            broker.close();
+        }
     }
     if flags & 4 != 0 {
-        let source = &mut guest.brokers[0].borrow_mut().to_guest;
-        source.extend(SUBSCRIBED);
+        source.say(SUBSCRIBED);
         // Closed windows, so that there is something to say to the cloud.
         for second in 0..6 {
             let pack = format!(r#"[{{"n":"a","t":{},"v":1}}]"#, 1_700_000_000 + 20 * second);
-            source.extend(publish("sensors/a", 1, pack.as_bytes()));
+            source.say(&publish("sensors/a", 1, pack.as_bytes()));
         }
     }
-    guest.brokers[1].borrow_mut().to_guest.extend(input.bytes(cloud_length));
-    guest.brokers[0].borrow_mut().to_guest.extend(input.rest());
+    cloud.say(input.bytes(cloud_length));
+    source.say(input.rest());
     // Whatever they say: what has come to an end is the input, or one of them has sent the end-of-stream message.
     let _ = guest.run(collect::run(parameters(), &guest), |_| {});
 }
@@ -81,16 +88,17 @@ pub fn run(bytes: &[u8]) {
 /// Has both brokers let the client in, then say these bytes. `ready` is called when all is prepared, so that a test can tell what the task
 /// allocates from what is its input. Returns how many bytes the task has left unread of each broker.
 pub fn hear(source: &[u8], cloud: &[u8], ready: impl FnOnce()) -> [usize; 2] {
-    let guest = Guest::default();
-    for (wire, says) in guest.brokers.iter().zip([[WELCOME, SUBSCRIBED, source].concat(), [WELCOME, cloud].concat()]) {
-        wire.borrow_mut().to_guest.extend(says);
+    let guest = Guest::new();
+    let brokers = brokers(&guest);
+    for (broker, says) in brokers.iter().zip([[WELCOME, SUBSCRIBED, source].concat(), [WELCOME, cloud].concat()]) {
+        broker.say(&says);
         // Where what the task says goes, so that it is not counted as the task's.
-        wire.borrow_mut().from_guest.reserve(64 * 1024);
+        broker.take_heard(|heard| heard.reserve(64 * 1024));
     }
     let parameters = parameters();
     ready();
-    let _ = guest.run(collect::run(parameters, &guest), |guest| {
-        guest.brokers.iter().for_each(|wire| wire.borrow_mut().from_guest.clear());
+    let _ = guest.run(collect::run(parameters, &guest), |_| {
+        brokers.iter().for_each(|broker| broker.take_heard(Vec::clear));
     });
-    guest.brokers.each_ref().map(|wire| wire.borrow().to_guest.len())
+    brokers.each_ref().map(Peer::unread)
 }

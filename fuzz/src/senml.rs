@@ -2,8 +2,9 @@
 
 use collect::{Parameters, Report};
 
-use crate::guest::Guest;
-use crate::mqtt::{SUBSCRIBED, WELCOME, parameters, publish};
+use testing::{Guest, Peer};
+
+use crate::mqtt::{SUBSCRIBED, WELCOME, brokers, parameters, publish};
 
 /// The time of the good readings, which is now: of a sensor of their own, they are neither late nor ahead.
 const TIME: u64 = 1_700_000_000;
@@ -11,22 +12,19 @@ const TIME: u64 = 1_700_000_000;
 /// Sends the bytes as a pack, as an object, as lines and as a number, then a good pack, then the end; the good one must
 /// arrive in a summary.
 pub fn run(bytes: &[u8]) {
-    let guest = Guest::default();
-    {
-        let source = &mut guest.brokers[0].borrow_mut().to_guest;
-        source.extend(WELCOME);
-        source.extend(SUBSCRIBED);
-        // Less than the largest packet that is looked at.
-        let bytes = &bytes[..bytes.len().min(30_000)];
-        for (id, topic) in (1..).zip(["sensors/bad", "json/bad", "influx/bad/x", "number/bad/Cel"]) {
-            source.extend(publish(topic, id, bytes));
-        }
-        source.extend(publish("sensors/good", 5, format!(r#"[{{"n":"good","t":{TIME},"v":1.5}}]"#).as_bytes()));
-        source.extend(publish("end", 6, b""));
-        guest.brokers[1].borrow_mut().to_guest.extend(WELCOME);
+    let guest = Guest::new();
+    let [source, cloud] = brokers(&guest);
+    source.say(WELCOME);
+    source.say(SUBSCRIBED);
+    // Less than the largest packet that is looked at.
+    let bytes = &bytes[..bytes.len().min(30_000)];
+    for (id, topic) in (1..).zip(["sensors/bad", "json/bad", "influx/bad/x", "number/bad/Cel"]) {
+        source.say(&publish(topic, id, bytes));
     }
-    let mut seen = 0;
-    let report = guest.run(collect::run(parameters(), &guest), |guest| acknowledge(guest, &mut seen));
+    source.say(&publish("sensors/good", 5, format!(r#"[{{"n":"good","t":{TIME},"v":1.5}}]"#).as_bytes()));
+    source.say(&publish("end", 6, b""));
+    cloud.say(WELCOME);
+    let report = guest.run(collect::run(parameters(), &guest), |_| acknowledge(&cloud));
     let Some(Ok(report)) = report else { panic!("the task did not come to its end: {report:?}") };
     assert_eq!(report.published + report.dropped, report.windows, "{report:?}");
     assert!(report.readings > 0, "{report:?}");
@@ -42,39 +40,38 @@ pub fn run(bytes: &[u8]) {
 /// # Panics
 /// When the task does not come to its end.
 pub fn take(packs: &[Vec<u8>], sensors: u32, queue: u32, ready: impl FnOnce()) -> Report {
-    let guest = Guest::default();
-    {
-        let source = &mut guest.brokers[0].borrow_mut().to_guest;
-        source.extend(WELCOME);
-        source.extend(SUBSCRIBED);
-        for (number, pack) in (1..=u16::MAX).cycle().zip(packs) {
-            source.extend(publish("sensors/any", number, pack));
-        }
-        source.extend(publish("end", 1, b""));
-        guest.brokers[1].borrow_mut().to_guest.extend(WELCOME);
+    let guest = Guest::new();
+    let [source, cloud] = brokers(&guest);
+    source.say(WELCOME);
+    source.say(SUBSCRIBED);
+    for (number, pack) in (1..=u16::MAX).cycle().zip(packs) {
+        source.say(&publish("sensors/any", number, pack));
     }
+    source.say(&publish("end", 1, b""));
+    cloud.say(WELCOME);
     let parameters = Parameters { sensors: Some(sensors), queue: Some(queue), ..parameters() };
     ready();
-    let report = guest.run(collect::run(parameters, &guest), |guest| {
-        let mut seen = 0;
-        acknowledge(guest, &mut seen);
-        guest.brokers[1].borrow_mut().from_guest.drain(..seen);
-        guest.brokers[0].borrow_mut().from_guest.clear();
+    let report = guest.run(collect::run(parameters, &guest), |_| {
+        acknowledge(&cloud);
+        source.take_heard(Vec::clear);
     });
     let Some(Ok(report)) = report else { panic!("the task did not come to its end: {report:?}") };
     report
 }
 
 /// Acknowledges what was published to the cloud.
-fn acknowledge(guest: &Guest, seen: &mut usize) {
-    let mut cloud = guest.brokers[1].borrow_mut();
-    while let Some((packet, length)) = next_packet(&cloud.from_guest[*seen..]) {
-        let id = (packet.first() == Some(&0x32)).then(|| publish_id(packet)).flatten();
-        *seen += length;
-        if let Some([high, low]) = id {
-            cloud.to_guest.extend([0x40, 2, high, low]);
+fn acknowledge(cloud: &Peer) {
+    cloud.take_heard(|heard| {
+        let mut seen = 0;
+        while let Some((packet, length)) = next_packet(&heard[seen..]) {
+            let id = (packet.first() == Some(&0x32)).then(|| publish_id(packet)).flatten();
+            seen += length;
+            if let Some([high, low]) = id {
+                cloud.say(&[0x40, 2, high, low]);
+            }
         }
-    }
+        heard.drain(..seen);
+    });
 }
 
 /// The packet at the start of the bytes, if it is whole, and its length.

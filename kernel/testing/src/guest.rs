@@ -1,0 +1,154 @@
+//! The platform, and how a task is run on it.
+
+use std::cell::{Cell, RefCell};
+use std::collections::{HashMap, VecDeque};
+use std::future::{Future, poll_fn};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::pin::pin;
+use std::rc::Rc;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::task::{Context, Poll, Wake, Waker};
+use std::time::Duration;
+
+use kernel::{Memory, Networked, Stop, System};
+
+use crate::datagrams::Mail;
+use crate::peer::Peer;
+
+/// Polls without progress after which a task waits for something that does not come.
+const QUIET: u32 = 3;
+
+/// What has moved so far, counted by all ends of all connections: a task that waits moves nothing.
+pub(crate) type Progress = Rc<Cell<u64>>;
+
+/// Whether the task has asked to be polled again.
+#[derive(Debug, Default)]
+struct Woken(AtomicBool);
+
+impl Wake for Woken {
+    fn wake(self: Arc<Self>) {
+        self.0.store(true, Ordering::Relaxed);
+    }
+}
+
+/// The platform.
+#[derive(Debug, Default)]
+pub struct Guest {
+    pub(crate) progress: Progress,
+    /// Those that the task connects to, by their port.
+    pub(crate) servers: RefCell<HashMap<u16, Peer>>,
+    /// Those that wait to be accepted, by the port that they call.
+    pub(crate) clients: RefCell<HashMap<u16, VecDeque<Peer>>>,
+    pub(crate) names: RefCell<HashMap<String, IpAddr>>,
+    pub(crate) mail: Rc<Mail>,
+    stopped: Cell<bool>,
+}
+
+impl Guest {
+    /// A guest whose network nobody else is on yet.
+    #[must_use]
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// What the task reaches when it connects to this port, whatever the address. All of its connections are to this
+    /// one peer, one after the other. A connection to a port that has no server is refused.
+    pub fn server(&self, port: u16) -> Peer {
+        self.servers.borrow_mut().entry(port).or_insert_with(|| Peer::new(&self.progress)).clone()
+    }
+
+    /// Somebody who connects to this port of the task, as soon as the task accepts a connection there. Clients are
+    /// accepted in the order in which they came.
+    pub fn client(&self, port: u16) -> Peer {
+        let peer = Peer::new(&self.progress);
+        self.clients.borrow_mut().entry(port).or_default().push_back(peer.clone());
+        peer
+    }
+
+    /// Lets a name lead to an address. Others lead nowhere.
+    pub fn name(&self, name: &str, address: IpAddr) {
+        self.names.borrow_mut().insert(name.to_owned(), address);
+    }
+
+    /// Sends a datagram to this port of the task.
+    pub fn send_datagram(&self, port: u16, from: SocketAddr, data: &[u8]) {
+        self.mail.incoming.borrow_mut().entry(port).or_default().push_back((from, data.to_vec()));
+    }
+
+    /// The datagrams that the task has sent since this was last asked, each with its destination.
+    pub fn sent_datagrams(&self) -> Vec<(SocketAddr, Vec<u8>)> {
+        self.mail.outgoing.take()
+    }
+
+    /// Asks the task to end, as `xl shutdown` does.
+    pub fn stop(&self) {
+        self.stopped.set(true);
+    }
+
+    /// Polls a task until it ends, and returns what it returns; `None` when it waits for what does not come. `script`
+    /// is called after each poll: there the peers answer.
+    ///
+    /// # Panics
+    /// When the task does not come to rest: it does something again and again that moves nobody closer to an end.
+    pub fn run<T>(&self, task: impl Future<Output = T>, mut script: impl FnMut(&Self)) -> Option<T> {
+        let woken = Arc::new(Woken::default());
+        let waker = Waker::from(Arc::clone(&woken));
+        let mut task = pin!(task);
+        let unread: usize = self.servers.borrow().values().map(Peer::unread).sum();
+        let mut quiet = 0;
+        for _ in 0..1000 + 4 * unread {
+            let before = self.moved();
+            if let Poll::Ready(outcome) = task.as_mut().poll(&mut Context::from_waker(&waker)) {
+                return Some(outcome);
+            }
+            script(self);
+            // A task that gives others a turn goes on by itself.
+            let goes_on = woken.0.swap(false, Ordering::Relaxed) || self.moved() != before;
+            quiet = if goes_on { 0 } else { quiet + 1 };
+            if quiet == QUIET {
+                return None;
+            }
+        }
+        panic!("the task does not come to rest");
+    }
+
+    /// How much has moved so far.
+    fn moved(&self) -> u64 {
+        self.progress.get() + self.mail.moved.get()
+    }
+}
+
+impl System for Guest {
+    fn memory(&self) -> Memory {
+        Memory { total_bytes: 0, image_bytes: 0, heap_bytes: 0, heap_used_bytes: 0, heap_peak_bytes: 0 }
+    }
+
+    /// The same bytes each time, so that a test takes the same course each time.
+    fn random(&self, destination: &mut [u8]) {
+        destination.fill(7);
+    }
+
+    /// Always the same time, in November 2023.
+    fn unix_time(&self) -> Duration {
+        Duration::from_secs(1_700_000_000)
+    }
+
+    async fn stop_requested(&self) -> Stop {
+        poll_fn(|_| if self.stopped.get() { Poll::Ready(Stop::PowerOff) } else { Poll::Pending }).await
+    }
+}
+
+impl Networked for Guest {
+    type Network = Self;
+
+    fn network(&self) -> &Self {
+        self
+    }
+}
+
+impl kernel::net::Network for Guest {
+    async fn configured(&self) -> Ipv4Addr {
+        Ipv4Addr::LOCALHOST
+    }
+}
