@@ -1,5 +1,6 @@
 //! A running bed: QEMU and the line to the agent in its dom0.
 
+use crate::capture::Capture;
 use crate::dom0::Dom0;
 use crate::guest::{Guest, GuestSpec};
 use crate::link::Link;
@@ -65,6 +66,12 @@ impl Bed {
         patience: Duration,
     ) -> Result<(Guest, LaunchResult)> {
         Guest::launch(self.dom0.clone(), spec, address, patience)
+    }
+
+    /// The packets between the machine and the host, where the options ask for them.
+    #[must_use]
+    pub fn capture(&self) -> Option<Capture> {
+        self.qemu.lock().unwrap_or_else(PoisonError::into_inner).capture().cloned()
     }
 
     /// The machine's serial console, which has Xen's and dom0's messages.

@@ -1,9 +1,10 @@
 //! What can be done in dom0, through the agent.
 
 use crate::link::Link;
+use crate::session::Session;
 use anyhow::{Result, bail};
 use bed_agent::protocol::{
-    Answer, CpuTimes, Flow, FlowResult, Frames, FramesResult, Launch, LaunchResult, LogSource, Output, Ping,
+    self, Answer, CpuTimes, Flow, FlowResult, Frames, FramesResult, Launch, LaunchResult, LogSource, Output, Ping,
     PingResult, Request, TcpConnections, TcpConnectionsResult, TcpRoundTrips, TcpStream, TcpStreamResult, UdpEcho,
     UdpEchoResult, Xenstore,
 };
@@ -50,12 +51,29 @@ impl Dom0 {
     /// # Errors
     /// It failed: then what it printed is in the message. Otherwise as [`Dom0::shell`].
     pub fn must(&self, script: &str) -> Result<String> {
-        let output = self.shell(script)?;
+        self.must_within(script, CALL_PATIENCE)
+    }
+
+    /// Runs a script that must succeed and may take longer.
+    ///
+    /// # Errors
+    /// As [`Dom0::must`].
+    pub fn must_within(&self, script: &str, patience: Duration) -> Result<String> {
+        let output = self.shell_within(script, patience)?;
         let (out, error) = (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
         match output.status {
             0 => Ok(out.into_owned()),
             status => bail!("in dom0: {script}: exit status {status}\n{out}{error}"),
         }
+    }
+
+    /// Starts a program that is talked to while it runs.
+    ///
+    /// # Errors
+    /// It cannot be started, or dom0 is gone.
+    pub fn start(&self, wanted: protocol::Session) -> Result<Session> {
+        let (id, events) = self.0.start_session(wanted, CALL_PATIENCE)?;
+        Ok(Session::new(self.0.clone(), id, events))
     }
 
     /// Writes a file in dom0, creating the directories above it.

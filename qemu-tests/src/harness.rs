@@ -8,6 +8,7 @@ use crate::machine::{Arch, BedOptions};
 use crate::place;
 use crate::progress::Lines;
 use crate::setup::setup;
+use crate::tools;
 use crate::verdict::Verdict;
 use anyhow::{Context as _, Result, bail};
 use bed_agent::protocol::LogSource;
@@ -19,6 +20,9 @@ use std::time::Instant;
 
 /// How many of a console's last lines are shown when a scenario does not pass.
 const SHOWN_LINES: usize = 20;
+
+/// How much is kept of the packets between a scenario's machine and the host.
+const CAPTURE_BYTES: usize = 8 << 20;
 
 /// One scenario.
 #[derive(Clone, Copy)]
@@ -40,6 +44,21 @@ pub struct Context<'a> {
 }
 
 impl Context<'_> {
+    /// Gives dom0 the tools of [`crate::tools`], and the shared folder.
+    ///
+    /// # Errors
+    /// They cannot be brought.
+    pub fn bring_tools(&self) -> Result<()> {
+        tools::setup(self.arch, &mut Lines)?;
+        tools::bring(self.bed, self.arch)
+    }
+
+    /// The folder of the host that dom0 shares once it has the tools.
+    #[must_use]
+    pub fn share(&self) -> PathBuf {
+        share(self.arch)
+    }
+
     /// A task's image, as `xl` boots it.
     ///
     /// # Errors
@@ -110,6 +129,9 @@ fn run_all(scenarios: &[&Scenario], arch: Arch, totals: &mut Totals) -> Result<(
             None => boot(arch)?,
         };
         running.forget_all_logs();
+        if let Some(capture) = running.capture() {
+            capture.forget();
+        }
         let start = Instant::now();
         let verdict = run_one(scenario, &running, arch);
         let seconds = start.elapsed().as_secs_f32();
@@ -136,10 +158,22 @@ fn run_all(scenarios: &[&Scenario], arch: Arch, totals: &mut Totals) -> Result<(
     Ok(())
 }
 
+/// The folder that dom0 shares with the host.
+fn share(arch: Arch) -> PathBuf {
+    place::bed().join(arch.name()).join("share")
+}
+
 fn boot(arch: Arch) -> Result<Bed> {
     eprintln!("booting Xen and dom0 ({})", arch.name());
     let start = Instant::now();
-    let options = BedOptions { name: format!("scenarios-{}", arch.name()), ..BedOptions::new(arch) };
+    let share = share(arch);
+    fs::create_dir_all(&share).with_context(|| format!("make {}", share.display()))?;
+    let options = BedOptions {
+        name: format!("scenarios-{}", arch.name()),
+        share: Some(share),
+        capture_bytes: Some(CAPTURE_BYTES),
+        ..BedOptions::new(arch)
+    };
     // A machine that did not come up once is given a second chance: the host may have been busy.
     let bed = Bed::boot(&options).or_else(|error| {
         eprintln!("{error:#}\nonce more");
@@ -193,6 +227,9 @@ fn keep_logs(name: &str, arch: Arch, bed: &Bed) {
                 }
                 LogSource::Toolstack(guest) => fs::write(folder.join(format!("{guest}.xl.log")), log)?,
             }
+        }
+        if let Some(packets) = bed.capture().and_then(|capture| capture.file()) {
+            fs::write(folder.join("host.pcap"), packets)?;
         }
         if let Ok(output) = bed.shell("xl list; xl dmesg; cat /var/log/xen/xen-hotplug.log; dmesg | tail -50") {
             fs::write(folder.join("dom0.log"), [output.stdout, output.stderr].concat())?;

@@ -10,6 +10,7 @@ pub mod programs;
 use crate::cpio::Archive;
 use crate::root::Root;
 use anyhow::{Context, Result};
+use bed_agent::protocol::MODULE_LIST;
 use programs::Programs;
 
 /// The Xen tools that run in dom0.
@@ -47,6 +48,10 @@ esac
 "#;
 const HOTPLUG_NAME: &str = "vif-bed";
 
+/// Users. tcpdump wants to continue as the user of its name: that is root too, so that it can write into the shared
+/// folder.
+const PASSWD: &[u8] = b"root:x:0:0:root:/root:/bin/sh\ntcpdump:x:0:0::/root:/bin/sh\nnobody:x:65534:65534::/:/bin/sh\n";
+
 /// What the file system is made of.
 #[derive(Debug)]
 pub struct Ingredients<'a> {
@@ -78,10 +83,10 @@ impl Ingredients<'_> {
         }
         archive.link("/var/run", "/run");
         archive.link("/var/lock", "/run/lock");
-        archive.file("/etc/passwd", 0o644, b"root:x:0:0:root:/root:/bin/sh\n");
-        archive.file("/etc/group", 0o644, b"root:x:0:\n");
+        archive.file("/etc/passwd", 0o644, PASSWD);
+        archive.file("/etc/group", 0o644, b"root:x:0:\nnogroup:x:65534:\n");
         self.programs(&mut archive)?;
-        modules::add(&mut archive, &self.root, self.kernel, self.modules.iter().chain(&MODULES).copied())?;
+        modules::add(&mut archive, MODULE_LIST, &self.root, self.kernel, self.modules.iter().chain(&MODULES).copied())?;
         Ok(archive.finish())
     }
 

@@ -13,6 +13,7 @@ pub mod apt;
 pub mod bed;
 pub mod broker;
 pub mod cable;
+pub mod capture;
 pub mod cpio;
 pub mod dom0;
 pub mod elf;
@@ -33,7 +34,9 @@ pub mod probe;
 pub mod progress;
 pub mod replay;
 pub mod root;
+pub mod session;
 pub mod setup;
+pub mod tools;
 pub mod verdict;
 
 pub use bed::Bed;

@@ -1,10 +1,11 @@
-//! The host's end of the line to the agent: calls and their answers, and the logs as they come.
+//! The host's end of the line to the agent: calls and their answers, and logs and sessions' output as they come.
 
 use anyhow::{Context, Result, anyhow, bail};
-use bed_agent::protocol::{Answer, Call, LogSource, Message, Request, read_frame, write_frame};
+use bed_agent::protocol::{Answer, Call, LogSource, Message, Request, Session, Stream, read_frame, write_frame};
 use std::collections::HashMap;
 use std::io::{BufReader, BufWriter};
 use std::os::unix::net::UnixStream;
+use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread;
 use std::time::{Duration, Instant};
@@ -21,12 +22,26 @@ impl Logs {
     }
 }
 
+/// What comes from a session.
+#[derive(Debug, PartialEq, Eq)]
+pub enum Event {
+    /// Its program printed something.
+    Printed(Stream, Vec<u8>),
+    /// Its program ended with this exit status. The last event.
+    Ended(Result<i32, String>),
+}
+
+/// How many events of a session wait for whoever takes them. Beyond that nothing more is read from the line, so that a
+/// program which prints faster than the host takes it is slowed down.
+const WAITING_EVENTS: usize = 64;
+
 /// What has come in so far.
 #[derive(Debug, Default)]
 struct Inbox {
     next_call: u32,
     ready: bool,
     answers: HashMap<u32, Result<Answer, String>>,
+    sessions: HashMap<u32, SyncSender<Event>>,
     logs: Logs,
     closed: Option<String>,
 }
@@ -58,14 +73,23 @@ impl Link {
                 let message = read_frame(&mut reader);
                 let Some(link) = weak.upgrade() else { return };
                 let mut inbox = link.inbox();
+                let mut event = None;
                 match message {
-                    Ok(Some(message)) => inbox.take(message),
+                    Ok(Some(message)) => event = inbox.take(message),
                     Ok(None) => inbox.closed = Some("the line to dom0's agent was closed".into()),
                     Err(error) => inbox.closed = Some(format!("the line to dom0's agent broke: {error}")),
                 }
                 let closed = inbox.closed.is_some();
+                if closed {
+                    // Who waits for their events hears of it.
+                    inbox.sessions.clear();
+                }
                 drop(inbox);
                 link.changed.notify_all();
+                if let Some((session, event)) = event {
+                    // One that was dropped wants no events.
+                    let _ = session.send(event);
+                }
                 if closed {
                     return;
                 }
@@ -97,6 +121,29 @@ impl Link {
                 bail!("dom0 did not finish within {patience:?}: {what}")
             }
         }
+    }
+
+    /// Starts a session; returns its number and what comes from it.
+    ///
+    /// # Errors
+    /// The agent cannot start it or did not in time, or the line broke.
+    pub fn start_session(&self, wanted: Session, patience: Duration) -> Result<(u32, Receiver<Event>)> {
+        let (events, received) = sync_channel(WAITING_EVENTS);
+        let id = self.next_id();
+        self.inbox().sessions.insert(id, events);
+        self.write(id, Request::Session(wanted))?;
+        let answer = self.wait(Instant::now() + patience, |inbox| inbox.answers.remove(&id))?;
+        let Some(answer) = answer else { bail!("dom0 did not start a program within {patience:?}") };
+        answer.map(|_| (id, received)).map_err(|error| anyhow!("in dom0: {error}"))
+    }
+
+    /// Kills a session's program, and forgets what comes from it.
+    ///
+    /// # Errors
+    /// The line broke.
+    pub fn kill_session(&self, id: u32) -> Result<()> {
+        self.inbox().sessions.remove(&id);
+        self.send(Request::Kill { id }).map(drop)
     }
 
     /// Begins a log anew: what came so far is forgotten.
@@ -138,14 +185,20 @@ impl Link {
     }
 
     fn send(&self, request: Request) -> Result<u32> {
-        let id = {
-            let mut inbox = self.inbox();
-            inbox.next_call += 1;
-            inbox.next_call
-        };
-        let mut writer = self.writer.lock().unwrap_or_else(PoisonError::into_inner);
-        write_frame(&mut *writer, &Call { id, request }).context("the line to dom0's agent broke")?;
+        let id = self.next_id();
+        self.write(id, request)?;
         Ok(id)
+    }
+
+    fn next_id(&self) -> u32 {
+        let mut inbox = self.inbox();
+        inbox.next_call += 1;
+        inbox.next_call
+    }
+
+    fn write(&self, id: u32, request: Request) -> Result<()> {
+        let mut writer = self.writer.lock().unwrap_or_else(PoisonError::into_inner);
+        write_frame(&mut *writer, &Call { id, request }).context("the line to dom0's agent broke")
     }
 
     fn wait<T>(&self, deadline: Instant, mut look: impl FnMut(&mut Inbox) -> Option<T>) -> Result<Option<T>> {
@@ -171,12 +224,20 @@ impl Link {
 }
 
 impl Inbox {
-    fn take(&mut self, message: Message) {
+    /// Takes a message in. An event is for the session that it is returned with, once the inbox is free again.
+    fn take(&mut self, message: Message) -> Option<(SyncSender<Event>, Event)> {
         match message {
             Message::Ready { .. } => self.ready = true,
             Message::Log { source, bytes } => self.logs.0.entry(source).or_default().extend_from_slice(&bytes),
             Message::Answer { id, answer } => drop(self.answers.insert(id, answer)),
+            Message::Output { session, stream, bytes } => {
+                return Some((self.sessions.get(&session)?.clone(), Event::Printed(stream, bytes)));
+            }
+            Message::Ended { session, status } => {
+                return Some((self.sessions.remove(&session)?, Event::Ended(status)));
+            }
         }
+        None
     }
 }
 
@@ -185,6 +246,7 @@ fn name(request: &Request) -> String {
     match request {
         Request::Run { script } => script.clone(),
         Request::Write { path, bytes } => format!("write {} bytes to {path}", bytes.len()),
+        Request::Input { session, bytes } => format!("{} bytes of input for session {session}", bytes.len()),
         other => format!("{other:?}"),
     }
 }
@@ -220,6 +282,22 @@ mod tests {
         drop(agent);
         let error = link.wait_ready(Duration::from_secs(100)).unwrap_err();
         assert!(error.to_string().contains("closed"), "{error}");
+    }
+
+    #[test]
+    fn a_sessions_events_are_its_own_and_end_with_the_line() {
+        let (link, mut agent) = link();
+        let other = link.clone();
+        let starting = thread::spawn(move || other.start_session(Session::default(), Duration::from_secs(10)));
+        let Some(Call { id, .. }) = read_frame(&mut agent).unwrap() else { panic!("no call") };
+        let printed = |session, byte| Message::Output { session, stream: Stream::Error, bytes: vec![byte] };
+        for message in [printed(id + 1, 1), printed(id, 2), Message::Answer { id, answer: Ok(Answer::Done) }] {
+            write_frame(&mut agent, &message).unwrap();
+        }
+        let (session, events) = starting.join().unwrap().unwrap();
+        assert_eq!((session, events.recv()), (id, Ok(Event::Printed(Stream::Error, vec![2]))));
+        drop(agent);
+        assert!(events.recv().is_err(), "the line is closed, and whoever waits does not hear of it");
     }
 
     #[test]

@@ -12,6 +12,7 @@ use crate::place;
 use crate::progress::Progress;
 use crate::root::Root;
 use anyhow::{Context, Result};
+use bed_agent::protocol::MODULE_LIST;
 use flate2::Compression;
 use flate2::write::GzEncoder;
 use std::fs;
@@ -149,7 +150,7 @@ fn file_system(root: &Root, triplet: &str, version: &str, agent: &[u8]) -> Resul
     programs.add_as(&mut archive, AGENT, agent)?;
     programs.finish(&mut archive, None)?;
     busybox(&mut archive, root)?;
-    modules::add(&mut archive, root, version, ["xen-netfront"])?;
+    modules::add(&mut archive, MODULE_LIST, root, version, ["xen-netfront"])?;
     Ok(archive.finish())
 }
 

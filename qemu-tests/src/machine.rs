@@ -3,6 +3,7 @@
 mod virt;
 mod x86_64;
 
+use crate::capture::{Capture, LONGEST_PACKET_BYTES};
 use crate::packages::Set;
 use crate::progress::Progress;
 use anyhow::{Context, Result, bail, ensure};
@@ -75,6 +76,8 @@ impl std::str::FromStr for Arch {
 pub trait Machine: Sync {
     /// dom0's packages.
     fn packages(&self) -> Set;
+    /// Tools for experiments in dom0.
+    fn tools(&self) -> Set;
     /// What a Linux guest for comparison is made of.
     fn linux_guest(&self) -> Set;
     /// QEMU's program and the Debian package that has it.
@@ -101,8 +104,11 @@ pub trait Machine: Sync {
     fn virtio_bus(&self) -> &'static str;
 }
 
-/// How many virtio devices a machine has: the line to the agent, the network card, and the source of random numbers.
-const VIRTIO_DEVICES: usize = 3;
+/// How many virtio devices a machine has: the line to the agent, the network card, the source of random numbers, and
+/// the shared folder, which not each bed has.
+const VIRTIO_DEVICES: usize = 4;
+/// The shared folder's name, by which dom0 mounts it.
+pub(crate) const SHARE_TAG: &str = "share";
 
 /// A port of the host's loopback interface that leads to a guest.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -150,6 +156,12 @@ pub struct BedOptions {
     pub memory_mib: Option<u32>,
     /// Which clock the machine has.
     pub clock: Clock,
+    /// A folder of the host that dom0 can mount, for reading and writing.
+    pub share: Option<PathBuf>,
+    /// A port of the host's loopback interface at which QEMU waits for a debugger.
+    pub gdb_port: Option<u16>,
+    /// Keeps the last packets between the machine and the host, of so many bytes in all.
+    pub capture_bytes: Option<usize>,
     /// Names the serial log, `target/bed/logs/<name>.serial.log`.
     pub name: String,
 }
@@ -158,13 +170,25 @@ impl BedOptions {
     /// A bed without forwarded ports.
     #[must_use]
     pub fn new(arch: Arch) -> Self {
-        Self { arch, forwards: Vec::new(), memory_mib: None, clock: Clock::Host, name: "bed".into() }
+        Self {
+            arch,
+            forwards: Vec::new(),
+            memory_mib: None,
+            clock: Clock::Host,
+            share: None,
+            gdb_port: None,
+            capture_bytes: None,
+            name: "bed".into(),
+        }
     }
 }
 
 /// A running QEMU, killed on drop.
 #[derive(Debug)]
-pub struct Qemu(Child);
+pub struct Qemu {
+    process: Child,
+    capture: Option<Capture>,
+}
 
 impl Qemu {
     /// Starts a machine; its serial console goes to the file `serial`. The stream leads to the agent's port.
@@ -195,29 +219,52 @@ impl Qemu {
         // Without it xl waits two seconds for each guest's UUID, until the kernel has gathered enough after some 40
         // seconds.
         command.args(["-device", &format!("virtio-rng-{bus}")]);
+        if let Some(folder) = &options.share {
+            // With the rights of who runs QEMU, and no others: files keep that owner whatever dom0's root asks for.
+            command.args(["-fsdev", &format!("local,id=share,security_model=none,path={}", comma(folder)?)]);
+            command.args(["-device", &format!("virtio-9p-{bus},fsdev=share,mount_tag={SHARE_TAG}")]);
+        }
+        if let Some(port) = options.gdb_port {
+            command.args(["-gdb", &format!("tcp:{}:{port}", Ipv4Addr::LOCALHOST)]);
+        }
+        if options.capture_bytes.is_some() {
+            // Into QEMU's standard output, which is for nothing else.
+            let dump = format!("filter-dump,id=capture,netdev=net,file=/dev/stdout,maxlen={LONGEST_PACKET_BYTES}");
+            command.args(["-object", &dump]);
+        }
         let errors = serial.with_extension("qemu");
         let error_file = fs::File::create(&errors).with_context(|| format!("create {}", errors.display()))?;
         // Ctrl-C in the terminal is for whoever owns the bed, to end guests in order.
         command.process_group(0);
-        command.stdin(Stdio::from(OwnedFd::from(theirs))).stdout(Stdio::null()).stderr(error_file);
-        match command.spawn() {
-            Ok(child) => Ok((Qemu(child), agent)),
+        let output = if options.capture_bytes.is_some() { Stdio::piped() } else { Stdio::null() };
+        command.stdin(Stdio::from(OwnedFd::from(theirs))).stdout(output).stderr(error_file);
+        let mut process = match command.spawn() {
+            Ok(process) => process,
             Err(error) => bail!("{program}: {error}; it is in the Debian package {package}"),
-        }
+        };
+        let capture = process.stdout.take().zip(options.capture_bytes);
+        let capture = capture.map(|(output, most_bytes)| Capture::read(output, most_bytes));
+        Ok((Qemu { process, capture }, agent))
+    }
+
+    /// The packets between the machine and the host, where they are kept.
+    #[must_use]
+    pub fn capture(&self) -> Option<&Capture> {
+        self.capture.as_ref()
     }
 
     /// Whether it has ended, and how.
     #[must_use]
     pub fn ended(&mut self) -> Option<String> {
-        self.0.try_wait().ok().flatten().map(|status| status.to_string())
+        self.process.try_wait().ok().flatten().map(|status| status.to_string())
     }
 }
 
 impl Drop for Qemu {
     fn drop(&mut self) {
         // It may have ended by itself.
-        let _ = self.0.kill();
-        let _ = self.0.wait();
+        let _ = self.process.kill();
+        let _ = self.process.wait();
     }
 }
 

@@ -1,8 +1,9 @@
 //! The Debian packages that the bed is made of: found, downloaded and unpacked below `target/bed`.
 //!
-//! Three sets: what runs in dom0 (one for each CPU), what runs on the host (the MQTT broker and its clients, iperf3,
-//! Xen's C headers), and what the Linux guest of the benchmark is made of (one for each CPU). A set that is complete is
-//! never looked at again, unless what is wanted changed: a list beside it says what is there.
+//! Four kinds of sets: what runs in dom0 (one for each CPU), the tools that a person wants there (one for each CPU),
+//! what runs on the host (the MQTT broker and its clients, iperf3, Xen's C headers), and what the benchmark's Linux
+//! guest is made of (one for each CPU). A set that is complete is never looked at again, unless what is wanted changed:
+//! a list beside it says what is there.
 
 use crate::apt::{self, Apt, Package};
 use crate::place;
@@ -59,6 +60,9 @@ pub const DOM0: &[&str] = &[
     "xen-utils-common",
     "xenstore-utils",
 ];
+
+/// The tools for experiments in dom0. The third holds the descriptions of terminals that shells look for.
+pub const TOOLS: &[&str] = &["dnsmasq-base", "iproute2", "ncurses-base", "tcpdump"];
 
 /// What a Linux guest is made of, beside its kernel.
 pub const LINUX_GUEST: &[&str] = &["busybox-static", "iperf3"];

@@ -15,4 +15,5 @@ pub mod init;
 pub mod protocol;
 pub mod run;
 pub mod serve;
+pub mod session;
 pub mod xenstore;

@@ -43,10 +43,27 @@ pub enum Request {
         /// For `/bin/sh -c`.
         script: String,
     },
-    /// Kills the process group of a script that still runs; its own call is answered as well.
+    /// Kills the process group of a script or a session that still runs; its own call is answered as well.
     Kill {
-        /// The number of the [`Request::Run`].
+        /// The number of the [`Request::Run`] or the [`Request::Session`].
         id: u32,
+    },
+    /// Runs a program that is talked to while it runs; answered when it has started. [`Message::Output`]s and a
+    /// [`Message::Ended`] follow.
+    Session(Session),
+    /// Input for a session; answered when the program, or its terminal, has taken it.
+    Input {
+        /// The number of the [`Request::Session`].
+        session: u32,
+        /// What to write; none ends the input.
+        bytes: Vec<u8>,
+    },
+    /// Another size for a session's terminal.
+    Resize {
+        /// The number of the [`Request::Session`].
+        session: u32,
+        /// The new size.
+        size: TerminalSize,
     },
     /// Writes a file, creating the directories above it.
     Write {
@@ -90,6 +107,28 @@ pub enum Request {
     },
     /// Counts what guests cost while data flows.
     Flow(Flow),
+}
+
+/// A program that is talked to while it runs.
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
+pub struct Session {
+    /// For `bash -c`; without one it is a shell that reads its commands from its input.
+    pub command: Option<String>,
+    /// Where it starts; absolute path in dom0.
+    pub directory: String,
+    /// Variables, beside those of the agent.
+    pub environment: Vec<(String, String)>,
+    /// The size of its terminal; without one it has pipes.
+    pub terminal: Option<TerminalSize>,
+}
+
+/// A terminal's size.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct TerminalSize {
+    /// Lines.
+    pub rows: u16,
+    /// Characters in a line.
+    pub columns: u16,
 }
 
 /// One operation on xenstore. Values are bytes: tasks keep postcard there.
@@ -339,6 +378,22 @@ pub enum Message {
         /// What was added.
         bytes: Vec<u8>,
     },
+    /// A session's program printed something.
+    Output {
+        /// The number of the [`Request::Session`].
+        session: u32,
+        /// Which of its outputs.
+        stream: Stream,
+        /// What it printed.
+        bytes: Vec<u8>,
+    },
+    /// A session's program, and all that held its outputs, have ended.
+    Ended {
+        /// The number of the [`Request::Session`].
+        session: u32,
+        /// Exit status; 128 + signal when a signal ended it, as shells say it.
+        status: Result<i32, String>,
+    },
     /// The end of a call.
     Answer {
         /// The call's number.
@@ -346,6 +401,15 @@ pub enum Message {
         /// Its result, or what prevented it.
         answer: Result<Answer, String>,
     },
+}
+
+/// One of a program's outputs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Stream {
+    /// Standard output, or all that a terminal shows.
+    Output,
+    /// Standard error.
+    Error,
 }
 
 /// Where a piece of log comes from.

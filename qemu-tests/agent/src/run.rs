@@ -4,7 +4,7 @@ use crate::protocol::Output;
 use rustix::process::{Pid, Signal, kill_process_group};
 use std::collections::HashMap;
 use std::os::unix::process::{CommandExt, ExitStatusExt};
-use std::process::{Command, Stdio};
+use std::process::{Command, ExitStatus, Stdio};
 use std::sync::Mutex;
 
 /// The scripts that run now, by the number of their call.
@@ -30,8 +30,7 @@ impl Scripts {
         let output = child.wait_with_output();
         self.lock().remove(&id);
         let output = output.map_err(|error| format!("/bin/sh: {error}"))?;
-        let status = output.status.code().unwrap_or_else(|| 128 + output.status.signal().unwrap_or(0));
-        Ok(Output { status, stdout: output.stdout, stderr: output.stderr })
+        Ok(Output { status: status_of(output.status), stdout: output.stdout, stderr: output.stderr })
     }
 
     /// Kills a script and what it started; nothing happens when it has ended.
@@ -45,6 +44,11 @@ impl Scripts {
     fn lock(&self) -> std::sync::MutexGuard<'_, HashMap<u32, Pid>> {
         self.0.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
     }
+}
+
+/// A status as shells say it: 128 + signal when a signal ended the program.
+pub(crate) fn status_of(status: ExitStatus) -> i32 {
+    status.code().unwrap_or_else(|| 128 + status.signal().unwrap_or(0))
 }
 
 #[cfg(test)]

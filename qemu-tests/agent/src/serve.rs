@@ -7,6 +7,7 @@ use crate::follow;
 use crate::init::uptime_ms;
 use crate::protocol::{Answer, Call, Message, PORT_NAME, Request, read_frame, write_frame};
 use crate::run::Scripts;
+use crate::session::{Session, Sessions};
 use crate::xenstore;
 use rustix::fs::inotify::{self, CreateFlags, WatchFlags};
 use std::fs::{self, File, OpenOptions};
@@ -26,6 +27,13 @@ impl Host {
     }
 }
 
+/// What the host has started and not seen the end of.
+#[derive(Default)]
+struct Programs {
+    scripts: Scripts,
+    sessions: Sessions,
+}
+
 /// Serves until the host closes the port.
 ///
 /// # Errors
@@ -33,7 +41,7 @@ impl Host {
 pub fn serve() -> io::Result<()> {
     let port = OpenOptions::new().read(true).write(true).open(port_device()?)?;
     let host = Host(Arc::new(Mutex::new(port.try_clone()?)));
-    let scripts = Arc::new(Scripts::default());
+    let programs = Arc::new(Programs::default());
     let logs = host.clone();
     thread::spawn(move || {
         let outcome =
@@ -43,9 +51,9 @@ pub fn serve() -> io::Result<()> {
     host.send(&Message::Ready { uptime_ms: uptime_ms() })?;
     let mut calls = BufReader::new(port);
     while let Some(Call { id, request }) = read_frame(&mut calls)? {
-        let (host, scripts) = (host.clone(), scripts.clone());
+        let (host, programs) = (host.clone(), programs.clone());
         thread::spawn(move || {
-            let message = Message::Answer { id, answer: answer(id, request, &scripts) };
+            let message = Message::Answer { id, answer: answer(id, request, &programs, &host) };
             if let Err(error) = host.send(&message) {
                 println!("bed-agent: call {id}: {error}");
             }
@@ -73,13 +81,23 @@ fn port_device() -> io::Result<PathBuf> {
     }
 }
 
-fn answer(id: u32, request: Request, scripts: &Scripts) -> Result<Answer, String> {
+fn answer(id: u32, request: Request, programs: &Arc<Programs>, host: &Host) -> Result<Answer, String> {
+    let Programs { scripts, sessions } = &**programs;
     match request {
         Request::Run { script } => scripts.run(id, &script).map(Answer::Exited),
         Request::Kill { id } => {
             scripts.kill(id);
+            sessions.kill(id);
             Ok(Answer::Done)
         }
+        Request::Session(wanted) => {
+            let session = sessions.start(id, &wanted)?;
+            let (programs, host) = (programs.clone(), host.clone());
+            thread::spawn(move || follow_session(id, session, &programs.sessions, &host));
+            Ok(Answer::Done)
+        }
+        Request::Input { session, bytes } => sessions.input(session, &bytes).map(|()| Answer::Done),
+        Request::Resize { session, size } => sessions.resize(session, size).map(|()| Answer::Done),
         Request::Write { path, bytes } => {
             write(Path::new(&path), &bytes).map(|()| Answer::Done).map_err(|error| format!("{path}: {error}"))
         }
@@ -107,6 +125,15 @@ fn answer(id: u32, request: Request, scripts: &Scripts) -> Result<Answer, String
             cpu_time::of(&domains).map(Answer::CpuTimes).map_err(|error| format!("CPU times: {error}"))
         }
         Request::Flow(wanted) => flow::watch(&wanted).map(Answer::Flow).map_err(|error| format!("flow: {error}")),
+    }
+}
+
+/// Sends what a session's program prints, then its end.
+fn follow_session(id: u32, session: Session, sessions: &Sessions, host: &Host) {
+    let output = |stream, bytes: &[u8]| host.send(&Message::Output { session: id, stream, bytes: bytes.to_vec() });
+    let status = sessions.follow(session, output);
+    if let Err(error) = host.send(&Message::Ended { session: id, status }) {
+        println!("bed-agent: session {id}: {error}");
     }
 }
 

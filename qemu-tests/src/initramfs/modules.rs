@@ -4,16 +4,16 @@ use crate::cpio::Archive;
 use crate::elf;
 use crate::root::Root;
 use anyhow::{Context, Result, bail};
-use bed_agent::protocol::MODULE_LIST;
 use std::collections::{BTreeMap, BTreeSet};
 
-/// Adds modules of a kernel and the list of their paths, each after those that it needs. What is built into the kernel
-/// is left out.
+/// Adds modules of a kernel and, at `list`, the list of their paths, each after those that it needs. What is built into
+/// the kernel is left out.
 ///
 /// # Errors
 /// There is no such kernel or module in the packages.
 pub fn add<'m>(
     archive: &mut Archive,
+    list: &str,
     root: &Root,
     kernel: &str,
     modules: impl IntoIterator<Item = &'m str>,
@@ -28,12 +28,12 @@ pub fn add<'m>(
     for module in modules {
         load.add(module)?;
     }
-    let mut list = String::new();
+    let mut lines = String::new();
     for (path, content) in order {
         archive.file(&path, 0o644, &content);
-        list += &format!("{path}\n");
+        lines += &format!("{path}\n");
     }
-    archive.file(MODULE_LIST, 0o644, list.as_bytes());
+    archive.file(list, 0o644, lines.as_bytes());
     Ok(())
 }
 

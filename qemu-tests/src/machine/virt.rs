@@ -5,7 +5,7 @@ mod device_tree;
 
 use super::{Machine, VIRTIO_DEVICES, comma, write_whole};
 use crate::kernel_image::armv7;
-use crate::packages::{DOM0, LINUX_GUEST, Set};
+use crate::packages::{DOM0, LINUX_GUEST, Set, TOOLS};
 use crate::place;
 use crate::progress::Progress;
 use crate::root::Root;
@@ -18,7 +18,8 @@ use std::process::{Command, Stdio};
 /// Xen's own arguments. A crash of Xen or dom0 reboots, which ends QEMU: then the bed knows.
 const XEN_ARGUMENTS: &str = "dom0_mem=256M bootscrub=0";
 /// dom0's kernel arguments: everything off that costs emulated time and that no test looks at.
-const DOM0_ARGUMENTS: &str = "console=hvc0 quiet panic=-1 mitigations=off init_on_alloc=0 audit=0 apparmor=0 lsm= rodata=off cryptomgr.notests \
+const DOM0_ARGUMENTS: &str = "console=hvc0 quiet panic=-1 mitigations=off init_on_alloc=0 audit=0 apparmor=0 \
+    lsm= rodata=off cryptomgr.notests \
     initcall_blacklist=load_system_certificate_list,crypto_kdf108_init,init_kprobe_trace";
 /// Memory of the whole machine: dom0's, Xen's, and enough for 16 Linux guests.
 const MEMORY_MIB: u32 = 2048;
@@ -46,6 +47,7 @@ pub struct Virt {
     agent_target: &'static str,
     triplet: &'static str,
     packages: Set,
+    tools: Set,
     linux_guest: Set,
     /// For a kernel that unpacks itself.
     unpack: Option<Unpack>,
@@ -78,6 +80,7 @@ pub const ARMV7: Virt = Virt {
             ("xen-system-armhf", "xen-utils-"),
         ],
     },
+    tools: Set { name: "armv7-tools", architecture: "armhf", wanted: TOOLS, newest: &[], release: None },
     linux_guest: ARMV7_LINUX,
     unpack: Some(|image| armv7::unpacked(image, DOM0_RAM, TEXT_OFFSET)),
 };
@@ -100,6 +103,7 @@ pub const AARCH64: Virt = Virt {
             ("xen-system-arm64", "xen-utils-"),
         ],
     },
+    tools: Set { name: "aarch64-tools", architecture: "arm64", wanted: TOOLS, newest: &[], release: None },
     // The guests are the 32-bit ones.
     linux_guest: ARMV7_LINUX,
     unpack: None,
@@ -149,6 +153,10 @@ impl Virt {
 impl Machine for Virt {
     fn packages(&self) -> Set {
         self.packages.clone()
+    }
+
+    fn tools(&self) -> Set {
+        self.tools.clone()
     }
 
     fn linux_guest(&self) -> Set {

@@ -4,7 +4,7 @@
 
 use super::{Machine, comma, write_whole};
 use crate::kernel_image::x86_64 as kernel_image;
-use crate::packages::{DOM0, LINUX_GUEST, Set};
+use crate::packages::{DOM0, LINUX_GUEST, Set, TOOLS};
 use crate::place;
 use crate::progress::Progress;
 use crate::root::Root;
@@ -16,7 +16,8 @@ use std::path::{Path, PathBuf};
 /// Xen's own arguments. A crash of Xen or dom0 reboots, which ends QEMU: then the bed knows.
 const XEN_ARGUMENTS: &str = "com1=115200,8n1 console=com1 dom0_mem=320M,max:320M";
 /// dom0's kernel arguments: everything off that costs emulated time and that no test looks at.
-const DOM0_ARGUMENTS: &str = "console=hvc0 quiet mitigations=off tsc=reliable init_on_alloc=0 audit=0 apparmor=0 lsm= rodata=off cryptomgr.notests";
+const DOM0_ARGUMENTS: &str = "console=hvc0 quiet mitigations=off tsc=reliable init_on_alloc=0 audit=0 apparmor=0 \
+    lsm= rodata=off cryptomgr.notests";
 /// Memory of the whole machine: dom0's, Xen's, and more than 512 MiB for guests.
 const MEMORY_MIB: u32 = 1024;
 
@@ -46,6 +47,10 @@ impl Machine for X86_64 {
                 ("xen-system-amd64", "xen-utils-"),
             ],
         }
+    }
+
+    fn tools(&self) -> Set {
+        Set { name: "x86_64-tools", architecture: "amd64", wanted: TOOLS, newest: &[], release: None }
     }
 
     fn linux_guest(&self) -> Set {

@@ -1,14 +1,16 @@
 //! The bed tests itself, with a guest made by hand: what fails here is not Spore's fault.
 
-use anyhow::{Context as _, Result, ensure};
+use anyhow::{Context as _, Result, bail, ensure};
 use qemu_tests::broker::Broker;
 use qemu_tests::harness::{Context, Scenario};
-use qemu_tests::protocol::{BRIDGE, HOST_ADDRESS, Ping, TcpConnections, TcpStream, UdpEcho};
-use qemu_tests::{GuestSpec, ShutdownReason, probe};
+use qemu_tests::protocol::{BRIDGE, HOST_ADDRESS, Ping, TcpConnections, TcpStream, TerminalSize, UdpEcho};
+use qemu_tests::session::{News, Session};
+use qemu_tests::{GuestSpec, ShutdownReason, probe, tools};
+use std::fs;
 use std::io::{Read, Write};
 use std::net::{self, Ipv4Addr, SocketAddr, SocketAddrV4, TcpListener, UdpSocket};
 use std::thread;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 /// All of this module's.
 pub const SCENARIOS: &[Scenario] = &[
@@ -19,6 +21,12 @@ pub const SCENARIOS: &[Scenario] = &[
     Scenario { name: "bed: dom0's test clients agree with an honest echo server", run: clients },
     Scenario { name: "bed: there is room for a guest of 512 MiB", run: large_guest },
     Scenario { name: "bed: both hotplug scripts put a guest's interface on the bridge", run: hotplug },
+    Scenario {
+        name: "bed: dom0 has a person's tools, a shared folder, and commands with input and status",
+        run: command,
+    },
+    Scenario { name: "bed: dom0 has a shell on a terminal", run: shell },
+    Scenario { name: "bed: packets to the host are captured", run: capture },
     Scenario { name: "bed: the broker passes messages on, also after a restart", run: broker },
 ];
 
@@ -127,6 +135,67 @@ fn hotplug(context: &Context<'_>) -> Result<()> {
         guest.destroy()?;
     }
     Ok(())
+}
+
+/// Takes what a session prints until it ends; returns that and the exit status.
+fn talk(session: &mut Session) -> Result<(String, i32)> {
+    let mut printed = Vec::new();
+    loop {
+        match session.next(PATIENCE)? {
+            News::Printed(_, bytes) => printed.extend(bytes),
+            News::Ended(status) => return Ok((String::from_utf8(printed)?, status)),
+            News::Nothing => bail!("it is silent: {}", String::from_utf8_lossy(&printed)),
+        }
+    }
+}
+
+fn command(context: &Context<'_>) -> Result<()> {
+    context.bring_tools()?;
+    fs::write(context.share().join("in"), "from the host")?;
+    let script =
+        "set -e; cat /share/in; echo; cat >/share/out; ip -V; tcpdump --version 2>&1; dnsmasq --version; xl info
+        tc qdisc add dev lo root netem delay 1ms loss 1%; tc qdisc show dev lo; tc qdisc del dev lo root; exit 7";
+    let mut session = context.bed.start(tools::shell(Some(script.to_owned()), None))?;
+    let input = session.input();
+    input.write(b"from a pipe")?;
+    input.end()?;
+    let (printed, status) = talk(&mut session)?;
+    ensure!(status == 7, "exit status {status}: {printed}");
+    let expected =
+        ["from the host\n", "iproute2", "tcpdump version", "Dnsmasq version", "xen_major", "netem", "loss 1%"];
+    let missing = expected.iter().find(|text| !printed.contains(**text));
+    ensure!(missing.is_none(), "no {missing:?} in {printed}");
+    let out = fs::read_to_string(context.share().join("out"))?;
+    ensure!(out == "from a pipe", "the shared folder has {out:?}");
+    Ok(())
+}
+
+fn shell(context: &Context<'_>) -> Result<()> {
+    context.bring_tools()?;
+    let size = TerminalSize { rows: 31, columns: 97 };
+    let mut session = context.bed.start(tools::shell(None, Some(size)))?;
+    // As typed: what was typed before is a line of the shell, too.
+    session.input().write(b"stty size; tty; exit 9\r")?;
+    let (printed, status) = talk(&mut session)?;
+    ensure!(status == 9, "exit status {status}: {printed}");
+    ensure!(printed.contains("31 97") && printed.contains("/dev/pts/"), "no terminal: {printed}");
+    Ok(())
+}
+
+fn capture(context: &Context<'_>) -> Result<()> {
+    let ping = Ping { address: HOST_ADDRESS, count: 1, interval_us: 10_000, size_bytes: 1234, patience_ms: 5000 };
+    context.bed.ping(&ping)?;
+    let capture = context.bed.capture().context("nothing is captured")?;
+    let deadline = Instant::now() + PATIENCE;
+    // Ethernet, IP and ICMP add 42 bytes. Both the request and its answer have this length.
+    let length = 1276u32.to_ne_bytes().repeat(2);
+    loop {
+        let file = capture.file().unwrap_or_default();
+        if file.windows(length.len()).filter(|window| *window == length).count() == 2 {
+            return Ok(());
+        }
+        ensure!(Instant::now() < deadline, "no request and answer in {} bytes", file.len());
+    }
 }
 
 fn broker(context: &Context<'_>) -> Result<()> {
