@@ -7,6 +7,7 @@ use clap::{Parser, Subcommand};
 
 use crate::terminal::{self, Style};
 
+mod bed;
 mod bench;
 mod boot;
 mod build_image;
@@ -40,6 +41,7 @@ enum Command {
     Demo(demo::Arguments),
     Check(check::Arguments),
     Test(test::Arguments),
+    Bed(bed::Arguments),
     Size(size::Arguments),
     Licenses(licenses::Arguments),
     Bench(bench::Arguments),
@@ -59,6 +61,7 @@ pub fn run() -> ExitCode {
         Command::Demo(arguments) => demo::run(&arguments),
         Command::Check(arguments) => check::run(&arguments),
         Command::Test(arguments) => test::run(&arguments),
+        Command::Bed(arguments) => bed::run(&arguments),
         Command::Size(arguments) => size::run(&arguments),
         Command::Licenses(arguments) => licenses::run(&arguments),
         Command::Bench(arguments) => bench::run(&arguments),

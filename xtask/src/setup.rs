@@ -37,6 +37,15 @@ pub fn for_host_tests() -> Result<()> {
     qemu_tests::setup::setup_host(&mut Lines)
 }
 
+/// What experiments in dom0 need in addition: tools as Debian has them.
+///
+/// # Errors
+/// As [`for_bed`].
+pub fn for_tools(arch: Arch) -> Result<()> {
+    for_bed(arch)?;
+    qemu_tests::tools::setup(guest::machine(arch), &mut Lines)
+}
+
 /// What the tests of an architecture need: every machine of the bed on which its guests run.
 ///
 /// # Errors
