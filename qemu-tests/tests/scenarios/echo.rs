@@ -15,6 +15,7 @@ pub const SCENARIOS: &[Scenario] = &[
     Scenario { name: "echo: answers 700 pings without a loss", run: pings },
     Scenario { name: "echo: serves 200 TCP connections", run: connections },
     Scenario { name: "echo: a TCP stream of 50 MB comes back byte for byte", run: stream },
+    Scenario { name: "echo: a stream comes back byte for byte in packets that dom0 divides", run: offload },
     Scenario { name: "echo: datagrams of all sizes come back", run: datagrams },
     Scenario { name: "echo: gets its address by DHCP", run: dhcp },
     Scenario { name: "echo: at least 90 % of 32 MiB are left for the heap", run: heap_share },
@@ -80,6 +81,29 @@ fn connections(context: &Context<'_>) -> Result<()> {
 
 fn stream(context: &Context<'_>) -> Result<()> {
     stream_through(context, start(context)?, 50_000_000)
+}
+
+/// Ethernet's largest packet, without what Ethernet adds.
+const MTU: u64 = 1500;
+
+fn offload(context: &Context<'_>) -> Result<()> {
+    const BYTES: u64 = 20_000_000;
+    let mut spec = guest(context, "offload", &format!("ip={ADDRESS}/24"))?;
+    (spec.vif, spec.memory_mib) = (true, 8);
+    let mut guest = context.bed.create(&spec)?;
+    guest.wait_for(&format!("echo: listening on {ADDRESS}:7"), PATIENCE)?;
+    let counter = |what| {
+        let path = format!("/sys/class/net/vif{}.0/statistics/rx_{what}", guest.domain()?);
+        anyhow::Ok(context.bed.must(&format!("cat {path}"))?.trim().parse::<u64>()?)
+    };
+    let before = [counter("bytes")?, counter("packets")?];
+    let wanted = TcpStream { address: SERVER, size_bytes: Some(BYTES), seed: 7, patience_ms: 60_000 };
+    let result = context.bed.tcp_stream(&wanted, LONG)?;
+    check!(result.received_bytes == BYTES && result.error.is_none(), "{result:?}");
+    // Of all that the guest has sent, acknowledgements included.
+    let [bytes, packets] = [counter("bytes")? - before[0], counter("packets")? - before[1]];
+    check!(bytes > 2 * MTU * packets, "{bytes} bytes came from the guest in {packets} packets");
+    stop(guest, &Report { connections: 1, bytes: BYTES, datagrams: 0 })
 }
 
 /// Has a stream of this length echoed, and ends the guest.

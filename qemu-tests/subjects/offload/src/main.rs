@@ -1,0 +1,11 @@
+//! Binds `echo` to a platform with segmentation offload, so that a scenario can check what comes through it byte for
+//! byte.
+
+#![cfg_attr(target_os = "none", no_std, no_main)]
+
+#[cfg(not(target_os = "none"))]
+use host as platform;
+#[cfg(target_os = "none")]
+use xen_pv as platform;
+
+platform::main!(echo);
