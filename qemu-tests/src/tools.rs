@@ -26,8 +26,8 @@ pub const HOME: &str = "/root";
 const PROGRAMS: [&str; 5] = ["/bin/ip", "/bin/ss", "/sbin/tc", "/usr/bin/tcpdump", "/usr/sbin/dnsmasq"];
 /// Xen's program that shows a guest's registers and stack; in the folder of its own version.
 const XEN_PROGRAM: &str = "xenctx";
-/// Data that they look for.
-const DATA: [&str; 3] = ["/etc/iproute2", "/lib/terminfo", "/usr/lib/tc"];
+/// Data that they look for; what `tc` has for each CPU comes with it.
+const DATA: [&str; 2] = ["/etc/iproute2", "/lib/terminfo"];
 /// Where the programs lie in dom0.
 const FOLDER: &str = "/usr/local/sbin";
 /// Kernel modules: what `tc` arranges, interfaces for stations behind the bridge, and the shared folder.
@@ -66,7 +66,8 @@ pub fn setup(arch: Arch, progress: &mut dyn Progress) -> Result<()> {
         programs.add_as(&mut archive, &format!("{FOLDER}/{name}"), &content).with_context(|| program.to_owned())?;
     }
     programs.finish(&mut archive, None)?;
-    for folder in DATA {
+    let distributions = format!("/usr/lib/{}/tc", machine.triplet());
+    for folder in DATA.into_iter().chain([distributions.as_str()]) {
         for file in root.files_below(folder)? {
             archive.file(&file, 0o644, &root.read(&file)?);
         }
