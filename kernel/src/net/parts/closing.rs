@@ -134,18 +134,12 @@ impl Closing {
         changed
     }
 
-    /// Resets the oldest connections as long as all hold more than half of the budget. Returns whether there was one.
+    /// Resets the oldest connections, if all hold more than their part of the budget. Returns whether there was one.
     fn reset_oldest(&mut self, sockets: &mut Sockets, now: Instant) -> bool {
-        let is_tcp = |entry: &&mut Entry| entry.stage != Stage::Datagrams;
-        let mut bytes: usize =
-            self.sockets.iter_mut().filter(is_tcp).map(|entry| sockets.tcp_bytes(entry.socket)).sum();
-        let mut changed = false;
-        for entry in self.sockets.iter_mut().filter(is_tcp) {
-            if bytes <= sockets.budget_bytes() / CLOSING_SHARE {
-                break;
-            }
-            bytes -= sockets.tcp_bytes(entry.socket);
-            if entry.stage == Stage::Delivering {
+        let (mut bytes, mut changed) = (0, false);
+        for entry in self.sockets.iter_mut().rev().filter(|entry| entry.stage != Stage::Datagrams) {
+            bytes += sockets.tcp_bytes(entry.socket);
+            if bytes > sockets.budget_bytes() / CLOSING_SHARE && entry.stage == Stage::Delivering {
                 sockets.tcp(entry.socket).abort();
                 entry.stage = Stage::Resetting;
                 entry.until = Some(now + Stage::Resetting.duration());

@@ -4,8 +4,8 @@ use core::net::Ipv4Addr;
 
 use smoltcp::phy::ChecksumCapabilities;
 use smoltcp::wire::{
-    DhcpMessageType, DhcpPacket, DhcpRepr, EthernetAddress, EthernetFrame, EthernetProtocol, EthernetRepr, IpProtocol,
-    Ipv4Packet, Ipv4Repr, UdpPacket,
+    ArpHardware, DhcpMessageType, DhcpOpCode, DhcpOption, DhcpPacket, EthernetAddress, EthernetFrame, EthernetProtocol,
+    EthernetRepr, IpProtocol, Ipv4Packet, Ipv4Repr, UdpPacket,
 };
 
 use super::NameServers;
@@ -24,16 +24,22 @@ pub(crate) const FRAME_BYTES: usize = ETHERNET_BYTES + IP_BYTES + UDP_BYTES + ME
 const FIXED_BYTES: usize = 240;
 const MAGIC_COOKIE: [u8; 4] = [99, 130, 83, 99];
 
-/// The codes of the options that are read (RFC 2132, and RFC 3442 for the routes).
+/// Ethernet as the type of a hardware address (RFC 1700).
+const ETHERNET: u8 = 1;
+
+/// The codes of the options that are read and written (RFC 2132, and RFC 3442 for the routes).
 mod code {
     pub(super) const SUBNET_MASK: u8 = 1;
     pub(super) const ROUTER: u8 = 3;
     pub(super) const DOMAIN_NAME_SERVER: u8 = 6;
+    pub(super) const REQUESTED_ADDRESS: u8 = 50;
     pub(super) const LEASE_TIME: u8 = 51;
     pub(super) const MESSAGE_TYPE: u8 = 53;
     pub(super) const SERVER_IDENTIFIER: u8 = 54;
+    pub(super) const PARAMETER_REQUEST_LIST: u8 = 55;
     pub(super) const RENEWAL_TIME: u8 = 58;
     pub(super) const REBINDING_TIME: u8 = 59;
+    pub(super) const CLIENT_IDENTIFIER: u8 = 61;
     pub(super) const CLASSLESS_STATIC_ROUTES: u8 = 121;
 }
 
@@ -85,31 +91,26 @@ impl Request {
         // None: the device computes it where it has to be there.
         udp.set_checksum(0);
         message.fill(0);
-        let repr = DhcpRepr {
-            message_type: kind,
-            transaction_id: transaction,
-            secs: 0,
-            client_hardware_address: from.hardware,
-            client_ip: from.ip,
-            your_ip: Ipv4Addr::UNSPECIFIED,
-            server_ip: Ipv4Addr::UNSPECIFIED,
-            router: None,
-            subnet_mask: None,
-            relay_agent_ip: Ipv4Addr::UNSPECIFIED,
-            broadcast: false,
-            requested_ip: choice.map(|(address, _)| address),
-            client_identifier: Some(from.hardware),
-            server_identifier: choice.map(|(_, server)| server),
-            parameter_request_list: Some(&WANTED),
-            dns_servers: None,
-            max_size: None,
-            lease_duration: None,
-            renew_duration: None,
-            rebind_duration: None,
-            additional_options: &[],
-        };
-        // The options above are shorter than what the message has room for.
-        let _ = repr.emit(&mut DhcpPacket::new_unchecked(message));
+        let mut message = DhcpPacket::new_unchecked(message);
+        message.set_opcode(DhcpOpCode::Request);
+        message.set_hardware_type(ArpHardware::Ethernet);
+        message.set_hardware_len(from.hardware.0.len() as u8);
+        message.set_transaction_id(transaction);
+        message.set_client_ip(from.ip);
+        message.set_client_hardware_address(from.hardware);
+        message.set_magic_number(u32::from_be_bytes(MAGIC_COOKIE));
+        let mut options = message.options_mut();
+        // The message has room for more than these.
+        let mut add = |kind, data: &[u8]| options.emit(DhcpOption { kind, data }).is_ok();
+        add(code::MESSAGE_TYPE, &[kind.into()]);
+        let [a, b, c, d, e, f] = from.hardware.0;
+        add(code::CLIENT_IDENTIFIER, &[ETHERNET, a, b, c, d, e, f]);
+        add(code::PARAMETER_REQUEST_LIST, &WANTED);
+        if let Some((address, server)) = choice {
+            add(code::REQUESTED_ADDRESS, &address.octets());
+            add(code::SERVER_IDENTIFIER, &server.octets());
+        }
+        let _ = options.end();
     }
 }
 
@@ -170,7 +171,7 @@ impl Reply {
             kind @ (DhcpMessageType::Offer | DhcpMessageType::Ack | DhcpMessageType::Nak) => kind,
             _ => return None,
         };
-        if packet.opcode() != smoltcp::wire::DhcpOpCode::Reply {
+        if packet.opcode() != DhcpOpCode::Reply {
             return None;
         }
         let host = |code| word(code).map(Ipv4Addr::from).filter(|host| is_host(*host));
