@@ -30,12 +30,14 @@ pub mod executor;
 pub mod heap;
 #[cfg(feature = "net")]
 pub mod net;
+pub mod outcome;
 pub mod parameters;
 pub mod report;
 pub mod schema;
 pub mod system;
 pub mod time;
 
+pub use outcome::{Failed, Outcome};
 #[cfg(feature = "net")]
 pub use system::Networked;
 pub use system::{Counts, Memory, Stop, System};

@@ -5,7 +5,7 @@
 //! waits for xenstore in place, up to a limit where one is due: code that does not wait in a future is smaller.
 
 use core::cell::{OnceCell, RefCell};
-use core::fmt::{Display, Write};
+use core::fmt::Write;
 use core::future::Future;
 use core::time::Duration;
 
@@ -19,7 +19,7 @@ use embassy_time::Timer;
 use kernel::entropy::Generator;
 use kernel::parameters::Parameters;
 use kernel::time::{Clock, Driver};
-use kernel::{Counts, Memory, Stop, System, println};
+use kernel::{Counts, Memory, Outcome, Stop, System, println};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use xen_sys::sched::ShutdownReason;
@@ -68,17 +68,10 @@ pub struct Platform {
 }
 
 /// Runs a task; [`crate::main!`] calls it with what the entry found, which there is once.
-pub fn run<P, R, E, F>(
-    boot: Boot,
-    name: &str,
-    version: &str,
-    task: impl FnOnce(P, &'static Platform) -> F + 'static,
-) -> !
+pub fn run<P, F>(boot: Boot, name: &str, version: &str, task: impl FnOnce(P, &'static Platform) -> F + 'static) -> !
 where
     P: DeserializeOwned + 'static,
-    R: Serialize + 'static,
-    E: Display + 'static,
-    F: Future<Output = Result<R, E>> + 'static,
+    F: Future<Output: Outcome> + 'static,
 {
     let figures = memory::figures();
     println!(
@@ -100,8 +93,9 @@ where
             platform.toolstack.start(spawner, || platform.counters());
             match platform.prepare(spawner, boot.command_line) {
                 Ok(parameters) => spawn(spawner, async move {
-                    let outcome = platform.limited(task(parameters, platform)).await;
-                    platform.end(outcome.and_then(|report| platform.show(&report)))
+                    let (report, ended) = platform.limited(task(parameters, platform)).await;
+                    let shown = report.map_or(Ok(()), |report| platform.show(&report));
+                    platform.end(ended.and(shown))
                 }),
                 Err(message) => platform.end(Err(message)),
             }
@@ -162,7 +156,7 @@ impl Platform {
     }
 
     /// Runs the task to its end, or to a while after it was asked to end.
-    async fn limited<R, E: Display>(&self, task: impl Future<Output = Result<R, E>>) -> Result<R, String> {
+    async fn limited<O: Outcome>(&self, task: impl Future<Output = O>) -> (Option<O::Report>, Result<(), String>) {
         let outcome = select(task, async {
             self.toolstack.stop_requested().await;
             Timer::after(GRACE).await;
@@ -170,8 +164,11 @@ impl Platform {
         .await;
         self.devices.settle().await;
         match outcome {
-            Either::First(outcome) => outcome.map_err(|error| error.to_string()),
-            Either::Second(()) => Err(alloc::format!("the task did not end within {} s", GRACE.as_secs())),
+            Either::First(outcome) => {
+                let (report, ended) = outcome.parts();
+                (report, ended.map_err(|error| error.to_string()))
+            }
+            Either::Second(()) => (None, Err(alloc::format!("the task did not end within {} s", GRACE.as_secs()))),
         }
     }
 

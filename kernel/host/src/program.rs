@@ -1,14 +1,12 @@
 //! A task's life as a process.
 
-use std::fmt::Display;
 use std::process::ExitCode;
 use std::time::Duration;
 
 use futures_lite::future;
 use kernel::parameters::{Error, Parameters};
-use kernel::{System, console, net};
+use kernel::{Outcome, System, console, net};
 use postcard_schema::Schema;
-use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 use crate::{Host, help, log};
@@ -17,11 +15,10 @@ use crate::{Host, help, log};
 const GRACE: Duration = Duration::from_secs(5);
 
 /// Runs a task with the process's command line; [`crate::main!`] calls it.
-pub fn run<P, R, E>(name: &str, task: impl AsyncFnOnce(P, &Host) -> Result<R, E>) -> ExitCode
+pub fn run<P, O>(name: &str, task: impl AsyncFnOnce(P, &Host) -> O) -> ExitCode
 where
     P: DeserializeOwned + Schema,
-    R: Serialize,
-    E: Display,
+    O: Outcome,
 {
     console::attach(&StandardOutput);
     let words: Vec<String> = std::env::args().skip(1).collect();
@@ -35,10 +32,7 @@ where
     };
     log::report_dropped();
     match ended {
-        Ok(line) => {
-            println!("result: {line}");
-            ExitCode::SUCCESS
-        }
+        Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             eprintln!("error: {error}");
             ExitCode::FAILURE
@@ -59,22 +53,25 @@ fn read<P: DeserializeOwned>(command_line: &str) -> Result<P, Box<Error>> {
     Ok(task)
 }
 
-/// Runs the task to its end, and returns its report as one line.
-fn attempt<P, R: Serialize, E: Display>(
-    task: impl AsyncFnOnce(P, &Host) -> Result<R, E>,
-    parameters: P,
-) -> Result<String, String> {
+/// Runs the task to its end, and shows its report as one line.
+fn attempt<P, O: Outcome>(task: impl AsyncFnOnce(P, &Host) -> O, parameters: P) -> Result<(), String> {
     let host = Host::new().map_err(|error| format!("the platform cannot start: {error}"))?;
-    let work = async { task(parameters, &host).await.map_err(|error| error.to_string()) };
+    let work = async {
+        let (report, ended) = task(parameters, &host).await.parts();
+        (report, ended.map_err(|error| error.to_string()))
+    };
     let limit = async {
         host.stop_requested().await;
         async_io::Timer::after(GRACE).await;
-        Err(format!("the task did not end within {} s of being asked to", GRACE.as_secs()))
+        (None, Err(format!("the task did not end within {} s of being asked to", GRACE.as_secs())))
     };
-    let report = async_io::block_on(future::or(work, limit))?;
-    let mut line = String::new();
-    kernel::report::write(&report, &mut line).map_err(|_| "the report cannot be written".to_owned())?;
-    Ok(line)
+    let (report, ended) = async_io::block_on(future::or(work, limit));
+    if let Some(report) = report {
+        let mut line = String::new();
+        kernel::report::write(&report, &mut line).map_err(|_| "the report cannot be written".to_owned())?;
+        println!("result: {line}");
+    }
+    ended
 }
 
 /// The process's standard output as the kernel's console.
