@@ -1,6 +1,8 @@
 //! An HTTP server on the host's loopback interface, which guests reach at 10.0.2.2: one answer for all who ask.
 
 use anyhow::{Context, Result};
+use flate2::Compression;
+use flate2::write::GzEncoder;
 use std::io::{BufRead, BufReader, Write};
 use std::net::{Ipv4Addr, TcpListener, TcpStream};
 use std::sync::Arc;
@@ -14,6 +16,8 @@ pub enum Framing {
     Length,
     /// Each block is a chunk.
     Chunks,
+    /// The head says the length of what is compressed; each block is so alone, one behind the other.
+    Gzip,
 }
 
 /// A body made of the same block again and again.
@@ -79,7 +83,7 @@ impl Drop for HttpServer {
 }
 
 impl Body {
-    /// Its length.
+    /// Its length, before it is compressed.
     #[must_use]
     pub fn bytes(&self) -> u64 {
         self.block.len() as u64 * self.times
@@ -89,15 +93,22 @@ impl Body {
     fn answer(&self, mut stream: TcpStream) -> Result<()> {
         let mut request = BufReader::new(stream.try_clone()?).lines();
         while !request.next().context("the request ends early")??.is_empty() {}
-        let field = match self.framing {
-            Framing::Length => format!("Content-Length: {}", self.bytes()),
-            Framing::Chunks => "Transfer-Encoding: chunked".to_owned(),
-        };
-        stream.write_all(format!("HTTP/1.1 200 OK\r\nContent-Type: text/csv\r\n{field}\r\n\r\n").as_bytes())?;
         let block = match self.framing {
             Framing::Length => self.block.clone(),
             Framing::Chunks => [format!("{:x}\r\n", self.block.len()).as_bytes(), &self.block, b"\r\n"].concat(),
+            Framing::Gzip => {
+                let mut encoder = GzEncoder::new(Vec::new(), Compression::default());
+                encoder.write_all(&self.block)?;
+                encoder.finish()?
+            }
         };
+        let length = block.len() as u64 * self.times;
+        let fields = match self.framing {
+            Framing::Length => format!("Content-Length: {length}"),
+            Framing::Chunks => "Transfer-Encoding: chunked".to_owned(),
+            Framing::Gzip => format!("Content-Encoding: gzip\r\nContent-Length: {length}"),
+        };
+        stream.write_all(format!("HTTP/1.1 200 OK\r\nContent-Type: text/csv\r\n{fields}\r\n\r\n").as_bytes())?;
         for _ in 0..self.times {
             stream.write_all(&block)?;
         }

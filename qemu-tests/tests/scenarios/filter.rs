@@ -14,7 +14,10 @@ use std::time::Duration;
 /// All of this module's.
 pub const SCENARIOS: &[Scenario] = &[
     Scenario { name: "filter: 4 and 40 MB of readings take the same memory in a guest of 8 MiB", run: sizes },
-    Scenario { name: "filter: a body in chunks gives the expected numbers in a guest of 4 MiB", run: chunks },
+    Scenario {
+        name: "filter: bodies in chunks and compressed give the expected numbers in a guest of 4 MiB",
+        run: forms,
+    },
     Scenario { name: "filter: says what is wrong with the server", run: refused },
 ];
 
@@ -77,8 +80,9 @@ fn sizes(context: &Context<'_>) -> Result<()> {
     Ok(())
 }
 
-fn chunks(context: &Context<'_>) -> Result<()> {
+fn forms(context: &Context<'_>) -> Result<()> {
     read(context, 4, times(4), Framing::Chunks)?;
+    read(context, 4, times(4), Framing::Gzip)?;
     Ok(())
 }
 

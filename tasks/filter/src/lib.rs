@@ -1,126 +1,109 @@
-//! Computes statistics of readings in the body of an HTTP answer, of any length, while it arrives.
+//! Computes statistics of readings in what an HTTP server has, of any length, while it arrives.
 //!
-//! The data's way: `head` reads the head of the answer, `body` finds the body in what follows, [`lines`] reads the
-//! lines in it, each a sensor's name, a comma and a number, and keeps count, extremes, mean and variance. All of
-//! it happens where the data lies in the connection's buffer. Memory does not grow with the body.
+//! The data's way: `http` fetches the content and hands it out where it lies in the connection's buffer, `input` reads it
+//! as [`lines`] (a sensor's name, a comma, a number), as a table (`csv`) or as what devices send (`records`), and keeps
+//! count, extremes, mean and variance of each sensor. Memory does not grow with the content.
 //!
-//! Read [`lines`] first.
+//! Read `http::client` first, then [`lines`].
 
 #![no_std]
 #![forbid(unsafe_code)]
 
 extern crate alloc;
 
-mod body;
+mod csv;
 mod error;
-mod fetch;
-mod head;
-mod url;
+mod http;
+mod input;
+mod parameters;
+mod records;
+mod report;
 
-pub use error::Error;
+pub use error::{Error, Interruption, NotResumed};
+pub use http::head::Fault;
+pub use parameters::{Decimal, Format, Parameters};
+pub use report::Report;
 
+use alloc::boxed::Box;
+use alloc::format;
 use alloc::string::String;
-use alloc::vec::Vec;
 
 use embassy_futures::select::{Either, select};
-use embassy_time::Instant;
-use kernel::Networked;
-use postcard_schema::Schema;
-use readings::Statistics;
-use serde::{Deserialize, Serialize};
+use kernel::{Failed, Networked};
+use lines::tally::Sample;
+use readings::{SensorReport, Statistics};
 
-use lines::Lines;
-use url::Url;
-
-/// How many sensors are kept if the parameters do not say, and the most that they may say.
-const DEFAULT_SENSORS: u32 = 64;
-const MOST_SENSORS: u32 = 4096;
-
-/// The task's parameters.
-#[derive(Debug, Clone, Default, Serialize, Deserialize, Schema)]
-pub struct Parameters {
-    /// What to fetch, `http://host[:port]/path`; the host is an address or a name.
-    pub url: String,
-    /// The most sensors to keep statistics of; 64 when left out. Each takes some 200 bytes of memory.
-    pub sensors: Option<u32>,
-}
-
-/// What the task reports at its end.
-#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, Schema)]
-pub struct Report {
-    /// Whether the body was read to its end; not if the task was asked to end before.
-    pub complete: bool,
-    /// Length of the body, as far as it was read.
-    pub bytes: u64,
-    /// Readings in it, those of sensors above the limit included.
-    pub readings: u64,
-    /// Of these, the ones of sensors above the limit, which are in no statistics.
-    pub over_limit: u64,
-    /// Lines that are no reading, empty ones not counted.
-    pub malformed: u64,
-    /// From the request to the end of the body.
-    pub elapsed_ms: u64,
-    /// The sensors, in the order in which they were first seen.
-    pub sensors: Vec<SensorReport>,
-}
-
-/// Statistics of a sensor.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, Schema)]
-pub struct SensorReport {
-    /// Its name.
-    pub name: String,
-    /// How many readings there were.
-    pub count: u64,
-    /// The smallest.
-    pub minimum: f64,
-    /// The largest.
-    pub maximum: f64,
-    /// Their mean.
-    pub mean: f64,
-    /// Their variance, divided by the count.
-    pub variance: f64,
-}
-
-impl SensorReport {
-    fn new((name, statistics): (String, Statistics)) -> Self {
-        Self {
-            name,
-            count: statistics.count(),
-            minimum: statistics.minimum(),
-            maximum: statistics.maximum(),
-            mean: statistics.mean(),
-            variance: statistics.variance(),
-        }
-    }
-}
+use http::client::{Transfer, fetch};
+use input::{Found, Input};
+use records::UNIT_MARK;
 
 /// Fetches the URL and computes the statistics of what is there, until its end or until the platform asks to stop.
 ///
 /// # Errors
-/// The parameters cannot be used, or the body cannot be read to its end.
-pub async fn run(parameters: Parameters, system: &impl Networked) -> Result<Report, Error> {
-    let url = Url::parse(&parameters.url)?;
-    let most = parameters.sensors.unwrap_or(DEFAULT_SENSORS);
-    if !(1..=MOST_SENSORS).contains(&most) {
-        return Err(Error::Sensors);
-    }
-    let mut lines = Lines::new(most as u16);
-    let mut bytes = 0;
-    let mut start = Instant::now();
-    let ended = select(
-        fetch::fetch(&url, system, &mut start, |piece| {
-            bytes += piece.len() as u64;
-            lines.push(piece);
-        }),
-        system.stop_requested(),
-    )
-    .await;
-    let complete = match ended {
-        Either::First(fetched) => fetched.map(|()| true)?,
-        Either::Second(_) => false,
+/// The parameters cannot be used, there is no such content, or it is not what the parameters say. With the statistics of what was
+/// read, if anything was: the content cannot be had to its end.
+pub async fn run(parameters: Parameters, system: &impl Networked) -> Result<Report, Failed<Report, Error>> {
+    let settings = parameters.settings()?;
+    let mut input = Input::new(settings.format, system.unix_time().as_secs_f64(), settings.sensors);
+    let mut transfer = Transfer::new();
+    let mut take = |piece: &[u8]| input.push(piece);
+    let fetched = select(fetch(settings.url, system, &mut transfer, &mut take), system.stop_requested()).await;
+    let complete = matches!(fetched, Either::First(Ok(())));
+    let ended = match fetched {
+        Either::First(Ok(())) => input.end(),
+        Either::First(error) => error,
+        Either::Second(_) => Ok(()),
     };
-    lines.finish();
-    let Lines { sensors, readings, over_limit, malformed, .. } = lines;
-    let sensors = sensors.into_statistics().map(SensorReport::new).collect();
-    Ok(Report { complete, bytes, readings, over_limit, malformed, elapsed_ms: start.elapsed().as_millis(), sensors })
+    let found = input.found();
+    let ended = ended.and_then(|()| readable(&found, &transfer));
+    let report = report(found, &transfer, complete && ended.is_ok());
+    match ended {
+        Ok(()) => Ok(report),
+        Err(error) => Err(Failed { report: (report.bytes > 0).then(|| Box::new(report)), error }),
+    }
+}
+
+/// Whether anything in a content was a reading, if there was anything in it.
+fn readable(found: &Found, transfer: &Transfer) -> Result<(), Error> {
+    let unread = found.tally.malformed + found.not_numeric;
+    if found.tally.readings > 0 || unread == 0 {
+        return Ok(());
+    }
+    let sample = found.tally.sample.as_ref().map(shown);
+    Err(Error::NoReadings { unread, sample, media_type: transfer.media_type.clone() })
+}
+
+/// A sample as a person reads it.
+fn shown(sample: &Sample) -> String {
+    format!("line {}: {}", sample.line, sample.text)
+}
+
+fn report(found: Found, transfer: &Transfer, complete: bool) -> Report {
+    let tally = found.tally;
+    let sample = tally.sample.as_ref().map(shown);
+    if let Some(sample) = &sample {
+        kernel::println!("filter: {} lines could not be read, the first of them {sample}", tally.malformed);
+    }
+    let (first_time, last_time) = found.times.unzip();
+    Report {
+        complete,
+        bytes: transfer.bytes,
+        resumed: transfer.resumed,
+        readings: tally.readings,
+        over_limit: tally.over_limit,
+        malformed: tally.malformed,
+        sample,
+        missing: found.missing,
+        not_numeric: found.not_numeric,
+        first_time,
+        last_time,
+        elapsed_ms: transfer.start.elapsed().as_millis(),
+        sensors: tally.sensors.into_statistics().map(sensor).collect(),
+    }
+}
+
+/// A sensor's part of the report. Its key may have its unit in it.
+fn sensor((key, statistics): (String, Statistics)) -> SensorReport {
+    let (name, unit) = key.split_once(UNIT_MARK).unwrap_or((&key, ""));
+    SensorReport::new(name.into(), unit.into(), &statistics)
 }

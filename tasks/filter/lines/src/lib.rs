@@ -1,4 +1,4 @@
-//! Readings in lines of text: a sensor's name, a comma, a number.
+//! Readings in lines of text: a sensor's name, a comma, a number; and the sums of readings, wherever they were read.
 //!
 //! Pieces of the text come as they arrived, and lines are read where they lie in them; only a line that goes on in the
 //! next piece is copied, into a buffer of fixed size. Whatever the text, nothing else is kept but the sensors.
@@ -13,14 +13,12 @@ extern crate alloc;
 
 pub mod exact;
 pub mod sensors;
-
-use core::str;
+pub mod tally;
 
 use readings::name::is_name;
-use readings::number;
 
-use crate::exact::Millionths;
-use crate::sensors::{Sensors, Value};
+use crate::sensors::Value;
+use crate::tally::Tally;
 
 /// The longest line, without its end: a name, a comma, and a number of more digits than any sensor gives.
 pub const LINE_BYTES: usize = 256;
@@ -28,16 +26,12 @@ pub const LINE_BYTES: usize = 256;
 /// What was read so far.
 #[derive(Debug)]
 pub struct Lines {
-    /// The sensors that there is room for.
-    pub sensors: Sensors,
-    /// Readings, with those that there was no room for.
-    pub readings: u64,
-    /// Readings of sensors that there was no room for.
-    pub over_limit: u64,
-    /// Lines that are no reading. Empty ones do not count.
-    pub malformed: u64,
-    /// The beginning of a line whose end has not come.
-    begun: [u8; LINE_BYTES],
+    /// What was found.
+    pub tally: Tally,
+    /// Lines without anything in them.
+    empty: u64,
+    /// The beginning of a line whose end has not come. It may have a carriage return behind it.
+    begun: [u8; LINE_BYTES + 1],
     begun_bytes: usize,
     /// The line whose end has not come is too long.
     too_long: bool,
@@ -46,15 +40,7 @@ pub struct Lines {
 impl Lines {
     /// Nothing yet, for so many sensors.
     pub fn new(most_sensors: u16) -> Self {
-        Self {
-            sensors: Sensors::new(most_sensors),
-            readings: 0,
-            over_limit: 0,
-            malformed: 0,
-            begun: [0; LINE_BYTES],
-            begun_bytes: 0,
-            too_long: false,
-        }
+        Self { tally: Tally::new(most_sensors), empty: 0, begun: [0; LINE_BYTES + 1], begun_bytes: 0, too_long: false }
     }
 
     /// Reads the next piece.
@@ -67,8 +53,8 @@ impl Lines {
             rest = after;
         }
         loop {
-            if let Some(after) = self.sensors.take_likely(rest) {
-                self.readings += 1;
+            if let Some(after) = self.tally.sensors.take_likely(rest) {
+                self.tally.readings += 1;
                 rest = after;
             } else if let Some((line, after)) = split_line(rest) {
                 self.line(line);
@@ -84,15 +70,13 @@ impl Lines {
         self.end_begun();
     }
 
-    /// Keeps a part of a line.
+    /// Keeps a part of a line, or what of it there is room for.
     fn begin(&mut self, part: &[u8]) {
-        match self.begun.get_mut(self.begun_bytes..self.begun_bytes + part.len()) {
-            Some(place) if !self.too_long => {
-                place.copy_from_slice(part);
-                self.begun_bytes += part.len();
-            }
-            _ => self.too_long = true,
-        }
+        let place = &mut self.begun[self.begun_bytes..];
+        let kept = part.len().min(place.len());
+        place[..kept].copy_from_slice(&part[..kept]);
+        self.begun_bytes += kept;
+        self.too_long |= kept < part.len();
     }
 
     /// Reads the line that was kept.
@@ -100,7 +84,7 @@ impl Lines {
         let begun = self.begun;
         let length = core::mem::take(&mut self.begun_bytes);
         match core::mem::take(&mut self.too_long) {
-            true => self.malformed += 1,
+            true => self.malformed(&begun[..length]),
             false => self.line(&begun[..length]),
         }
     }
@@ -109,15 +93,18 @@ impl Lines {
     fn line(&mut self, line: &[u8]) {
         let line = line.strip_suffix(b"\r").unwrap_or(line);
         if line.is_empty() {
+            self.empty += 1;
             return;
         }
         match reading(line) {
-            Some((name, value)) => {
-                self.readings += 1;
-                self.over_limit += u64::from(!self.sensors.push(name, value));
-            }
-            None => self.malformed += 1,
+            Some((name, value)) => self.tally.reading(name, value),
+            None => self.malformed(line),
         }
+    }
+
+    fn malformed(&mut self, line: &[u8]) {
+        let before = self.tally.readings + self.tally.malformed + self.empty;
+        self.tally.malformed(before + 1, line);
     }
 }
 
@@ -134,10 +121,7 @@ fn reading(line: &[u8]) -> Option<(&[u8], Value)> {
     }
     let comma = line.iter().position(|byte| *byte == b',')?;
     let (name, text) = (&line[..comma], &line[comma + 1..]);
-    let value = match Millionths::read(text) {
-        Some((number, [])) => Value::Decimal(number),
-        _ => Value::Float(number::parse(str::from_utf8(text).ok()?)?),
-    };
+    let value = Value::read(text)?;
     is_name(name).then_some((name, value))
 }
 

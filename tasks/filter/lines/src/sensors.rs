@@ -2,9 +2,8 @@
 
 use alloc::string::String;
 use alloc::vec::Vec;
-use core::str;
 
-use readings::Statistics;
+use readings::{Statistics, number};
 
 use crate::exact::{Exact, Millionths};
 
@@ -15,6 +14,16 @@ pub enum Value {
     Decimal(Millionths),
     /// Any other.
     Float(f64),
+}
+
+impl Value {
+    /// Reads a decimal number that is all of the text.
+    pub fn read(text: &[u8]) -> Option<Self> {
+        match Millionths::read(text) {
+            Some((number, [])) => Some(Self::Decimal(number)),
+            _ => number::parse_decimal(text).map(Self::Float),
+        }
+    }
 }
 
 /// A sensor.
@@ -64,9 +73,8 @@ impl Sensors {
 
     /// Takes a reading of the sensor of this name; returns whether there was room for it.
     pub fn push(&mut self, name: &[u8], value: Value) -> bool {
-        let found = self.by_name.binary_search_by(|index| self.sensors[usize::from(*index)].name().cmp(name));
-        let index = match found {
-            Ok(place) => usize::from(self.by_name[place]),
+        let index = match self.find(name) {
+            Ok(index) => index,
             Err(_) if self.sensors.len() == self.most => return false,
             Err(place) => {
                 let index = self.sensors.len();
@@ -89,12 +97,20 @@ impl Sensors {
         true
     }
 
+    /// The index of the sensor of this name, or its place among the names.
+    fn find(&self, name: &[u8]) -> Result<usize, usize> {
+        if self.sensors.get(self.likely).is_some_and(|sensor| sensor.name() == name) {
+            return Ok(self.likely);
+        }
+        let found = self.by_name.binary_search_by(|index| self.sensors[usize::from(*index)].name().cmp(name));
+        found.map(|place| self.by_name[place].into())
+    }
+
     /// The name of each and its statistics.
     pub fn into_statistics(self) -> impl Iterator<Item = (String, Statistics)> {
         self.sensors.into_iter().filter_map(|mut sensor| {
             sensor.round();
-            // Names are of characters that UTF-8 has in one byte.
-            Some((str::from_utf8(sensor.name()).ok()?.into(), sensor.rounded?))
+            Some((String::from_utf8_lossy(sensor.name()).into_owned(), sensor.rounded?))
         })
     }
 }

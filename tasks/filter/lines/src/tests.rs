@@ -7,7 +7,7 @@ use alloc::vec::Vec;
 
 use proptest::prelude::*;
 
-use super::{LINE_BYTES, Lines};
+use super::{LINE_BYTES, Lines, Tally};
 
 /// What was found: readings, those over the limit, malformed lines, and of each sensor name, count, extremes, mean,
 /// variance.
@@ -17,7 +17,7 @@ fn read_in_parts(text: &[u8], part: usize) -> Found {
     let mut lines = Lines::new(3);
     text.chunks(part).for_each(|piece| lines.push(piece));
     lines.finish();
-    let Lines { sensors, readings, over_limit, malformed, .. } = lines;
+    let Tally { sensors, readings, over_limit, malformed, .. } = lines.tally;
     let figures = sensors
         .into_statistics()
         .map(|(name, found)| (name, found.count(), [found.minimum(), found.maximum(), found.mean(), found.variance()]));
@@ -43,13 +43,35 @@ fn each_line_is_a_reading() {
 
 #[test]
 fn what_is_no_reading_is_counted() {
-    let text = "sensor,value\na;1\n,1\na,\na,1,2\na,1 \n a,1\n\u{e4},1\na,nan\na,1.1e30\na,.5\na,--1\na";
+    let text = "sensor,value\na;1\n,1\na,\na,1,2\na,1 \n a,1\n\u{e4},1\na,nan\na,1.1e30\na,.\na,--1\na";
     assert_eq!(read(text), (0, 0, 13, Vec::new()));
 }
 
 #[test]
+fn numbers_may_be_written_as_tables_have_them() {
+    let (readings, _, malformed, sensors) = read("a,.5\na,5.\na,+3\na,-.5\n");
+    assert_eq!((readings, malformed), (4, 0));
+    assert_eq!(sensors, [("a".to_string(), 4, [-0.5, 5.0, 2.0, 4.625])]);
+}
+
+#[test]
+fn the_first_line_that_is_no_reading_is_known_by_its_number() {
+    for (text, line, sample) in
+        [("<html>\na,1\n", 1, "<html>"), ("a,1\n\na,2\r\na,3\nb\nc\n", 5, "b"), ("a,1\na,1\na,1\nx", 4, "x")]
+    {
+        for part in 1..text.len() {
+            let mut lines = Lines::new(3);
+            text.as_bytes().chunks(part).for_each(|piece| lines.push(piece));
+            lines.finish();
+            let found = lines.tally.sample.expect("a line that is no reading");
+            assert_eq!((found.line, found.text.as_str()), (line, sample), "in parts of {part}");
+        }
+    }
+}
+
+#[test]
 fn the_same_after_the_sensor_is_known() {
-    for value in ["", "1,2", "1 ", "x", "-", ".5", "1..2", "1.1e30", "\r1", "1\r\r", "1\r2"] {
+    for value in ["", "1,2", "1 ", "x", "-", ".", "1..2", "1.1e30", "\r1", "1\r\r", "1\r2"] {
         let (readings, _, malformed, _) = read(&format!("a,1\na,1\na,{value}\na,1\n"));
         assert_eq!((readings, malformed), (3, 1), "{value:?}");
     }
