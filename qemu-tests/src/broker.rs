@@ -4,39 +4,20 @@ use crate::apt;
 use crate::host_tool;
 use crate::packages::{self, Set};
 use crate::place;
+use crate::process::{Log, Process};
 use anyhow::{Context, Result, bail};
 use std::fs::{self, File};
 use std::io::{BufRead, BufReader, Write};
 use std::net::{Ipv4Addr, TcpListener};
 use std::path::{Path, PathBuf};
-use std::process::{Child, ChildStdin, Command, Stdio};
+use std::process::{ChildStdin, Command, Stdio};
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::mpsc::{Receiver, channel};
-use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread;
 use std::time::Duration;
 
 /// Longest wait for the broker to listen.
 const START_PATIENCE: Duration = Duration::from_secs(20);
-
-/// A process that is killed on drop.
-#[derive(Debug)]
-struct Process(Child);
-
-impl Drop for Process {
-    fn drop(&mut self) {
-        // It may have ended by itself.
-        let _ = self.0.kill();
-        let _ = self.0.wait();
-    }
-}
-
-/// What the broker has said, all its lives together.
-#[derive(Debug, Default)]
-struct Log {
-    lines: Mutex<Vec<String>>,
-    grown: Condvar,
-}
 
 /// A mosquitto. It ends on drop.
 #[derive(Debug)]
@@ -47,7 +28,7 @@ pub struct Broker {
     settings: String,
     port: u16,
     process: Option<Process>,
-    said: Arc<Log>,
+    said: Log,
     clients: AtomicU32,
 }
 
@@ -83,7 +64,7 @@ impl Broker {
             settings: settings.to_owned(),
             port,
             process: None,
-            said: Arc::default(),
+            said: Log::default(),
             clients: AtomicU32::new(0),
         };
         broker.resume()?;
@@ -120,21 +101,11 @@ impl Broker {
         let file = self.log().with_extension("conf");
         fs::write(&file, settings).with_context(|| format!("write {}", file.display()))?;
         let mut command = host_tool::command_of(self.programs, "/usr/sbin/mosquitto")?;
-        command.arg("-c").arg(&file).stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::piped());
-        let mut process = Process(command.spawn().context("start mosquitto")?);
-        let lines = process.0.stderr.take().map(BufReader::new).context("mosquitto without a log")?;
-        let mut log = File::options().append(true).open(self.log()).context("open the broker's log")?;
-        let said = self.said.clone();
-        let begin = said.lines().len();
-        thread::spawn(move || {
-            for line in lines.lines().map_while(Result::ok) {
-                // The log is for people; a full disk must not stop the broker.
-                let _ = writeln!(log, "{line}");
-                said.lines().push(line);
-                said.grown.notify_all();
-            }
-        });
-        if !self.said.wait(begin, " running", START_PATIENCE) {
+        command.arg("-c").arg(&file);
+        let begin = self.said.length();
+        let log = File::options().append(true).open(self.log()).context("open the broker's log")?;
+        let process = Process::start(command, &self.said, log).context("start mosquitto")?;
+        if !self.said.wait(begin, " running", 1, START_PATIENCE) {
             bail!("mosquitto did not start:\n{}", fs::read_to_string(self.log()).unwrap_or_default());
         }
         self.process = Some(process);
@@ -147,21 +118,19 @@ impl Broker {
     /// `Received PUBLISH from <id> (..., '<topic>', ...)`.
     #[must_use]
     pub fn wait_log(&self, text: &str, patience: Duration) -> bool {
-        self.said.wait(0, text, patience)
+        self.said.wait(0, text, 1, patience)
     }
 
     /// Waits until the broker has logged so many lines with this text; whether it did in time.
     #[must_use]
     pub fn wait_logs(&self, text: &str, count: usize, patience: Duration) -> bool {
-        let missing = |lines: &mut Vec<String>| lines.iter().filter(|line| line.contains(text)).count() < count;
-        let waited = self.said.grown.wait_timeout_while(self.said.lines(), patience, missing);
-        !waited.unwrap_or_else(PoisonError::into_inner).1.timed_out()
+        self.said.wait(0, text, count, patience)
     }
 
     /// How many lines with this text the broker has logged.
     #[must_use]
     pub fn count_log(&self, text: &str) -> usize {
-        self.said.lines().iter().filter(|line| line.contains(text)).count()
+        self.said.count(text)
     }
 
     /// Publishes lines to a topic, each a message that the broker acknowledges.
@@ -257,19 +226,6 @@ impl Subscription {
     #[must_use]
     pub fn next(&self, patience: Duration) -> Option<(String, String)> {
         self.receiver.recv_timeout(patience).ok()
-    }
-}
-
-impl Log {
-    fn lines(&self) -> MutexGuard<'_, Vec<String>> {
-        self.lines.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    /// Waits for a text in one of the lines after the first `begin`.
-    fn wait(&self, begin: usize, text: &str, patience: Duration) -> bool {
-        let missing = |lines: &mut Vec<String>| !lines.iter().skip(begin).any(|line| line.contains(text));
-        let waited = self.grown.wait_timeout_while(self.lines(), patience, missing);
-        !waited.unwrap_or_else(PoisonError::into_inner).1.timed_out()
     }
 }
 

@@ -2,7 +2,7 @@
 
 use std::io::{Read, Write};
 use std::net::{Ipv4Addr, Shutdown, SocketAddr, TcpListener, TcpStream};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread;
 
 /// The cable's state.
@@ -13,12 +13,14 @@ struct State {
     streams: Vec<TcpStream>,
     /// Bytes that go through before the cable cuts itself.
     budget: Option<u64>,
+    /// It is mended at once when it has cut itself.
+    hiccup: bool,
 }
 
 /// The cable. Its thread lives as long as the test's process.
 #[derive(Debug, Clone)]
 pub struct Cable {
-    state: Arc<Mutex<State>>,
+    state: Arc<(Mutex<State>, Condvar)>,
     end: SocketAddr,
 }
 
@@ -52,6 +54,7 @@ impl Cable {
     pub fn cut(&self) {
         let mut state = self.state();
         state.cut = true;
+        self.state.1.notify_all();
         for stream in state.streams.drain(..) {
             // It may have ended by itself.
             let _ = stream.shutdown(Shutdown::Both);
@@ -67,11 +70,24 @@ impl Cable {
 
     /// Cuts the cable for a moment, in the middle of what happens to be under way, after so many more bytes.
     pub fn hiccup_after(&self, bytes: u64) {
-        self.state().budget = Some(bytes);
+        let mut state = self.state();
+        (state.budget, state.hiccup) = (Some(bytes), true);
+    }
+
+    /// Cuts the cable after so many more bytes, until [`Cable::mend`].
+    pub fn cut_after(&self, bytes: u64) {
+        let mut state = self.state();
+        (state.budget, state.hiccup) = (Some(bytes), false);
+    }
+
+    /// Waits until the cable is cut.
+    pub fn wait_cut(&self) {
+        let waited = self.state.1.wait_while(self.state(), |state| !state.cut);
+        drop(waited.unwrap_or_else(PoisonError::into_inner));
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+        self.state.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn join(&self, client: TcpStream, server: TcpStream) {
@@ -100,8 +116,11 @@ impl Cable {
                 break;
             }
             if passed < count {
+                let hiccup = self.state().hiccup;
                 self.cut();
-                self.mend();
+                if hiccup {
+                    self.mend();
+                }
             }
         }
         let _ = to.shutdown(Shutdown::Both);

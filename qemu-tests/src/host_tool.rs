@@ -9,6 +9,7 @@ use crate::root::Root;
 use anyhow::{Context, Result};
 use std::env::consts::ARCH;
 use std::fs;
+use std::path::PathBuf;
 use std::process::Command;
 
 /// A command that runs a program of the host's set of packages, such as `/usr/sbin/mosquitto`.
@@ -36,4 +37,12 @@ pub fn command_of(set: &Set, program: &str) -> Result<Command> {
     let mut command = Command::new(loader);
     command.arg("--library-path").arg(std::env::join_paths(folders)?).arg(file);
     Ok(command)
+}
+
+/// Where a file or folder of the host's set of packages is.
+///
+/// # Errors
+/// The packages are not unpacked.
+pub fn path(name: &str) -> Result<PathBuf> {
+    Root(packages::HOST.root()).resolve(name).context("the host's packages are missing: run setup")
 }

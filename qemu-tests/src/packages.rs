@@ -1,9 +1,9 @@
 //! The Debian packages that the bed is made of: found, downloaded and unpacked below `target/bed`.
 //!
 //! Four kinds of sets: what runs in dom0 (one for each CPU), the tools that a person wants there (one for each CPU),
-//! what runs on the host (the MQTT broker and its clients, iperf3, Xen's C headers), and what the benchmark's Linux
-//! guest is made of (one for each CPU). A set that is complete is never looked at again, unless what is wanted changed:
-//! a list beside it says what is there.
+//! what runs on the host (the MQTT broker and its clients, web servers, iperf3, Xen's C headers), and what the
+//! benchmark's Linux guest is made of (one for each CPU). A set that is complete is never looked at again, unless what
+//! is wanted changed: a list beside it says what is there.
 
 use crate::apt::{self, Apt, Package};
 use crate::place;
@@ -45,7 +45,17 @@ pub const HOST: Set = Set {
     name: "host",
     architecture: HOST_ARCHITECTURE,
     release: None,
-    wanted: &["iperf3", "libc6", "libxen-dev", "mosquitto", "mosquitto-clients"],
+    wanted: &[
+        "haproxy",
+        "iperf3",
+        "libc6",
+        "libxen-dev",
+        "lighttpd",
+        "lighttpd-mod-deflate",
+        "mosquitto",
+        "mosquitto-clients",
+        "nginx",
+    ],
     newest: &[],
 };
 
