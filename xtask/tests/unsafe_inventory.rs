@@ -56,7 +56,7 @@ const INVENTORY: [(&str, &str); 46] = [
     ("xen-pv/fake/src/hypervisor.rs", "the other end of grants"),
     ("xen-pv/fake/src/machine.rs", "the other end of xenstore's page"),
     ("xen-pv/fake/tests/connection.rs", "memory that was used before"),
-    ("xen-pv/fake/tests/grants.rs", "a race for an entry of the grant table"),
+    ("xen-pv/fake/tests/grants.rs", "an entry of the grant table behind its owner's back"),
     ("xen-pv/fake/tests/ring.rs", "both ends of a page"),
     ("xen-pv/fake/tests/ring_against_c.rs", "both ends of a page"),
     ("xen-pv/sys/tests/clobbers.rs", "hypercalls that are compiled and never made"),

@@ -1,7 +1,5 @@
 //! Grants, shared pages and event channels.
 
-use std::sync::atomic::{AtomicBool, AtomicU16, AtomicUsize, Ordering};
-
 use xen_fake::tasks::CountingWaker;
 use xen_fake::{FakeXen, Machine};
 use xen_pv::event_channel::Events;
@@ -9,7 +7,6 @@ use xen_pv::grant_table::{Busy, Error, Grant, GrantTable, ReadOnly, ReadWrite};
 use xen_pv::hypervisor::{self, Hypervisor};
 use xen_pv::memory::Page;
 use xen_pv::shared_page::Shared;
-use xen_sys::grant_table::{GTF_PERMIT_ACCESS, GTF_READING};
 use xen_sys::types::{Domid, Port};
 
 const BACKEND: Domid = Domid(3);
@@ -193,83 +190,6 @@ fn a_page_that_is_used_anew_while_it_is_granted_is_found_out() {
     // SAFETY: as above.
     unsafe { entry.add(9).write_volatile(granted) };
     let _ = table.grant::<ReadWrite>(page, BACKEND);
-}
-
-/// The flags of one entry, for another thread.
-struct Flags(*mut u16);
-
-// SAFETY: the table is leaked, and the flags are only accessed atomically.
-unsafe impl Send for Flags {}
-
-impl Flags {
-    /// What Xen does when the other domain copies or maps: marks the entry, if it grants anything, in one step.
-    fn begin(&self) -> bool {
-        // SAFETY: as for `Send`.
-        let flags = unsafe { AtomicU16::from_ptr(self.0) };
-        let mark = |flags| (flags & GTF_PERMIT_ACCESS != 0).then_some(flags | GTF_READING);
-        flags.fetch_update(Ordering::SeqCst, Ordering::SeqCst, mark).is_ok()
-    }
-}
-
-/// Rounds that two threads begin together, one a little before the other.
-#[derive(Default)]
-struct Start {
-    round: AtomicUsize,
-    done: AtomicUsize,
-    began: AtomicBool,
-}
-
-fn wait_for(counter: &AtomicUsize, round: usize) {
-    let mut looks = 0u32;
-    while counter.load(Ordering::SeqCst) < round {
-        looks += 1;
-        // The other thread may share this CPU.
-        if looks.is_multiple_of(1024) { std::thread::yield_now() } else { std::hint::spin_loop() }
-    }
-}
-
-/// A close race, many times: of 300,000 rounds a guest that looks at the flags and then ends access loses 6,000. The
-/// order of the steps in which it would is found by `xen-pv/src/grant_table/entry/model.rs`.
-#[test]
-fn access_never_ends_in_the_moment_in_which_the_other_domain_begins() {
-    let rounds = if cfg!(miri) { 20 } else { 50_000 };
-    let (xen, table) = table(16);
-    let mut page = Some(page());
-    let first: Grant<ReadWrite> = table.grant(page.take().expect("a page"), BACKEND).expect("room");
-    let reference = first.reference();
-    page = first.end().ok();
-    // SAFETY: the entry is inside the leaked table.
-    let flags = Flags(unsafe { xen.grant_table().0.add(reference.0 as usize) }.as_ptr().cast());
-    let start = Start::default();
-    let pause = |turns: usize| (0..turns % 64).for_each(|_| std::hint::spin_loop());
-    let mut wrong = 0;
-    std::thread::scope(|scope| {
-        scope.spawn(|| {
-            let flags = flags;
-            for round in 1..=rounds {
-                wait_for(&start.round, round);
-                pause(round);
-                start.began.store(flags.begin(), Ordering::SeqCst);
-                start.done.store(round, Ordering::SeqCst);
-            }
-        });
-        for round in 1..=rounds {
-            let grant: Grant<ReadWrite> = table.grant(page.take().expect("a page"), BACKEND).expect("room");
-            start.round.store(round, Ordering::SeqCst);
-            pause(round / 64);
-            let ended = grant.end();
-            wait_for(&start.done, round);
-            wrong += usize::from(ended.is_ok() == start.began.load(Ordering::SeqCst));
-            page = match ended {
-                Ok(page) => Some(page),
-                Err(Busy(grant)) => {
-                    xen.unmark(reference);
-                    grant.end().ok()
-                }
-            };
-        }
-    });
-    assert_eq!(wrong, 0, "the page was given back and is in use");
 }
 
 #[test]

@@ -86,3 +86,27 @@ impl Entry for MappedEntry {
 
 #[cfg(test)]
 mod model;
+
+#[cfg(test)]
+mod tests {
+    use super::{Entry, MappedEntry};
+    use core::ptr::NonNull;
+    use core::sync::atomic::Ordering;
+    use xen_sys::grant_table::{EntryV1, GTF_INVALID, GTF_PERMIT_ACCESS, GTF_READING};
+    use xen_sys::types::Domid;
+
+    /// The hypervisor has marked the entry since its flags were looked at. What the model takes for one step is one.
+    #[test]
+    fn flags_that_were_changed_meanwhile_are_not_overwritten() {
+        let mut memory = EntryV1 { flags: GTF_PERMIT_ACCESS | GTF_READING, domid: Domid(3), frame: 4 };
+        // SAFETY: the entry lives as long as the test, which does not use it otherwise.
+        let entry = unsafe { MappedEntry::new(NonNull::from(&mut memory)) };
+        let changed = entry.exchange_flags(GTF_PERMIT_ACCESS, GTF_INVALID, Ordering::SeqCst);
+        assert_eq!(changed, Err(GTF_PERMIT_ACCESS | GTF_READING));
+        assert_eq!(entry.load_flags(), GTF_PERMIT_ACCESS | GTF_READING);
+        assert!(!entry.end());
+        entry.store_flags(GTF_PERMIT_ACCESS, Ordering::SeqCst);
+        assert!(entry.end());
+        assert_eq!(entry.load_flags(), GTF_INVALID);
+    }
+}

@@ -120,7 +120,7 @@ fn the_hypervisor_finds_domain_and_page_of_every_entry_that_is_valid() {
 }
 
 #[test]
-fn a_page_that_was_given_back_is_out_of_reach_on_every_cpu() {
+fn access_never_ends_in_the_moment_in_which_the_other_domain_begins() {
     check(|| end(Fault::None));
 }
 
