@@ -292,7 +292,9 @@ mod tests {
             ratio=<a number>, may be left out\n    \
             ip=<dhcp, or an address with its prefix length such as 10.0.0.2/24>, may be left out\n    \
             gateway=<an address such as 10.0.0.1>, may be left out\n    \
-            dns=<an address such as 10.0.0.1>, may be left out";
+            dns=<an address such as 10.0.0.1>, may be left out\n    \
+            vif=<the number of a card, or its address such as 00:16:3e:01:02:03>, may be left out\n    \
+            pacing=<on, or off on a CPU of its own>, may be left out";
         assert_eq!(error, expected);
     }
 
