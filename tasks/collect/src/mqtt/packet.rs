@@ -295,11 +295,12 @@ impl<'a> Reader<'a> {
         let mut subscriptions = 0;
         while !properties.0.is_empty() {
             match properties.byte()? {
-                // What is no number of ours belongs to a subscription of an earlier run.
-                SUBSCRIPTION_IDENTIFIER => match properties.variable()? {
-                    number @ 1..=64 => subscriptions |= 1 << (number - 1),
-                    _ => {}
-                },
+                SUBSCRIPTION_IDENTIFIER => {
+                    // What is no number of ours belongs to a subscription of an earlier run.
+                    if let number @ 1..=64 = properties.variable()? {
+                        subscriptions |= 1 << (number - 1);
+                    }
+                }
                 other => properties.skip_property(other)?,
             }
         }
