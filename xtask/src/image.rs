@@ -17,10 +17,10 @@ use fnv::FnvHasher;
 
 use crate::arch::Arch;
 use crate::process;
-use crate::schema::Description;
 use crate::terminal::{self, Style, bytes};
 use crate::workspace::{Task, Workspace};
 use contents::Contents;
+use description::Description;
 
 /// Compiler flags of every crate in an image, with what each is worth in that of echo for x86_64.
 const RUSTFLAGS: &[&str] = &[

@@ -6,7 +6,7 @@
 //! ```
 //!
 //! One module of [`command`] is one subcommand; the others are what the subcommands share. Read [`workspace`] for how a
-//! task is found, [`image`] for how it is built and [`schema`] for what is known about its parameters.
+//! task is found, [`image`] for how it is built; `description` says what is known about its parameters.
 
 #![forbid(unsafe_code)]
 
@@ -21,7 +21,6 @@ pub mod interrupt;
 pub mod new;
 pub mod part;
 pub mod process;
-pub mod schema;
 pub mod setup;
 pub mod symbols;
 pub mod terminal;

@@ -117,8 +117,8 @@ mod tests {
     use crate::arch::Arch;
     use crate::image::contents::Contents;
     use crate::image::{Image, ImageFiles};
-    use crate::schema::Description;
     use crate::workspace::{LargestImage, Settings, Task};
+    use description::Description;
 
     #[test]
     fn a_row_shows_the_image_its_limit_and_its_parts() {

@@ -3,8 +3,8 @@
 use std::fmt::Write;
 
 use crate::arch::Arch;
-use crate::schema::Description;
 use crate::workspace::Task;
+use description::Description;
 
 /// A config that works as it is where a bridge xenbr0 exists.
 pub fn text(task: &Task, arch: Arch, description: &Description) -> String {
@@ -60,8 +60,8 @@ mod tests {
 
     use super::text;
     use crate::arch::Arch;
-    use crate::schema::Description;
     use crate::workspace::{LargestImage, Settings, Task};
+    use description::Description;
 
     #[derive(Schema)]
     #[allow(dead_code, reason = "only its schema is used")]

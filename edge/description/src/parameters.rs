@@ -12,7 +12,7 @@ use kernel::parameters::{Error, Parameters};
 use postcard_schema::schema::owned::{OwnedDataModelType as Type, OwnedDataModelVariant, OwnedNamedType};
 use serde::de::{Deserialize, DeserializeSeed, Deserializer, EnumAccess, SeqAccess, VariantAccess, Visitor};
 
-use super::Description;
+use crate::Description;
 
 impl Description {
     /// One line for each parameter; `network` adds those of the network stack.
@@ -244,7 +244,7 @@ mod tests {
     use postcard_schema::Schema;
     use serde::Deserialize;
 
-    use super::Description;
+    use crate::Description;
 
     #[derive(Schema)]
     #[allow(dead_code, reason = "only its schema is used")]

@@ -4,7 +4,7 @@ use anyhow::{Context, Result, bail, ensure};
 use postcard_schema::schema::owned::{OwnedDataModelType as Type, OwnedDataModelVariant as Variant, OwnedNamedType};
 use serde::de::DeserializeOwned;
 
-use super::Description;
+use crate::Description;
 
 impl Description {
     /// The fields of a report in their order, each with its path (`sensors.0.mean`) and its value as text.
@@ -143,7 +143,7 @@ mod tests {
     use postcard_schema::Schema;
     use serde::Serialize;
 
-    use crate::schema::Description;
+    use crate::Description;
 
     #[derive(Serialize, Schema)]
     struct Report {

@@ -3,6 +3,8 @@
 //! They are read from the ELF file's section `.spore.schema`, whose layout kernel/src/schema.rs describes. With them,
 //! parameters are checked before a boot ([`parameters`]) and a report is printed without knowing the task ([`report`]).
 
+#![forbid(unsafe_code)]
+
 pub mod parameters;
 pub mod report;
 
@@ -46,15 +48,14 @@ impl Description {
     fn from_section(bytes: &[u8]) -> Result<Self> {
         let (format, rest) = bytes.split_first().with_context(|| format!("the section {SECTION} is empty"))?;
         if *format != FORMAT {
-            bail!("the section {SECTION} has the layout {format}, this xtask knows {FORMAT}: build the image again");
+            bail!("the section {SECTION} has the layout {format}, this program knows {FORMAT}: build the image again");
         }
         let (task, version, parameters, report) =
             postcard::from_bytes(rest).with_context(|| format!("the section {SECTION} is damaged"))?;
         Ok(Self { task, version, parameters, report })
     }
 
-    /// The description of a task with these types.
-    #[cfg(test)]
+    /// The description of a task with these types, as a program that has them knows it; the version is 0.0.0.
     pub fn of<P: postcard_schema::Schema, R: postcard_schema::Schema>(task: &str) -> Self {
         Self {
             task: task.to_owned(),
@@ -67,7 +68,7 @@ impl Description {
 
 #[cfg(test)]
 mod tests {
-    use super::Description;
+    use crate::Description;
 
     #[test]
     fn a_section_gives_back_what_was_put_in() {
@@ -80,7 +81,7 @@ mod tests {
     #[test]
     fn another_layout_and_a_damaged_section_are_said() {
         let error = Description::from_section(&[9, 1, 2]).unwrap_err().to_string();
-        assert_eq!(error, "the section .spore.schema has the layout 9, this xtask knows 1: build the image again");
+        assert_eq!(error, "the section .spore.schema has the layout 9, this program knows 1: build the image again");
         let error = Description::from_section(&[1, 200]).unwrap_err().to_string();
         assert_eq!(error, "the section .spore.schema is damaged");
     }
