@@ -1,4 +1,4 @@
-//! What others send to a guest, at random.
+//! What others send to a guest or a node, at random.
 //!
 //! Each target is a function of bytes that panics when something is wrong. The tests run it over the corpus in
 //! `fuzz/corpus` and over random bytes from a fixed seed; `cargo xtask fuzz` (or `cargo fuzz`) runs it under libFuzzer for as
@@ -7,6 +7,7 @@
 //! | target | who sends | to what |
 //! |---|---|---|
 //! | [`backend`] | a network backend, and the toolstack's nodes about it | netfront, from the handshake to the rings |
+//! | [`commands`] | a tenant, or who would like to be one | a node: documents and signatures |
 //! | [`xenstore`] | the store | the client of the store |
 //! | [`device_tree`] | the toolstack, on ARM | its reader |
 //! | [`parameters`] | who starts the guest | the command line, and parameters as postcard |
@@ -17,6 +18,7 @@
 //! | [`filter`] | an HTTP server | `filter` |
 
 pub mod backend;
+pub mod commands;
 pub mod device_tree;
 pub mod dhcp;
 pub mod filter;
@@ -33,6 +35,7 @@ pub type Target = fn(&[u8]);
 /// All targets by their names, which are those of their corpora and programs.
 pub const TARGETS: [(&str, Target); 9] = [
     ("backend", backend::run),
+    ("commands", commands::run),
     ("device_tree", device_tree::run),
     ("dhcp", dhcp::run),
     ("filter", filter::run),

@@ -1,0 +1,5 @@
+//! `fuzz::commands` under libFuzzer.
+
+#![no_main]
+
+libfuzzer_sys::fuzz_target!(|bytes: &[u8]| fuzz::commands::run(bytes));
