@@ -1,0 +1,36 @@
+//! `spore sign`.
+
+use std::path::PathBuf;
+
+use anyhow::{Context, Result};
+use artifact::{Release, sign, verify};
+use protocol::SecretKey;
+
+use super::read;
+use crate::output::{Format, Shown};
+use crate::place::Place;
+
+/// What is signed, and with what.
+#[derive(Debug, clap::Args)]
+pub struct Arguments {
+    /// The artifact: oci:FOLDER:TAG or HOST/PATH:TAG, or with @sha256:... instead of the tag.
+    place: Place,
+    /// The tenant's private key, such as `spore key new` makes.
+    #[arg(long)]
+    key: PathBuf,
+}
+
+/// Signs the artifact where it lies.
+///
+/// # Errors
+/// It is not there or no task, the key is none, or the place cannot be written to.
+pub fn run(arguments: &Arguments, format: Format) -> Result<()> {
+    let path = &arguments.key;
+    let key = SecretKey::from_pem(&read(path, "the private key")?).with_context(|| path.display().to_string())?;
+    let target = arguments.place.open()?;
+    let (digest, _) = target.resolve(&arguments.place.reference)?;
+    let release = Release::read(&*target, digest)?;
+    sign(&*target, digest, &key)?;
+    let trusted = verify(&*target, digest, &release.tenant, &[key.public()])?;
+    Shown::of(&*target, &release, Some(trusted.key()))?.print(format)
+}
