@@ -1,0 +1,193 @@
+//! Whether a command may run here at all, and whether it may start now. Rules of numbers: every refusal has them.
+
+use description::Description;
+use protocol::command::Memory;
+use protocol::{Command, Tenant};
+use thiserror::Error;
+
+use crate::Entry;
+
+/// Memory of Xen's own for each guest, beside the guest's: measured for a guest of 4 MiB on ARM (5,674 KiB in all, of
+/// which 1 MiB is its pool for page tables), rounded up.
+pub const OVERHEAD_KIB: u64 = 2048;
+
+/// What a tenant may use at once.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Quota {
+    /// Guests.
+    pub guests: u32,
+    /// Memory of all its guests together.
+    pub memory_mib: u32,
+    /// Commands that wait.
+    pub queued: u32,
+}
+
+/// What a tenant uses.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Usage {
+    /// Guests.
+    pub guests: u32,
+    /// Memory of all its guests together.
+    pub memory_mib: u32,
+    /// Commands that wait.
+    pub queued: u32,
+}
+
+impl Usage {
+    /// What a tenant uses, by the journal.
+    #[must_use]
+    pub fn of(tenant: &Tenant, entries: &[Entry]) -> Self {
+        let mut usage = Self::default();
+        for entry in entries.iter().filter(|entry| entry.command.tenant == *tenant) {
+            match entry.state {
+                protocol::State::Starting | protocol::State::Running => usage.add_guest(entry.memory_mib),
+                protocol::State::Accepted | protocol::State::Queued => usage.queued += 1,
+                _ => {}
+            }
+        }
+        usage
+    }
+
+    /// Counts one more guest.
+    pub fn add_guest(&mut self, memory_mib: u32) {
+        self.guests += 1;
+        self.memory_mib += memory_mib;
+    }
+}
+
+/// What a task needs, by its artifact.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Needs {
+    /// The memory below which it does not run.
+    pub memory_mib: u32,
+    /// Whether its guest has a network card.
+    pub network: bool,
+}
+
+/// What a board has for guests.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Board {
+    /// Memory for guests in all, in KiB.
+    pub memory_kib: u64,
+    /// Whether guests can have a network card.
+    pub network: bool,
+}
+
+/// Why a command is not taken.
+#[derive(Debug, Clone, PartialEq, Eq, Error)]
+pub enum Refusal {
+    /// The task would not take these parameters.
+    #[error("{0}")]
+    Parameters(String),
+    /// It asks for less than the task needs.
+    #[error("the task needs {needed} MiB, the command gives it {given}")]
+    TooLittleMemory {
+        /// What the artifact says.
+        needed: u32,
+        /// What the command says.
+        given: u32,
+    },
+    /// It can never start within its tenant's quota.
+    #[error("{wanted} MiB are more than the {quota} that tenant \"{tenant}\" may use")]
+    MoreThanQuota {
+        /// The guest's memory.
+        wanted: u32,
+        /// The tenant's.
+        quota: u32,
+        /// Which tenant.
+        tenant: Tenant,
+    },
+    /// It can never start on this board.
+    #[error("{wanted_kib} KiB are more than the {board_kib} that this board has for guests")]
+    MoreThanBoard {
+        /// The guest's memory with Xen's own for it.
+        wanted_kib: u64,
+        /// The board's.
+        board_kib: u64,
+    },
+    /// Too many wait already.
+    #[error("{queued} commands of tenant \"{tenant}\" wait already, {quota} may")]
+    QueueFull {
+        /// How many.
+        queued: u32,
+        /// How many may.
+        quota: u32,
+        /// Whose.
+        tenant: Tenant,
+    },
+    /// The board has no bridge.
+    #[error("the task needs a network card, and this board has no bridge for one")]
+    NoNetwork,
+}
+
+/// Why a command waits.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Wait {
+    /// Its tenant's guests are as many as may be.
+    Guests,
+    /// Its tenant's guests use as much memory as they may.
+    TenantMemory,
+    /// The board has not enough free.
+    BoardMemory,
+}
+
+/// Whether a command may run here at all; then the memory of its guest, in MiB.
+///
+/// # Errors
+/// It may not, with the numbers.
+pub fn admit(
+    command: &Command,
+    description: &Description,
+    needs: Needs,
+    quota: Quota,
+    usage: Usage,
+    board: Board,
+) -> Result<u32, Refusal> {
+    let words: Vec<_> = command.parameters.0.iter().map(|(name, value)| format!("{name}={value}")).collect();
+    description.check(&words, needs.network).map_err(|error| Refusal::Parameters(error.to_string()))?;
+    if needs.network && !board.network {
+        return Err(Refusal::NoNetwork);
+    }
+    let memory_mib = match command.memory {
+        Memory::Mib(given) => given.get(),
+        Memory::WhatTheContractNeeds => needs.memory_mib,
+    };
+    let tenant = || command.tenant.clone();
+    if memory_mib < needs.memory_mib {
+        return Err(Refusal::TooLittleMemory { needed: needs.memory_mib, given: memory_mib });
+    }
+    if memory_mib > quota.memory_mib {
+        return Err(Refusal::MoreThanQuota { wanted: memory_mib, quota: quota.memory_mib, tenant: tenant() });
+    }
+    let wanted_kib = footprint_kib(memory_mib);
+    if wanted_kib > board.memory_kib {
+        return Err(Refusal::MoreThanBoard { wanted_kib, board_kib: board.memory_kib });
+    }
+    if usage.queued >= quota.queued {
+        return Err(Refusal::QueueFull { queued: usage.queued, quota: quota.queued, tenant: tenant() });
+    }
+    Ok(memory_mib)
+}
+
+/// Whether a command may start now.
+///
+/// # Errors
+/// It has to wait, and for what.
+pub fn may_start(memory_mib: u32, quota: Quota, usage: Usage, free_kib: u64) -> Result<(), Wait> {
+    if usage.guests >= quota.guests {
+        return Err(Wait::Guests);
+    }
+    if usage.memory_mib.saturating_add(memory_mib) > quota.memory_mib {
+        return Err(Wait::TenantMemory);
+    }
+    if footprint_kib(memory_mib) > free_kib {
+        return Err(Wait::BoardMemory);
+    }
+    Ok(())
+}
+
+/// What a guest takes of the board's memory, in KiB.
+#[must_use]
+pub fn footprint_kib(memory_mib: u32) -> u64 {
+    u64::from(memory_mib) * 1024 + OVERHEAD_KIB
+}

@@ -1,0 +1,208 @@
+//! One step towards what the journal wants, as a function of the journal, the guests that are there, and the time.
+//!
+//! A guest belongs there when its command is starting or running and it is the guest of the current attempt; every
+//! other one with a node's id is destroyed. So every end is written first and cleaned up after, whoever decided it:
+//! the task, a crash, a tenant, a limit; and what a crash of the node left half done is the same as what is not done
+//! yet.
+//!
+//! | state | guest | next |
+//! |---|---|---|
+//! | accepted | | queued |
+//! | queued | | expired when its deadline has passed; starting when it is its turn and there is room |
+//! | starting | none | create |
+//! | starting | paused | unpause |
+//! | starting | running or ended | running |
+//! | running | running | failed when it runs longer than it may |
+//! | running | ended | finished, failed, or queued again after a crash |
+//! | running | none | queued again after a reboot of the board, and when it is persistent; failed otherwise |
+//! | any end | | |
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use protocol::command::{Lifetime, OnCrash};
+use protocol::{Failure, Phase, State, Tenant, Timestamp};
+
+use crate::admission::{Quota, Usage, Wait, footprint_kib, may_start};
+use crate::toolstack::{End, Ended, Guest, GuestSpec, Life};
+use crate::{Entry, GuestId, queue};
+
+/// The most tries to make a guest.
+const MOST_FAILED_STARTS: u32 = 5;
+/// The pause after the first failed start; it doubles with each.
+const FIRST_START_PAUSE: Duration = Duration::from_secs(1);
+/// The pause before a persistent task that someone else ended is started again.
+const KILLED_PAUSE: Duration = Duration::from_secs(1);
+
+/// What is there.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Observed {
+    /// The node's guests.
+    pub guests: Vec<Guest>,
+    /// Memory that may be given to new guests now, in KiB: what Xen has free less the node's reserve.
+    pub free_kib: u64,
+    /// Which boot of the board this is.
+    pub boot: String,
+}
+
+/// What to do next.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Action {
+    /// Write an entry to the journal.
+    Record(Box<Entry>),
+    /// Make the guest of an entry; when that fails, record [`not_started`].
+    Create(GuestSpec),
+    /// Let a guest run.
+    Unpause(GuestId),
+    /// Read what a guest left, and record [`concluded`].
+    Conclude(GuestId, End),
+    /// End a guest and remove what is left of it.
+    Destroy(GuestId),
+}
+
+/// What to do next: at most one thing for each command and each guest. When there is nothing, all is as it should be
+/// until something changes or time passes.
+#[must_use]
+pub fn step(entries: &[Entry], observed: &Observed, quota: impl Fn(&Tenant) -> Quota, now: Timestamp) -> Vec<Action> {
+    let mut actions = Vec::new();
+    let belongs = |id: GuestId| entries.iter().any(|entry| wants_guest(entry) && entry.guest() == id);
+    let leftovers = observed.guests.iter().filter(|guest| !belongs(guest.id));
+    actions.extend(leftovers.map(|guest| Action::Destroy(guest.id)));
+    for entry in entries {
+        let guest = observed.guests.iter().find(|guest| guest.id == entry.guest());
+        actions.extend(next(entry, guest, observed, now));
+    }
+    actions.extend(starts(entries, observed, quota, now));
+    actions
+}
+
+fn wants_guest(entry: &Entry) -> bool {
+    matches!(entry.state, State::Starting | State::Running)
+}
+
+/// The next thing for a command that does not wait.
+fn next(entry: &Entry, guest: Option<&Guest>, observed: &Observed, now: Timestamp) -> Option<Action> {
+    let record = |entry: Entry| Some(Action::Record(Box::new(entry)));
+    match (entry.state.phase(), guest) {
+        (Phase::Accepted, _) => record(entry.clone().into_state(State::Queued)),
+        (Phase::Starting, None) => Some(Action::Create(GuestSpec::of(entry))),
+        (Phase::Starting, Some(Guest { life: Life::Paused, id, .. })) => Some(Action::Unpause(*id)),
+        (Phase::Starting, Some(_)) => {
+            let mut running = entry.clone().into_state(State::Running);
+            (running.started, running.boot) = (Some(now), observed.boot.clone());
+            record(running)
+        }
+        // Someone has paused it: that is not the node's business.
+        (Phase::Running, Some(Guest { life: Life::Paused, .. })) => None,
+        (Phase::Running, Some(Guest { life: Life::Running, running_for, .. })) => {
+            let most = entry.command.longest_run_seconds?;
+            let too_long = *running_for > Duration::from_secs(most.get().into());
+            let failure = Failure::TooLong { seconds: running_for.as_secs() };
+            if too_long { record(entry.clone().into_end(State::Failed(failure), now)) } else { None }
+        }
+        (Phase::Running, Some(Guest { life: Life::Ended(end), id, .. })) => Some(Action::Conclude(*id, *end)),
+        (Phase::Running, None) => record(lost(entry.clone(), &observed.boot, now)),
+        (Phase::Queued | Phase::Finished | Phase::Failed | Phase::Cancelled | Phase::Expired, _) => None,
+    }
+}
+
+/// The waiting commands that are expired, and those that start now.
+fn starts(entries: &[Entry], observed: &Observed, quota: impl Fn(&Tenant) -> Quota, now: Timestamp) -> Vec<Action> {
+    let mut waiting: Vec<_> = entries.iter().filter(|entry| entry.state == State::Queued).collect();
+    queue::sort(&mut waiting);
+    // What is starting and has no guest yet will take its memory.
+    let promised = entries.iter().filter(|entry| {
+        entry.state == State::Starting && !observed.guests.iter().any(|guest| guest.id == entry.guest())
+    });
+    let promised: u64 = promised.map(|entry| footprint_kib(entry.memory_mib)).sum();
+    let mut free_kib = observed.free_kib.saturating_sub(promised);
+    let mut usages: BTreeMap<&Tenant, Usage> = BTreeMap::new();
+    let mut actions = Vec::new();
+    for entry in waiting {
+        if queue::is_expired(entry, now) {
+            actions.push(Action::Record(Box::new(entry.clone().into_end(State::Expired, now))));
+            continue;
+        }
+        if entry.not_before.is_some_and(|time| time > now) {
+            continue;
+        }
+        let tenant = &entry.command.tenant;
+        let usage = usages.entry(tenant).or_insert_with(|| Usage::of(tenant, entries));
+        match may_start(entry.memory_mib, quota(tenant), *usage, free_kib) {
+            Ok(()) => {
+                usage.add_guest(entry.memory_mib);
+                free_kib -= footprint_kib(entry.memory_mib);
+                let mut starting = entry.clone().into_state(State::Starting);
+                (starting.attempt, starting.not_before) = (entry.attempt + 1, None);
+                starting.boot = observed.boot.clone();
+                actions.push(Action::Record(Box::new(starting)));
+            }
+            // A tenant at its limit holds up nobody else.
+            Err(Wait::Guests | Wait::TenantMemory) => {}
+            // Smaller ones do not overtake for ever: the memory that becomes free is this one's.
+            Err(Wait::BoardMemory) => break,
+        }
+    }
+    actions
+}
+
+/// What becomes of a command whose guest is gone though nobody here destroyed it.
+fn lost(entry: Entry, boot: &str, now: Timestamp) -> Entry {
+    if entry.boot != boot {
+        return entry.into_waiting(now, Duration::ZERO);
+    }
+    match entry.command.lifetime {
+        Lifetime::Persistent => entry.into_waiting(now, KILLED_PAUSE),
+        Lifetime::Ephemeral => entry.into_end(State::Failed(Failure::Killed), now),
+    }
+}
+
+/// What becomes of a command whose guest has ended.
+#[must_use]
+pub fn concluded(entry: Entry, end: End, left: Ended, now: Timestamp) -> Entry {
+    match (end, left.report, left.error) {
+        (End::Crash, ..) => crashed(entry, left.console, now),
+        (End::PowerOff, _, Some(message)) => entry.into_end(State::Failed(Failure::Error { message }), now),
+        (End::PowerOff, Some(report), None) => {
+            let mut finished = entry.into_end(State::Finished, now);
+            finished.result = Some(<base64ct::Base64 as base64ct::Encoding>::encode_string(&report));
+            finished
+        }
+        (End::PowerOff, None, None) => {
+            let why = "the guest powered off and left no report".to_owned();
+            entry.into_end(State::Failed(Failure::NoResult { why }), now)
+        }
+    }
+}
+
+fn crashed(mut entry: Entry, console: Vec<String>, now: Timestamp) -> Entry {
+    entry.crashes += 1;
+    match entry.command.on_crash {
+        OnCrash::Again { times, first_pause_seconds, longest_pause_seconds } if entry.crashes <= times.into() => {
+            let first = Duration::from_secs(first_pause_seconds.into());
+            let pause = doubled(first, entry.crashes - 1).min(Duration::from_secs(longest_pause_seconds.into()));
+            entry.into_waiting(now, pause)
+        }
+        OnCrash::Again { .. } | OnCrash::GiveUp => {
+            let failure = Failure::Crashed { attempts: entry.crashes, console };
+            entry.into_end(State::Failed(failure), now)
+        }
+    }
+}
+
+/// What becomes of a command whose guest could not be made.
+#[must_use]
+pub fn not_started(mut entry: Entry, why: String, now: Timestamp) -> Entry {
+    entry.failed_starts += 1;
+    if entry.failed_starts < MOST_FAILED_STARTS {
+        let pause = doubled(FIRST_START_PAUSE, entry.failed_starts - 1);
+        return entry.into_waiting(now, pause);
+    }
+    let failure = Failure::NotStarted { attempts: entry.failed_starts, why };
+    entry.into_end(State::Failed(failure), now)
+}
+
+/// A pause that was doubled so often.
+fn doubled(first: Duration, times: u32) -> Duration {
+    first.saturating_mul(1u32.checked_shl(times).unwrap_or(u32::MAX))
+}

@@ -1,0 +1,119 @@
+//! What a node needs of Xen's tools: one method for each need.
+
+use std::fmt::Display;
+use std::time::Duration;
+
+use protocol::{Digest, Parameters};
+
+use crate::{Entry, GuestId};
+
+/// A guest of the node, as the toolstack sees it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Guest {
+    /// Which.
+    pub id: GuestId,
+    /// Whether it lives.
+    pub life: Life,
+    /// How long it has run, by a clock that nobody sets.
+    pub running_for: Duration,
+}
+
+/// Whether a guest lives.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Life {
+    /// It was made and never ran.
+    Paused,
+    /// It runs.
+    Running,
+    /// It has ended and still holds its memory: until it is destroyed.
+    Ended(End),
+}
+
+/// Why a guest has ended, by what it told Xen.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum End {
+    /// The task has ended, well or with an error.
+    PowerOff,
+    /// It could not go on.
+    Crash,
+}
+
+/// What a guest left.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Ended {
+    /// The task's report in postcard, when it ended well.
+    pub report: Option<Vec<u8>>,
+    /// The task's own error, when it ended with one.
+    pub error: Option<String>,
+    /// The last lines of its console.
+    pub console: Vec<String>,
+}
+
+/// A guest to be made.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct GuestSpec {
+    /// Its uuid.
+    pub id: GuestId,
+    /// The artifact that it runs.
+    pub task: Digest,
+    /// Its memory.
+    pub memory_mib: u32,
+    /// The task's parameters.
+    pub parameters: Parameters,
+}
+
+impl GuestSpec {
+    /// That of an entry's attempt.
+    #[must_use]
+    pub fn of(entry: &Entry) -> Self {
+        Self {
+            id: entry.guest(),
+            task: entry.command.task.digest,
+            memory_mib: entry.memory_mib,
+            parameters: entry.command.parameters.clone(),
+        }
+    }
+}
+
+/// Xen's tools.
+pub trait Toolstack {
+    /// Why something could not be done.
+    type Error: Display;
+
+    /// Every guest whose id is a node's, also those that have ended.
+    ///
+    /// # Errors
+    /// It cannot be asked; then nothing is known, which is not the same as no guests.
+    fn guests(&mut self) -> Result<Vec<Guest>, Self::Error>;
+
+    /// Memory that Xen can give to guests, in KiB.
+    ///
+    /// # Errors
+    /// It cannot be asked.
+    fn memory_free_kib(&mut self) -> Result<u64, Self::Error>;
+
+    /// Makes a guest, paused. It stays when it ends, until it is destroyed.
+    ///
+    /// # Errors
+    /// It could not be made.
+    fn create(&mut self, guest: &GuestSpec) -> Result<(), Self::Error>;
+
+    /// Lets a guest run.
+    ///
+    /// # Errors
+    /// It could not be done.
+    fn unpause(&mut self, guest: GuestId) -> Result<(), Self::Error>;
+
+    /// What a guest that has ended left.
+    ///
+    /// # Errors
+    /// It cannot be read.
+    fn ended(&mut self, guest: GuestId) -> Result<Ended, Self::Error>;
+
+    /// Ends a guest and removes what is left of it: its paths in xenstore, its console. Destroying one that is gone
+    /// removes what is left and is no error.
+    ///
+    /// # Errors
+    /// It could not be done.
+    fn destroy(&mut self, guest: GuestId) -> Result<(), Self::Error>;
+}

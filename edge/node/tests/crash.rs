@@ -1,0 +1,330 @@
+//! A node is killed at each of its steps, before and after its effect, and goes on: nothing is lost, nothing runs
+//! twice, nothing healthy is touched, nothing is left over.
+
+use std::cell::RefCell;
+use std::collections::BTreeMap;
+use std::num::NonZeroU32;
+use std::rc::Rc;
+use std::time::Duration;
+
+use node::admission::Quota;
+use node::{
+    End, Ended, Entry, Guest, GuestId, GuestSpec, Journal, JournalError, Key, Life, Node, NodeError, Toolstack,
+};
+use protocol::command::{Destination, Lifetime, Memory, OnCrash, Task};
+use protocol::{
+    Command, Digest, Failure, Parameters, SecretKey, SignedCommand, State, Tenant, Timestamp, Verified, Version,
+};
+
+const QUOTA: Quota = Quota { guests: 8, memory_mib: 64, queued: 8 };
+
+/// What survives the node: the board, its guests, and the disk.
+#[derive(Debug, Default)]
+struct World {
+    guests: BTreeMap<GuestId, FakeGuest>,
+    /// Every guest that was ever made, by the name of its command.
+    made: Vec<(String, GuestId)>,
+    journal: BTreeMap<String, Entry>,
+    boot: u32,
+    now_seconds: u64,
+    /// Steps until the node is killed; a killed node does nothing any more.
+    steps_left: Option<u32>,
+    steps: u32,
+}
+
+#[derive(Debug, Clone)]
+struct FakeGuest {
+    name: String,
+    life: Life,
+}
+
+/// The node is dead.
+#[derive(Debug)]
+struct Killed;
+
+impl std::fmt::Display for Killed {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        formatter.write_str("killed")
+    }
+}
+
+impl World {
+    /// A point at which the node may be killed.
+    fn point(&mut self) -> Result<(), Killed> {
+        self.steps += 1;
+        match &mut self.steps_left {
+            None => Ok(()),
+            Some(0) => Err(Killed),
+            Some(left) => {
+                *left -= 1;
+                if *left == 0 { Err(Killed) } else { Ok(()) }
+            }
+        }
+    }
+
+    fn is_killed(&self) -> bool {
+        self.steps_left == Some(0)
+    }
+
+    fn now(&self) -> Timestamp {
+        Timestamp::from_milliseconds(1_800_000_000_000).after(Duration::from_secs(self.now_seconds))
+    }
+
+    /// Time passes and guests do what they are there for.
+    fn live(&mut self) {
+        self.now_seconds += 100;
+        let made = self.made.clone();
+        for (id, guest) in self.guests.iter_mut().filter(|(_, guest)| guest.life == Life::Running) {
+            let attempt = made.iter().filter(|(name, _)| *name == guest.name).position(|(_, made)| made == id);
+            guest.life = match (guest.name.as_str(), attempt) {
+                ("forever", _) => Life::Running,
+                ("crashes-twice", Some(0 | 1)) => Life::Ended(End::Crash),
+                _ => Life::Ended(End::PowerOff),
+            };
+        }
+    }
+
+    /// The power goes and comes back.
+    fn reboot(&mut self) {
+        self.guests.clear();
+        self.boot += 1;
+    }
+}
+
+#[derive(Debug, Clone)]
+struct Fake(Rc<RefCell<World>>);
+
+impl Fake {
+    /// An effect with a point to be killed at before and after it.
+    fn effect<T>(&self, effect: impl FnOnce(&mut World) -> T) -> Result<T, Killed> {
+        let mut world = self.0.borrow_mut();
+        world.point()?;
+        let value = effect(&mut world);
+        world.point()?;
+        Ok(value)
+    }
+}
+
+impl Journal for Fake {
+    fn entries(&self) -> Result<Vec<Entry>, JournalError> {
+        let mut entries: Vec<_> = self.0.borrow().journal.values().cloned().collect();
+        entries.sort_by_key(|entry| entry.number);
+        Ok(entries)
+    }
+
+    fn record(&mut self, entry: &Entry) -> Result<(), JournalError> {
+        let written = self.effect(|world| drop(world.journal.insert(entry.key().to_string(), entry.clone())));
+        written.map_err(JournalError::new)
+    }
+}
+
+impl Toolstack for Fake {
+    type Error = Killed;
+
+    fn guests(&mut self) -> Result<Vec<Guest>, Killed> {
+        let world = self.0.borrow();
+        let guest =
+            |(id, guest): (&GuestId, &FakeGuest)| Guest { id: *id, life: guest.life, running_for: Duration::ZERO };
+        Ok(world.guests.iter().map(guest).collect())
+    }
+
+    fn memory_free_kib(&mut self) -> Result<u64, Killed> {
+        Ok(64 * 1024)
+    }
+
+    fn create(&mut self, spec: &GuestSpec) -> Result<(), Killed> {
+        let name = spec.parameters.0.values().next().unwrap().clone();
+        self.effect(|world| {
+            let alive = world.guests.values().filter(|guest| guest.name == name && guest.life == Life::Running);
+            assert_eq!(alive.count(), 0, "{name} runs twice");
+            let again = world.made.iter().any(|(_, made)| *made == spec.id);
+            assert!(!again || world.boot > 0, "the same guest of {name} is made twice");
+            world.made.push((name.clone(), spec.id));
+            let old = world.guests.insert(spec.id, FakeGuest { name, life: Life::Paused });
+            assert!(old.is_none(), "a guest of this id is there");
+        })
+    }
+
+    fn unpause(&mut self, id: GuestId) -> Result<(), Killed> {
+        self.effect(|world| {
+            let guest = world.guests.get_mut(&id).unwrap();
+            assert_eq!(guest.life, Life::Paused, "{} is unpaused twice", guest.name);
+            guest.life = Life::Running;
+        })
+    }
+
+    fn ended(&mut self, id: GuestId) -> Result<Ended, Killed> {
+        self.effect(|world| match world.guests[&id].name.as_str() {
+            "fails" => Ended { error: Some("no such sensor".to_owned()), ..Ended::default() },
+            _ => Ended { report: Some(vec![42]), console: vec!["last words".to_owned()], error: None },
+        })
+    }
+
+    fn destroy(&mut self, id: GuestId) -> Result<(), Killed> {
+        self.effect(|world| {
+            if let Some(guest) = world.guests.remove(&id) {
+                let healthy = guest.life == Life::Running && guest.name != "cancelled" && guest.name != "orphan";
+                assert!(!healthy, "{} was healthy", guest.name);
+            }
+        })
+    }
+}
+
+fn acme() -> Tenant {
+    "acme".parse().unwrap()
+}
+
+fn key_of(name: &str) -> Key {
+    Key { tenant: acme(), id: name.parse().unwrap() }
+}
+
+fn command(name: &str) -> Verified {
+    let command = Command {
+        version: Version,
+        tenant: acme(),
+        id: name.parse().unwrap(),
+        issued: Timestamp::from_milliseconds(0),
+        task: Task { digest: Digest::of(name.as_bytes()), repository: None },
+        parameters: Parameters([("name".parse().unwrap(), name.to_owned())].into()),
+        contract: None,
+        memory: Memory::Mib(NonZeroU32::new(4).unwrap()),
+        lifetime: if name == "forever" { Lifetime::Persistent } else { Lifetime::Ephemeral },
+        priority: 0,
+        deadline: None,
+        longest_run_seconds: None,
+        on_crash: OnCrash::Again { times: 2, first_pause_seconds: 1, longest_pause_seconds: 9 },
+        result: Destination::Node,
+    };
+    let key = SecretKey::new();
+    let signed = SignedCommand::seal(&command, &key).to_bytes();
+    SignedCommand::open(&signed, |_| Some(vec![key.public()])).unwrap()
+}
+
+const NAMES: [&str; 5] = ["good", "fails", "crashes-twice", "forever", "cancelled"];
+
+fn commands() -> Vec<Verified> {
+    NAMES.map(command).to_vec()
+}
+
+/// A node's life until there is nothing to do, or until it is killed.
+fn life(world: &Rc<RefCell<World>>, commands: &[Verified]) -> Result<(), NodeError> {
+    let fake = Fake(world.clone());
+    let boot = world.borrow().boot.to_string();
+    let mut node = Node::new(fake.clone(), fake, &boot, 0)?;
+    // The cloud sends again what was not acknowledged, and takes the same command as the same.
+    for verified in commands {
+        let now = world.borrow().now();
+        node.accept(verified, 4, now)?;
+    }
+    let mut idle = 0;
+    // Idle for three times as long as any pause: nothing more will happen.
+    while idle < 3 {
+        let now = world.borrow().now();
+        let busy = node.turn(|_| QUOTA, now)?;
+        let running = |entry: &Entry| entry.key() == key_of("cancelled") && entry.state == State::Running;
+        if node.entries().iter().any(running) {
+            node.cancel(&key_of("cancelled"), now)?;
+        } else if busy {
+            idle = 0;
+        } else {
+            idle += 1;
+            world.borrow_mut().live();
+        }
+    }
+    Ok(())
+}
+
+/// Lives until all is done, the first one killed after so many points; how many points there were in all.
+fn lives(commands: &[Verified], killed_after: Option<u32>, reboot: bool) -> (World, u32) {
+    let world = Rc::new(RefCell::new(World::default()));
+    // A guest of an earlier life whose command nobody knows.
+    let orphan = GuestId::of(&key_of("orphan"), Digest::of(b""), 1);
+    world.borrow_mut().guests.insert(orphan, FakeGuest { name: "orphan".to_owned(), life: Life::Running });
+    world.borrow_mut().steps_left = killed_after;
+    let first = life(&world, commands);
+    if world.borrow().is_killed() {
+        assert!(first.is_err(), "a node that was killed ended well");
+        world.borrow_mut().steps_left = None;
+        if reboot {
+            world.borrow_mut().reboot();
+        }
+        life(&world, commands).unwrap();
+    } else {
+        first.unwrap();
+    }
+    let steps = world.borrow().steps;
+    (Rc::into_inner(world).unwrap().into_inner(), steps)
+}
+
+fn check(world: &World, rebooted: bool) {
+    let entry = |name: &str| &world.journal[&key_of(name).to_string()];
+    let made = |name: &str| world.made.iter().filter(|(of, _)| of == name).count();
+    assert_eq!(entry("good").state, State::Finished);
+    assert_eq!(entry("good").result.as_deref(), Some("Kg=="));
+    assert_eq!(entry("fails").state, State::Failed(Failure::Error { message: "no such sensor".to_owned() }));
+    assert_eq!(entry("crashes-twice").state, State::Finished);
+    assert_eq!(entry("cancelled").state, State::Cancelled);
+    assert_eq!(entry("forever").state, State::Running);
+    let left: Vec<_> = world.guests.values().map(|guest| (guest.name.as_str(), guest.life)).collect();
+    assert_eq!(left, [("forever", Life::Running)], "left over");
+    if !rebooted {
+        assert_eq!(NAMES.map(made), [1, 1, 3, 1, 1]);
+        assert_eq!(entry("crashes-twice").crashes, 2);
+    }
+}
+
+#[test]
+fn a_node_that_is_killed_at_any_step_goes_on_from_there() {
+    let commands = commands();
+    let (world, steps) = lives(&commands, None, false);
+    check(&world, false);
+    assert!(steps > 50, "the steps are few: {steps}");
+    for killed_after in 1..=steps {
+        println!("killed after {killed_after} of {steps}");
+        check(&lives(&commands, Some(killed_after), false).0, false);
+    }
+}
+
+#[test]
+fn a_board_that_loses_its_power_at_any_step_brings_the_work_back() {
+    let commands = commands();
+    let (_, steps) = lives(&commands, None, true);
+    for killed_after in 1..steps {
+        println!("power lost after {killed_after} of {steps}");
+        check(&lives(&commands, Some(killed_after), true).0, true);
+    }
+}
+
+#[test]
+fn a_command_is_one_however_often_it_comes_and_its_name_is_not_taken_over() {
+    let fake = Fake(Rc::default());
+    let mut node = Node::new(fake.clone(), fake, "0", 0).unwrap();
+    let (first, now) = (command("good"), Timestamp::from_milliseconds(0));
+    node.accept(&first, 4, now).unwrap();
+    node.accept(&first, 4, now).unwrap();
+    assert_eq!(node.entries().len(), 1);
+    let mut other = first.command().clone();
+    other.priority = 9;
+    let key = SecretKey::new();
+    let signed = SignedCommand::seal(&other, &key).to_bytes();
+    let other = SignedCommand::open(&signed, |_| Some(vec![key.public()])).unwrap();
+    let error = node.accept(&other, 4, now).unwrap_err().to_string();
+    assert_eq!(error, "command acme/good is known with other content: choose another id");
+}
+
+#[test]
+fn the_journal_on_disk_gives_back_what_was_recorded_last() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("journal");
+    let fake = Fake(Rc::default());
+    let now = Timestamp::from_milliseconds(0);
+    let mut node = Node::new(node::Disk::open(&path).unwrap(), fake, "0", 0).unwrap();
+    node.accept(&command("good"), 4, now).unwrap();
+    node.turn(|_| QUOTA, now).unwrap();
+    let before = node.entries().to_vec();
+    assert_eq!(before[0].state, State::Queued);
+    let error = node::Disk::open(&path).unwrap_err().to_string();
+    assert!(error.starts_with("the journal: "), "{error}");
+    drop(node);
+    assert_eq!(node::Disk::open(&path).unwrap().entries().unwrap(), before);
+}

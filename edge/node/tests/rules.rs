@@ -1,0 +1,246 @@
+//! The rules, with numbers: who is admitted, who goes first, who waits, and what becomes of whom.
+
+use std::num::NonZeroU32;
+use std::time::Duration;
+
+use description::Description;
+use node::admission::{Board, Needs, Quota, Usage, Wait, admit, may_start};
+use node::reconcile::{Action, Observed, concluded, not_started, step};
+use node::{End, Ended, Entry, Guest, Life};
+use postcard_schema::Schema;
+use protocol::command::{Destination, Lifetime, Memory, OnCrash, Task};
+use protocol::{Command, Digest, Failure, Parameters, State, Tenant, Timestamp, Version};
+
+#[derive(Schema)]
+#[allow(dead_code, reason = "only its schema is used")]
+struct TaskParameters {
+    port: u16,
+}
+
+const QUOTA: Quota = Quota { guests: 2, memory_mib: 16, queued: 2 };
+const BOARD: Board = Board { memory_kib: 64 * 1024, network: false };
+const NEEDS: Needs = Needs { memory_mib: 4, network: false };
+
+fn now() -> Timestamp {
+    Timestamp::from_milliseconds(1_800_000_000_000)
+}
+
+fn command(tenant: &str, id: &str, port: &str, memory_mib: u32) -> Command {
+    Command {
+        version: Version,
+        tenant: tenant.parse().unwrap(),
+        id: id.parse().unwrap(),
+        issued: now(),
+        task: Task { digest: Digest::of(b""), repository: None },
+        parameters: Parameters([("port".parse().unwrap(), port.to_owned())].into()),
+        contract: None,
+        memory: Memory::Mib(NonZeroU32::new(memory_mib).unwrap()),
+        lifetime: Lifetime::Ephemeral,
+        priority: 0,
+        deadline: None,
+        longest_run_seconds: None,
+        on_crash: OnCrash::GiveUp,
+        result: Destination::Node,
+    }
+}
+
+fn entry(number: u64, tenant: &str, memory_mib: u32, state: State) -> Entry {
+    Entry {
+        number,
+        command: command(tenant, &format!("c{number}"), "1", memory_mib),
+        command_digest: Digest::of(b""),
+        memory_mib,
+        state,
+        attempt: 1,
+        crashes: 0,
+        failed_starts: 0,
+        boot: "first".to_owned(),
+        accepted: now(),
+        started: None,
+        ended: None,
+        not_before: None,
+        result: None,
+    }
+}
+
+fn observed(guests: Vec<Guest>, free_mib: u64) -> Observed {
+    Observed { guests, free_kib: free_mib * 1024, boot: "first".to_owned() }
+}
+
+fn refusal(command: &Command, needs: Needs, usage: Usage) -> String {
+    let description = Description::of::<TaskParameters, ()>("task");
+    admit(command, &description, needs, QUOTA, usage, BOARD).unwrap_err().to_string()
+}
+
+/// The numbers of the commands that start, in their order.
+fn started(entries: &[Entry], free_mib: u64) -> Vec<u64> {
+    let actions = step(entries, &observed(Vec::new(), free_mib), |_| QUOTA, now());
+    let starting = actions.into_iter().filter_map(|action| match action {
+        Action::Record(entry) if entry.state == State::Starting => Some(entry.number),
+        _ => None,
+    });
+    starting.collect()
+}
+
+/// What becomes of an entry with this guest.
+fn next(entry: &Entry, guest: Option<(Life, Duration)>) -> Vec<Action> {
+    let guests = guest.map(|(life, running_for)| Guest { id: entry.guest(), life, running_for });
+    step(std::slice::from_ref(entry), &observed(guests.into_iter().collect(), 64), |_| QUOTA, now())
+}
+
+fn recorded(actions: Vec<Action>) -> Entry {
+    match <[Action; 1]>::try_from(actions) {
+        Ok([Action::Record(entry)]) => *entry,
+        other => panic!("{other:?}"),
+    }
+}
+
+#[test]
+fn a_command_that_fits_is_admitted_with_its_memory() {
+    let description = Description::of::<TaskParameters, ()>("task");
+    let fitting = command("acme", "one", "1883", 8);
+    assert_eq!(admit(&fitting, &description, NEEDS, QUOTA, Usage::default(), BOARD), Ok(8));
+    let by_contract = Command { memory: Memory::WhatTheContractNeeds, ..fitting };
+    assert_eq!(admit(&by_contract, &description, NEEDS, QUOTA, Usage::default(), BOARD), Ok(4));
+}
+
+#[test]
+fn refusals_say_the_numbers() {
+    let none = Usage::default();
+    let error = refusal(&command("acme", "one", "70000", 4), NEEDS, none);
+    assert!(error.starts_with("parameter \"port\": \"70000\" is not a whole number from 0 to 65535"), "{error}");
+    let fitting = command("acme", "one", "1", 4);
+    assert_eq!(
+        refusal(&fitting, Needs { memory_mib: 6, ..NEEDS }, none),
+        "the task needs 6 MiB, the command gives it 4"
+    );
+    assert_eq!(
+        refusal(&command("acme", "one", "1", 17), NEEDS, none),
+        "17 MiB are more than the 16 that tenant \"acme\" may use"
+    );
+    assert_eq!(
+        refusal(&fitting, NEEDS, Usage { queued: 2, ..none }),
+        "2 commands of tenant \"acme\" wait already, 2 may"
+    );
+    assert!(refusal(&fitting, Needs { network: true, ..NEEDS }, none).contains("no bridge"));
+    let (small, description) = (Board { memory_kib: 5000, ..BOARD }, Description::of::<TaskParameters, ()>("task"));
+    let error = admit(&fitting, &description, NEEDS, QUOTA, none, small).unwrap_err().to_string();
+    assert_eq!(error, "6144 KiB are more than the 5000 that this board has for guests");
+}
+
+#[test]
+fn a_start_waits_for_guests_for_the_tenants_memory_and_for_the_boards() {
+    let usage = |guests, memory_mib| Usage { guests, memory_mib, queued: 0 };
+    assert_eq!(may_start(4, QUOTA, usage(1, 12), 6144), Ok(()));
+    assert_eq!(may_start(4, QUOTA, usage(2, 8), 6144), Err(Wait::Guests));
+    assert_eq!(may_start(4, QUOTA, usage(1, 13), 6144), Err(Wait::TenantMemory));
+    assert_eq!(may_start(4, QUOTA, usage(1, 12), 6143), Err(Wait::BoardMemory));
+}
+
+#[test]
+fn priority_goes_before_deadline_and_deadline_before_order() {
+    let mut entries: Vec<_> = (0..4).map(|number| entry(number, &format!("t{number}"), 4, State::Queued)).collect();
+    entries[1].command.deadline = Some(now().after(Duration::from_secs(20)));
+    entries[2].command.deadline = Some(now().after(Duration::from_secs(10)));
+    entries[3].command.priority = 1;
+    assert_eq!(started(&entries, 64), [3, 2, 1, 0]);
+}
+
+#[test]
+fn a_large_command_is_not_overtaken_but_a_tenant_at_its_limit_is() {
+    let entries = [entry(0, "acme", 16, State::Queued), entry(1, "other", 4, State::Queued)];
+    assert_eq!(started(&entries, 10), [] as [u64; 0]);
+    assert_eq!(started(&entries, 24), [0, 1]);
+    let entries = [
+        entry(0, "acme", 8, State::Queued),
+        entry(1, "acme", 8, State::Queued),
+        entry(2, "acme", 4, State::Queued),
+        entry(3, "other", 4, State::Queued),
+    ];
+    assert_eq!(started(&entries, 64), [0, 1, 3]);
+}
+
+#[test]
+fn memory_that_is_promised_to_a_guest_not_yet_made_is_not_given_twice() {
+    let entries = [entry(0, "acme", 8, State::Starting), entry(1, "other", 4, State::Queued)];
+    assert_eq!(started(&entries, 15), [] as [u64; 0]);
+    assert_eq!(started(&entries, 16), [1]);
+}
+
+#[test]
+fn a_command_that_waited_past_its_deadline_is_expired_and_one_that_runs_goes_on() {
+    let mut late = entry(0, "acme", 4, State::Queued);
+    late.command.deadline = Some(now());
+    assert_eq!(recorded(next(&late, None)).state, State::Expired);
+    late.state = State::Running;
+    assert!(next(&late, Some((Life::Running, Duration::from_secs(9)))).is_empty());
+}
+
+#[test]
+fn a_guest_that_runs_too_long_fails_by_a_clock_that_nobody_sets() {
+    let mut entry = entry(0, "acme", 4, State::Running);
+    entry.command.longest_run_seconds = NonZeroU32::new(10);
+    assert!(next(&entry, Some((Life::Running, Duration::from_secs(10)))).is_empty());
+    let failed = recorded(next(&entry, Some((Life::Running, Duration::from_secs(11)))));
+    assert_eq!(failed.state, State::Failed(Failure::TooLong { seconds: 11 }));
+    // Then its guest belongs there no more.
+    assert_eq!(next(&failed, Some((Life::Running, Duration::from_secs(12)))), [Action::Destroy(failed.guest())]);
+}
+
+#[test]
+fn a_guest_that_is_gone_comes_back_after_a_reboot_and_when_it_is_persistent() {
+    let mut entry = entry(0, "acme", 4, State::Running);
+    assert_eq!(recorded(next(&entry, None)).state, State::Failed(Failure::Killed));
+    entry.boot = "another".to_owned();
+    assert_eq!(recorded(next(&entry, None)).state, State::Queued);
+    entry.boot = "first".to_owned();
+    entry.command.lifetime = Lifetime::Persistent;
+    assert_eq!(recorded(next(&entry, None)).state, State::Queued);
+}
+
+#[test]
+fn crashes_are_tried_again_after_pauses_that_double_up_to_the_longest() {
+    let mut entry = entry(0, "acme", 4, State::Running);
+    entry.command.on_crash = OnCrash::Again { times: 4, first_pause_seconds: 2, longest_pause_seconds: 10 };
+    for pause in [2, 4, 8, 10] {
+        entry = concluded(entry, End::Crash, Ended::default(), now());
+        assert_eq!(entry.not_before, Some(now().after(Duration::from_secs(pause))));
+        entry = entry.into_state(State::Starting).into_state(State::Running);
+    }
+    let console = vec!["out of memory".to_owned()];
+    let left = Ended { console: console.clone(), ..Ended::default() };
+    let failed = concluded(entry, End::Crash, left, now());
+    assert_eq!(failed.state, State::Failed(Failure::Crashed { attempts: 5, console }));
+}
+
+#[test]
+fn a_guest_that_cannot_be_made_is_given_up_with_what_was_said_last() {
+    let mut entry = entry(0, "acme", 4, State::Starting);
+    for _ in 1..5 {
+        entry = not_started(entry, "no memory".to_owned(), now());
+        assert_eq!(entry.state, State::Queued);
+        entry = entry.into_state(State::Starting);
+    }
+    let failed = not_started(entry, "no image".to_owned(), now());
+    assert_eq!(failed.state, State::Failed(Failure::NotStarted { attempts: 5, why: "no image".to_owned() }));
+}
+
+#[test]
+fn a_task_that_ends_without_a_report_or_with_an_error_has_failed_and_says_why() {
+    let running = || entry(0, "acme", 4, State::Running);
+    let silent = concluded(running(), End::PowerOff, Ended::default(), now());
+    assert!(matches!(silent.state, State::Failed(Failure::NoResult { .. })));
+    let left = Ended { error: Some("no sensor".to_owned()), report: Some(vec![1]), console: Vec::new() };
+    let failed = concluded(running(), End::PowerOff, left, now());
+    assert_eq!(failed.state, State::Failed(Failure::Error { message: "no sensor".to_owned() }));
+    assert_eq!(failed.ended, Some(now()));
+}
+
+#[test]
+fn another_tenant_of_the_same_id_is_another_command() {
+    let tenant = |name: &str| name.parse::<Tenant>().unwrap();
+    let (acme, other) = (entry(0, "acme", 4, State::Running), entry(0, "other", 4, State::Running));
+    assert_ne!(acme.guest(), other.guest());
+    assert_eq!(Usage::of(&tenant("acme"), &[acme.clone(), other]), Usage { guests: 1, memory_mib: 4, queued: 0 });
+    assert_eq!(Usage::of(&tenant("third"), &[acme]), Usage::default());
+}
