@@ -27,13 +27,19 @@ const START_PATIENCE: Duration = Duration::from_secs(60);
 const SID: Set = Set {
     name: "peers-sid",
     architecture: HOST.architecture,
+    release: Some("sid"),
     wanted: &["cosign", "docker-registry", "libc6", "oras", "skopeo"],
     newest: &[],
 };
 
 /// Debian 13, for the cosign before version 3.
-const TRIXIE: Set =
-    Set { name: "peers-trixie", architecture: HOST.architecture, wanted: &["cosign", "libc6"], newest: &[] };
+const TRIXIE: Set = Set {
+    name: "peers-trixie",
+    architecture: HOST.architecture,
+    release: Some("trixie"),
+    wanted: &["cosign", "libc6"],
+    newest: &[],
+};
 
 /// Tells the test's own output, which is shown when it fails.
 struct Printed;
@@ -79,8 +85,8 @@ impl Peer {
 /// Brings the packages.
 fn provide() -> Result<()> {
     let _lock = place::lock()?;
-    SID.provide_from(Some("sid"), &mut Printed)?;
-    TRIXIE.provide_from(Some("trixie"), &mut Printed)
+    SID.provide(&mut Printed)?;
+    TRIXIE.provide(&mut Printed)
 }
 
 /// Runs a command and gives what it printed on both outputs.
