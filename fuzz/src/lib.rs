@@ -33,7 +33,7 @@ pub mod xenstore;
 pub type Target = fn(&[u8]);
 
 /// All targets by their names, which are those of their corpora and programs.
-pub const TARGETS: [(&str, Target); 9] = [
+pub const TARGETS: [(&str, Target); 10] = [
     ("backend", backend::run),
     ("commands", commands::run),
     ("device_tree", device_tree::run),
