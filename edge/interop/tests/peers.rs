@@ -44,9 +44,10 @@ impl Desk {
         run(peer.command(&self.home).unwrap().args(words.split(' ')))
     }
 
-    /// Signs with cosign, which wants a key of its own form.
+    /// Signs with cosign, which wants a key of its own form. cosign 3 makes it for cosign 2 too, whose version 2.5 can
+    /// import no key on a curve: it checks the secret half as a public key ("unsupported public key type").
     fn cosign_signs(&self, peer: Peer, more: &str) {
-        self.run(peer, "import-key-pair --key acme.pem --output-key-prefix imported").unwrap();
+        self.run(Peer::Cosign3, "import-key-pair --key acme.pem --output-key-prefix imported").unwrap();
         self.run(peer, &format!("sign --key imported.key --yes --allow-http-registry {more} {}", self.name())).unwrap();
     }
 
