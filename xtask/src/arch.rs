@@ -38,6 +38,19 @@ impl Arch {
         }
     }
 
+    /// The bed's name of the architecture.
+    pub const fn machine(self) -> qemu_tests::Arch {
+        match self {
+            Arch::X86_64 => qemu_tests::Arch::X86_64,
+            Arch::Armv7 => qemu_tests::Arch::Armv7,
+        }
+    }
+
+    /// All machines of the bed that guests for this architecture run on.
+    pub fn machines(self) -> impl Iterator<Item = qemu_tests::Arch> {
+        qemu_tests::Arch::ALL.into_iter().filter(move |machine| machine.guests() == self.machine())
+    }
+
     /// What xl calls a guest of this kind.
     pub const fn guest_type(self) -> &'static str {
         match self {

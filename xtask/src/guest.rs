@@ -56,7 +56,7 @@ pub enum Shown<'s> {
 
 /// Boots the bed for `arch`.
 pub fn boot_bed(arch: Arch, forwards: Vec<Forward>, interrupt: &Interrupt) -> Result<Bed> {
-    boot_bed_with(BedOptions { forwards, ..BedOptions::new(machine(arch)) }, interrupt)
+    boot_bed_with(BedOptions { forwards, ..BedOptions::new(arch.machine()) }, interrupt)
 }
 
 /// Boots a bed.
@@ -69,19 +69,6 @@ pub fn boot_bed_with(mut options: BedOptions, interrupt: &Interrupt) -> Result<B
         bail!("interrupted");
     }
     Ok(bed)
-}
-
-/// The bed's name of the architecture.
-pub const fn machine(arch: Arch) -> qemu_tests::Arch {
-    match arch {
-        Arch::X86_64 => qemu_tests::Arch::X86_64,
-        Arch::Armv7 => qemu_tests::Arch::Armv7,
-    }
-}
-
-/// All machines of the bed that guests for this architecture run on.
-pub fn machines(arch: Arch) -> impl Iterator<Item = qemu_tests::Arch> {
-    qemu_tests::Arch::ALL.into_iter().filter(move |machine| machine.guests() == self::machine(arch))
 }
 
 /// Port forwards to the guest, `host:guest`, for TCP and UDP. The guest has the address of its `ip=`, or the first lease.

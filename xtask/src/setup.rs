@@ -8,7 +8,6 @@ use std::process::Command;
 use anyhow::{Context, Result, bail};
 
 use crate::arch::Arch;
-use crate::guest;
 use crate::process;
 use crate::terminal::{self, Style};
 
@@ -26,7 +25,7 @@ pub fn for_images() -> Result<()> {
 /// Says what to type when something cannot be brought.
 pub fn for_bed(arch: Arch) -> Result<()> {
     for_images()?;
-    qemu_tests::setup::setup(guest::machine(arch), &mut Lines)
+    qemu_tests::setup::setup(arch.machine(), &mut Lines)
 }
 
 /// What the crates' own tests need: Xen's C headers, an MQTT broker and its clients, iperf3.
@@ -43,7 +42,7 @@ pub fn for_host_tests() -> Result<()> {
 /// As [`for_bed`].
 pub fn for_tools(arch: Arch) -> Result<()> {
     for_bed(arch)?;
-    qemu_tests::tools::setup(guest::machine(arch), &mut Lines)
+    qemu_tests::tools::setup(arch.machine(), &mut Lines)
 }
 
 /// What the tests of an architecture need: every machine of the bed on which its guests run.
@@ -52,7 +51,7 @@ pub fn for_tools(arch: Arch) -> Result<()> {
 /// As [`for_bed`].
 pub fn for_tests(arch: Arch) -> Result<()> {
     for_images()?;
-    guest::machines(arch).try_for_each(|machine| qemu_tests::setup::setup(machine, &mut Lines))
+    arch.machines().try_for_each(|machine| qemu_tests::setup::setup(machine, &mut Lines))
 }
 
 /// Shows what the bed's setup does.

@@ -9,7 +9,7 @@ use std::task::Poll;
 
 use embedded_nal_async::{ConnectedUdp, UnconnectedUdp};
 
-use crate::network::Error;
+use crate::error::Error;
 
 /// The first port that a socket gets which asks for none.
 const FIRST_PORT: u16 = 49_152;

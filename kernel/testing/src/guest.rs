@@ -14,13 +14,10 @@ use std::time::Duration;
 use kernel::{Memory, Networked, Stop, System};
 
 use crate::datagrams::Mail;
-use crate::peer::Peer;
+use crate::peer::{Peer, Progress};
 
 /// Polls without progress after which a task waits for something that does not come.
 const QUIET: u32 = 3;
-
-/// What has moved so far, counted by all ends of all connections: a task that waits moves nothing.
-pub(crate) type Progress = Rc<Cell<u64>>;
 
 /// Whether the task has asked to be polled again.
 #[derive(Debug, Default)]

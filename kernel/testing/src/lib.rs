@@ -32,11 +32,13 @@
 #![forbid(unsafe_code)]
 
 mod datagrams;
+mod error;
 mod guest;
 mod network;
 mod peer;
 
 pub use datagrams::Datagrams;
+pub use error::Error;
 pub use guest::Guest;
-pub use network::{Error, Listener};
+pub use network::Listener;
 pub use peer::{Peer, Stream};

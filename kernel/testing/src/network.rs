@@ -8,6 +8,7 @@ use embedded_nal_async::{AddrType, Dns, TcpConnect, UdpStack};
 use kernel::net::{TcpAccept, TcpListen};
 
 use crate::datagrams::Datagrams;
+use crate::error::Error;
 use crate::guest::Guest;
 use crate::peer::Stream;
 
@@ -15,35 +16,6 @@ use crate::peer::Stream;
 const CLIENT: Ipv4Addr = Ipv4Addr::new(192, 0, 2, 1);
 /// Their port.
 const CLIENT_PORT: u16 = 50_000;
-
-/// What goes wrong on this network.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Error {
-    /// Nobody listens there.
-    Refused,
-    /// The name leads nowhere.
-    NoSuchName,
-}
-
-impl core::fmt::Display for Error {
-    fn fmt(&self, formatter: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
-        formatter.write_str(match self {
-            Self::Refused => "nobody listens there",
-            Self::NoSuchName => "no such name",
-        })
-    }
-}
-
-impl core::error::Error for Error {}
-
-impl embedded_io_async::Error for Error {
-    fn kind(&self) -> embedded_io_async::ErrorKind {
-        match self {
-            Self::Refused => embedded_io_async::ErrorKind::ConnectionRefused,
-            Self::NoSuchName => embedded_io_async::ErrorKind::NotFound,
-        }
-    }
-}
 
 impl TcpConnect for Guest {
     type Error = Error;

@@ -1,6 +1,6 @@
 //! The two ends of a connection: the test's and the task's.
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::collections::VecDeque;
 use std::future::poll_fn;
 use std::rc::Rc;
@@ -9,11 +9,13 @@ use std::task::Poll;
 use embedded_io_async::{ErrorType, Read, Write};
 use kernel::net::ReadInPlace;
 
-use crate::guest::Progress;
-use crate::network::Error;
+use crate::error::Error;
 
 /// What a connection holds before the task has to wait until the peer could look at it.
 const UNSEEN_MAX: usize = 2048;
+
+/// What has moved so far, counted by all ends of all connections: a task that waits moves nothing.
+pub(crate) type Progress = Rc<Cell<u64>>;
 
 /// What both ends share.
 #[derive(Debug, Default)]

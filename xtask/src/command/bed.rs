@@ -61,7 +61,7 @@ pub struct Arguments {
 /// Runs it.
 pub fn run(arguments: &Arguments) -> Result<ExitCode> {
     let workspace = Workspace::load()?;
-    let machine = guest::machine(arguments.arch);
+    let machine = arguments.arch.machine();
     let forwards = guest::forwards(&arguments.forwards, &[])?;
     let tasks = arguments.tasks.iter().map(|name| workspace.task(name)).collect::<Result<Vec<_>>>()?;
     setup::for_tools(arguments.arch)?;

@@ -106,7 +106,7 @@ struct Bench<'a> {
 pub fn run(arguments: &Arguments) -> Result<ExitCode> {
     let workspace = Workspace::load()?;
     setup::for_bed(arguments.arch)?;
-    let linux = LinuxGuest::provide(guest::machine(arguments.arch), &mut Lines)?;
+    let linux = LinuxGuest::provide(arguments.arch.machine(), &mut Lines)?;
     let built = |name: &str| -> Result<(Task, Image)> {
         let task = workspace.task(name)?;
         let image = image::build_and_say(&workspace, &task, arguments.arch)?;
@@ -117,7 +117,7 @@ pub fn run(arguments: &Arguments) -> Result<ExitCode> {
     let clock = if arguments.icount { Clock::Instructions } else { Clock::Host };
     // Room for several Linux guests. What memory the board has is fixed on ARM.
     let memory_mib = (arguments.arch == Arch::X86_64).then_some(2048);
-    let options = BedOptions { clock, memory_mib, ..BedOptions::new(guest::machine(arguments.arch)) };
+    let options = BedOptions { clock, memory_mib, ..BedOptions::new(arguments.arch.machine()) };
     let bed = guest::boot_bed_with(options, &interrupt)?;
     install_iperf(&bed, arguments.arch)?;
     let mut bench = Bench {
@@ -185,7 +185,7 @@ fn file_name(arguments: &Arguments) -> String {
 /// Brings iperf3 to dom0, whose own file system does not have it.
 fn install_iperf(bed: &Bed, arch: Arch) -> Result<()> {
     const ARCHIVE: &str = "/tmp/iperf3.cpio";
-    bed.put(ARCHIVE, &linux_guest::iperf_for_dom0(guest::machine(arch).machine())?)?;
+    bed.put(ARCHIVE, &linux_guest::iperf_for_dom0(arch.machine().machine())?)?;
     // What dom0 has already, such as the C library, stays.
     bed.must(&format!("cd / && cpio -id <{ARCHIVE} 2>/dev/null; rm {ARCHIVE}; iperf3 --version"))?;
     Ok(())

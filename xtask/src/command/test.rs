@@ -8,7 +8,7 @@ use crate::arch::Arch;
 use crate::image::barriers;
 use crate::part::{self, Part};
 use crate::workspace::Workspace;
-use crate::{guest, host_tests, image, process, setup, terminal};
+use crate::{host_tests, image, process, setup, terminal};
 
 /// Run all tests: those of every crate on this machine, then each task on real Xen in QEMU.
 ///
@@ -56,7 +56,7 @@ fn on_xen(workspace: &Workspace, images: Vec<(Arch, Part)>, filters: &[String]) 
                 scope.spawn(move || {
                     let built = images.passed();
                     let mut parts = vec![images];
-                    for machine in guest::machines(arch) {
+                    for machine in arch.machines() {
                         parts.extend(on_machine(workspace, arch, machine, built, filters));
                     }
                     parts
@@ -75,7 +75,7 @@ fn on_machine(
     built: bool,
     filters: &[String],
 ) -> Option<Part> {
-    let filters = match machine == guest::machine(arch) {
+    let filters = match machine == arch.machine() {
         true => filters.to_vec(),
         false if filters.is_empty() => ELSEWHERE.map(str::to_owned).to_vec(),
         false => return None,

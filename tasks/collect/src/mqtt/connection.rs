@@ -70,7 +70,7 @@ pub(crate) struct Connection<'b, IO> {
 /// What has come.
 enum Incoming {
     Packet(Range<usize>),
-    TooLarge(super::input::TooLarge),
+    TooLarge(super::packet::TooLarge),
 }
 
 impl<'b, IO: Read + Write> Connection<'b, IO> {

@@ -4,10 +4,9 @@
 //! acknowledged, and the beginning of its topic, so that it can be named. Brokers are not told of a largest size: they
 //! would keep larger messages to themselves without a word (section 3.1.2.11.4).
 
-use alloc::string::String;
 use core::ops::Range;
 
-use super::packet::{self, Malformed};
+use super::packet::{self, Malformed, TooLarge};
 
 /// How much of a topic is kept.
 const TOPIC_BYTES: usize = 64;
@@ -29,19 +28,6 @@ pub(crate) enum Found {
     TooLarge(TooLarge),
     /// Less than a packet.
     Nothing,
-}
-
-/// A message that was too large for the buffer.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct TooLarge {
-    /// The first byte of its packet.
-    pub(crate) first: u8,
-    /// The packet's length in bytes.
-    pub(crate) length: usize,
-    /// The number to acknowledge, if its QoS has one.
-    pub(crate) id: u16,
-    /// The beginning of its topic.
-    pub(crate) topic: String,
 }
 
 /// A message that is too large, on its way.

@@ -5,12 +5,24 @@
 use alloc::string::String;
 use core::ops::Range;
 
-use super::input::TooLarge;
 use super::reason::Reason;
 
 /// What a broker sent is not MQTT.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Malformed;
+
+/// A message that was too large for the buffer.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct TooLarge {
+    /// The first byte of its packet.
+    pub(crate) first: u8,
+    /// The packet's length in bytes.
+    pub(crate) length: usize,
+    /// The number to acknowledge, if its QoS has one.
+    pub(crate) id: u16,
+    /// The beginning of its topic.
+    pub(crate) topic: String,
+}
 
 /// The version of the protocol.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -17,7 +17,7 @@ use kernel::Networked;
 use kernel::net::{Buffers, Network, ReadInPlace};
 
 use super::body::Body;
-use super::content::Content;
+use super::content::{Content, Take};
 use super::head::{self, Answer, Coding, HEAD_BYTES};
 use super::url::Url;
 use crate::error::{Error, Interruption, NotResumed};
@@ -44,11 +44,6 @@ const INTERIM: usize = 16;
 /// first, which doubles.
 const ATTEMPTS: u32 = 5;
 const PAUSE: Duration = Duration::from_secs(1);
-
-/// Who wants a content: takes piece by piece, and may refuse to take more.
-pub trait Take: FnMut(&[u8]) -> Result<(), Error> {}
-
-impl<T: FnMut(&[u8]) -> Result<(), Error>> Take for T {}
 
 /// What is known of a transfer, while it goes on and afterwards.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -8,9 +8,13 @@ use alloc::vec::Vec;
 
 use gzip_zero::{DecodeStep, Decoder, DecoderBuffers, HISTORY_SIZE};
 
-use super::client::Take;
 use super::head::Coding;
 use crate::Error;
+
+/// Who wants a content: takes piece by piece, and may refuse to take more.
+pub trait Take: FnMut(&[u8]) -> Result<(), Error> {}
+
+impl<T: FnMut(&[u8]) -> Result<(), Error>> Take for T {}
 
 /// The way from a body's bytes to the content's.
 pub enum Content<'w> {
