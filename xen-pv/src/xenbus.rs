@@ -34,11 +34,14 @@
 
 use xen_sys::io::xenbus::XenbusState;
 
+mod driver;
 mod error;
 mod exchange;
 pub mod frontend;
+mod session;
 mod values;
 
+pub use driver::{Driver, Offer};
 pub use error::Error;
 pub use values::Values;
 

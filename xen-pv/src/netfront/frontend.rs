@@ -13,7 +13,7 @@ use super::{Buffers, Card, Queues};
 use crate::grant_table::{Grant, ReadOnly, ReadWrite};
 use crate::hypervisor::Hypervisor;
 use crate::memory::Page;
-use crate::xenbus::frontend::{self, Offer};
+use crate::xenbus::{self, Offer};
 use crate::xenbus::{Error, Values};
 
 /// The card as its frontend knows it.
@@ -39,7 +39,7 @@ impl<H: Hypervisor> Vif<H> {
     }
 }
 
-impl<H: Hypervisor> frontend::Driver for Vif<H> {
+impl<H: Hypervisor> xenbus::Driver for Vif<H> {
     type Hypervisor = H;
     type Settings = Settings;
 

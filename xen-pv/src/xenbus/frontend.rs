@@ -9,26 +9,24 @@
 //! once. All decisions are made in plain functions; only `Exchange::answers` waits for the store. Each wait in a
 //! future costs code.
 
-use alloc::string::String;
 use alloc::vec::Vec;
 use core::fmt::Display;
 use core::future::poll_fn;
-use core::task::{Poll, Waker};
+use core::task::Poll;
 use core::time::Duration;
 
 use kernel::console::Limit;
 use kernel::println;
 use xen_sys::io::xenbus::XenbusState;
-use xen_sys::types::Domid;
 
+use super::driver::{Driver, Key, Offer};
 use super::exchange::{Answers, Exchange, Outcome};
+use super::session::{DEVICES, Known, Phase, Round, Session};
 use super::values::{Backend, Values, join};
 use super::{Action, Error, Ours, step};
 use crate::decimal;
-use crate::event_channel::{EventChannel, Events};
-use crate::grant_table::{Access, Grant, GrantTable};
-use crate::hypervisor::Hypervisor;
-use crate::memory::Page;
+use crate::event_channel::Events;
+use crate::grant_table::GrantTable;
 use crate::xenstore::{Client, ErrorKind, Watch};
 
 /// Pages that a backend may keep from former connections before it gets no new one.
@@ -38,204 +36,11 @@ const QUARANTINE_MAX: usize = 64;
 /// repeated at every change of a node, and by breaking and behaving in turn.
 const COMPLAINTS: (u32, Duration) = (16, Duration::from_secs(60));
 
-/// The directory of all kinds of devices.
-const DEVICES: &str = "device";
-
 /// What is read in the directory of every device: see [`Backend::LEAVES`], and the state that this end shows.
 const FRONTEND_LEAVES: [&str; 3] = [Backend::LEAVES[0], Backend::LEAVES[1], "state"];
 
 /// What is read in the directory of every backend.
 const BACKEND_LEAVES: [&str; 2] = ["state", "online"];
-
-/// What a kind of device adds to the handshake.
-pub trait Driver {
-    /// The hypervisor.
-    type Hypervisor: Hypervisor;
-    /// What the toolstack says about a device.
-    type Settings;
-
-    /// Name of the directory of all devices of this kind.
-    const KIND: &'static str;
-    /// What messages call a device.
-    const NAME: &'static str;
-    /// What is read in the device's directory.
-    const SETTINGS: &'static [&'static str];
-    /// What is read in its backend's directory.
-    const FEATURES: &'static [&'static str];
-
-    /// The device that is likely to be there: it is asked for before the store has listed any, which saves an exchange.
-    fn guess(&self) -> u32;
-
-    /// Judges what the toolstack says about a device; `None` while not all of it is there.
-    ///
-    /// # Errors
-    /// What makes no sense.
-    fn settings(values: &Values<'_>) -> Result<Option<Self::Settings>, Error>;
-
-    /// Whether this device may be the one that is used.
-    fn wants(&self, number: u32, settings: &Self::Settings) -> bool;
-
-    /// Says that the store lists no device.
-    fn say_absent(&self);
-
-    /// Makes what is to be shared with the backend.
-    ///
-    /// # Errors
-    /// Why that is not possible; nothing is shared then.
-    fn offer(
-        &self,
-        settings: &Self::Settings,
-        features: &Values<'_>,
-        offer: &mut Offer<'_, Self::Hypervisor>,
-    ) -> Result<(), Error>;
-
-    /// The backend has connected: data may flow.
-    fn connected(&self);
-
-    /// Data may flow no more. What is shared stays: the backend has yet to let go of it.
-    fn stop(&self);
-
-    /// Ends what is shared.
-    fn release(&self);
-
-    /// Whether the backend has broken the protocol since the last offer.
-    fn is_broken(&self) -> bool;
-
-    /// Has `waker` woken when the backend breaks the protocol.
-    fn register_broken(&self, waker: &Waker);
-}
-
-/// What a driver needs to make an offer.
-pub struct Offer<'a, H: Hypervisor> {
-    events: &'a Events<H>,
-    grants: &'a GrantTable<H>,
-    backend: Domid,
-    keys: Vec<Key>,
-}
-
-/// A change of a leaf in the device's directory.
-#[derive(Debug, Clone, Copy)]
-enum Key {
-    Write(&'static str, u32),
-    Remove(&'static str),
-}
-
-impl<H: Hypervisor> Offer<'_, H> {
-    /// Has the backend find this number.
-    pub fn write(&mut self, leaf: &'static str, number: u32) {
-        self.keys.push(Key::Write(leaf, number));
-    }
-
-    /// Has the backend find nothing there.
-    pub fn remove(&mut self, leaf: &'static str) {
-        self.keys.push(Key::Remove(leaf));
-    }
-
-    /// A zeroed page, granted to the backend.
-    ///
-    /// # Errors
-    /// [`Error::NoMemory`] and [`Error::Grant`].
-    pub fn grant<A: Access>(&self) -> Result<Grant<A>, Error> {
-        self.grant_page(Page::allocate().ok_or(Error::NoMemory)?)
-    }
-
-    /// Grants a page to the backend.
-    ///
-    /// # Errors
-    /// [`Error::Grant`].
-    pub fn grant_page<A: Access>(&self, page: Page) -> Result<Grant<A>, Error> {
-        Ok(self.grants.grant(page, self.backend)?)
-    }
-
-    /// A new event channel to the backend.
-    ///
-    /// # Errors
-    /// [`Error::Event`].
-    pub fn channel(&self) -> Result<EventChannel<H>, Error> {
-        Ok(self.events.allocate(self.backend)?)
-    }
-}
-
-/// An exchange with the store about one device. They follow each other in this order, as far as there is something to
-/// do; after a device was found, or an old connection has ended, comes another look.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Phase {
-    /// Read the device's settings and, of one that is known, what its backend shows.
-    Look,
-    /// Write what belongs to the new state.
-    Keys,
-    /// Show the new state: last, so that the backend finds all that belongs to it.
-    State,
-    /// Wait until the events of what was written before have come.
-    Settle,
-}
-
-/// A device that the store lists.
-struct Session<H: Hypervisor, S> {
-    number: u32,
-    /// Once the toolstack has written all that is needed.
-    known: Option<Known<H, S>>,
-    ours: Ours,
-    /// What is being done, and is done once the store has taken it.
-    action: Action,
-    /// What belongs to it, until it is written.
-    keys: Vec<Key>,
-    /// Which exchange comes next, if any.
-    next: Option<Phase>,
-    /// Something was offered and is not released yet.
-    holds: bool,
-    /// What was found in this round cannot be used.
-    faulty: bool,
-    /// It could be used now, but another one is.
-    waits: bool,
-    /// It was said that it is not used.
-    said: bool,
-}
-
-/// What is known of a device.
-struct Known<H: Hypervisor, S> {
-    settings: S,
-    backend: Backend,
-    /// Of the backend's state.
-    watch: Watch<H>,
-    /// The store knows of the watch.
-    watched: bool,
-}
-
-impl<H: Hypervisor, S> Session<H, S> {
-    fn new(number: u32) -> Self {
-        Self {
-            number,
-            known: None,
-            ours: Ours::Initialising,
-            action: Action::Wait,
-            keys: Vec::new(),
-            next: Some(Phase::Look),
-            holds: false,
-            faulty: false,
-            waits: false,
-            said: false,
-        }
-    }
-
-    /// The device's directory.
-    fn directory(&self, kind: &str) -> String {
-        join(&join(DEVICES, kind), &decimal::text(self.number))
-    }
-
-    /// Whether the store shows, as far as is known, that rings are there.
-    fn shows_connected(&self) -> bool {
-        self.ours.shown() == XenbusState::Connected
-    }
-}
-
-/// The devices of one round, and how often our own requests have changed something below the watched directory.
-struct Round<H: Hypervisor, S> {
-    sessions: Vec<Session<H, S>>,
-    own_changes: u32,
-    /// Something failed in this round.
-    failed: bool,
-}
 
 /// The half of a device that follows its backend.
 #[derive(Debug)]
