@@ -3,6 +3,8 @@
 use description::Description;
 use protocol::command::Memory;
 use protocol::{Command, Tenant};
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
 use crate::Entry;
@@ -12,7 +14,8 @@ use crate::Entry;
 pub const OVERHEAD_KIB: u64 = 2048;
 
 /// What a tenant may use at once.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
 pub struct Quota {
     /// Guests.
     pub guests: u32,
@@ -20,6 +23,22 @@ pub struct Quota {
     pub memory_mib: u32,
     /// Commands that wait.
     pub queued: u32,
+    /// Guests that are started within a minute.
+    pub starts_per_minute: u32,
+    /// Bytes of results that wait until they are taken.
+    pub result_bytes: u64,
+    /// Its guests' share of the CPUs.
+    pub cpu: Cpu,
+}
+
+/// A share of the CPUs, for each guest.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Cpu {
+    /// Xen's weight: of two guests that both want to run, one with twice the weight gets twice the time. 256 is usual.
+    pub weight: u16,
+    /// The most that it gets, in percent of one CPU; 0 is no limit.
+    pub cap_percent: u16,
 }
 
 /// What a tenant uses.
@@ -31,16 +50,20 @@ pub struct Usage {
     pub memory_mib: u32,
     /// Commands that wait.
     pub queued: u32,
+    /// Guests that were started within the last minute.
+    pub starts: u32,
+    /// Bytes of results that wait until they are taken.
+    pub result_bytes: u64,
 }
 
 impl Usage {
-    /// What a tenant uses, by the journal.
+    /// Guests, memory and waiting commands of a tenant, by the journal.
     #[must_use]
     pub fn of(tenant: &Tenant, entries: &[Entry]) -> Self {
         let mut usage = Self::default();
         for entry in entries.iter().filter(|entry| entry.command.tenant == *tenant) {
             match entry.state {
-                protocol::State::Starting | protocol::State::Running => usage.add_guest(entry.memory_mib),
+                protocol::State::Starting | protocol::State::Running => usage.add_guest(entry.memory_mib()),
                 protocol::State::Accepted | protocol::State::Queued => usage.queued += 1,
                 _ => {}
             }
@@ -115,6 +138,16 @@ pub enum Refusal {
         /// Whose.
         tenant: Tenant,
     },
+    /// Too much of what it was given waits already.
+    #[error("{bytes} bytes of results of tenant \"{tenant}\" wait to be taken, {quota} may: take some first")]
+    ResultsNotTaken {
+        /// How many.
+        bytes: u64,
+        /// How many may.
+        quota: u64,
+        /// Whose.
+        tenant: Tenant,
+    },
     /// The board has no bridge.
     #[error("the task needs a network card, and this board has no bridge for one")]
     NoNetwork,
@@ -125,13 +158,36 @@ pub enum Refusal {
 pub enum Wait {
     /// Its tenant's guests are as many as may be.
     Guests,
+    /// Its tenant has started as many within a minute as it may.
+    Starts,
     /// Its tenant's guests use as much memory as they may.
     TenantMemory,
     /// The board has not enough free.
     BoardMemory,
 }
 
-/// Whether a command may run here at all; then the memory of its guest, in MiB.
+/// Whether one more command of a tenant is taken, before its task is known.
+///
+/// # Errors
+/// It is not, with the numbers.
+pub fn accept(command: &Command, quota: &Quota, usage: &Usage) -> Result<(), Refusal> {
+    let tenant = || command.tenant.clone();
+    if usage.queued >= quota.queued {
+        return Err(Refusal::QueueFull { queued: usage.queued, quota: quota.queued, tenant: tenant() });
+    }
+    if usage.result_bytes >= quota.result_bytes {
+        let (bytes, quota) = (usage.result_bytes, quota.result_bytes);
+        return Err(Refusal::ResultsNotTaken { bytes, quota, tenant: tenant() });
+    }
+    match command.memory {
+        Memory::Mib(wanted) if wanted.get() > quota.memory_mib => {
+            Err(Refusal::MoreThanQuota { wanted: wanted.get(), quota: quota.memory_mib, tenant: tenant() })
+        }
+        _ => Ok(()),
+    }
+}
+
+/// Whether a command may run here at all, now that its task is known; then the memory of its guest, in MiB.
 ///
 /// # Errors
 /// It may not, with the numbers.
@@ -139,8 +195,7 @@ pub fn admit(
     command: &Command,
     description: &Description,
     needs: Needs,
-    quota: Quota,
-    usage: Usage,
+    quota: &Quota,
     board: Board,
 ) -> Result<u32, Refusal> {
     let words: Vec<_> = command.parameters.0.iter().map(|(name, value)| format!("{name}={value}")).collect();
@@ -152,19 +207,16 @@ pub fn admit(
         Memory::Mib(given) => given.get(),
         Memory::WhatTheContractNeeds => needs.memory_mib,
     };
-    let tenant = || command.tenant.clone();
     if memory_mib < needs.memory_mib {
         return Err(Refusal::TooLittleMemory { needed: needs.memory_mib, given: memory_mib });
     }
     if memory_mib > quota.memory_mib {
-        return Err(Refusal::MoreThanQuota { wanted: memory_mib, quota: quota.memory_mib, tenant: tenant() });
+        let tenant = command.tenant.clone();
+        return Err(Refusal::MoreThanQuota { wanted: memory_mib, quota: quota.memory_mib, tenant });
     }
     let wanted_kib = footprint_kib(memory_mib);
     if wanted_kib > board.memory_kib {
         return Err(Refusal::MoreThanBoard { wanted_kib, board_kib: board.memory_kib });
-    }
-    if usage.queued >= quota.queued {
-        return Err(Refusal::QueueFull { queued: usage.queued, quota: quota.queued, tenant: tenant() });
     }
     Ok(memory_mib)
 }
@@ -173,9 +225,12 @@ pub fn admit(
 ///
 /// # Errors
 /// It has to wait, and for what.
-pub fn may_start(memory_mib: u32, quota: Quota, usage: Usage, free_kib: u64) -> Result<(), Wait> {
+pub fn may_start(memory_mib: u32, quota: &Quota, usage: &Usage, free_kib: u64) -> Result<(), Wait> {
     if usage.guests >= quota.guests {
         return Err(Wait::Guests);
+    }
+    if usage.starts >= quota.starts_per_minute {
+        return Err(Wait::Starts);
     }
     if usage.memory_mib.saturating_add(memory_mib) > quota.memory_mib {
         return Err(Wait::TenantMemory);

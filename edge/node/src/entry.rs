@@ -4,6 +4,7 @@ use std::fmt::{self, Display, Formatter};
 use std::str::FromStr;
 use std::time::Duration;
 
+use artifact::Config;
 use protocol::{Command, CommandId, Digest, Document, State, Tenant, Timestamp};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
@@ -23,8 +24,20 @@ impl Display for Key {
     }
 }
 
+/// A task as it was found, fetched and verified for a command.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Prepared {
+    /// What the task takes, gives and needs.
+    pub config: Config,
+    /// The image for this board's CPU.
+    pub image: Digest,
+    /// The guest's memory, from the command or computed from its contract.
+    pub memory_mib: u32,
+}
+
 /// A command and how far it is.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Entry {
     /// Counts the commands of this board: the order in which they came.
@@ -33,8 +46,8 @@ pub struct Entry {
     pub command: Command,
     /// The signed bytes' digest.
     pub command_digest: Digest,
-    /// The guest's memory, from the command or computed from its contract.
-    pub memory_mib: u32,
+    /// Its task, from the moment on in which its image is here.
+    pub prepared: Option<Prepared>,
     /// How far it is.
     pub state: State,
     /// Which guest this is: counts the guests that were made for it, the first is 1.
@@ -55,6 +68,10 @@ pub struct Entry {
     pub not_before: Option<Timestamp>,
     /// What the task wrote, as base64, once it has finished.
     pub result: Option<String>,
+    /// The last lines of its last guest's console, once that has ended.
+    pub console: Vec<String>,
+    /// Someone has removed what it left.
+    pub removed: bool,
 }
 
 impl Document for Entry {
@@ -67,6 +84,12 @@ impl Entry {
     #[must_use]
     pub fn key(&self) -> Key {
         Key { tenant: self.command.tenant.clone(), id: self.command.id.clone() }
+    }
+
+    /// The guest's memory; 0 before its task was fetched.
+    #[must_use]
+    pub fn memory_mib(&self) -> u32 {
+        self.prepared.as_ref().map_or(0, |prepared| prepared.memory_mib)
     }
 
     /// The guest of this attempt.

@@ -3,21 +3,25 @@
 //!
 //! What is decided is apart from what is done. [`admission`] and [`queue`] are rules with numbers;
 //! [`reconcile::step`] compares the journal with the guests that are there and says what to do next, and nothing
-//! else; [`Node`] does it, through a [`Toolstack`], and writes each step to the [`Journal`] before it is done. A node
-//! that was killed starts with an empty mind: it reads the journal, asks the toolstack, and takes the same steps as
-//! one that was not. Read [`reconcile`] first.
+//! else; a [`turn()`] does it, through a [`Toolstack`], and [`Node`] writes each step to the [`Journal`] before it is
+//! done. A node that was killed starts with an empty mind: it reads the journal, asks the toolstack, and takes the
+//! same steps as one that was not. Read [`reconcile`] first.
 
 #![forbid(unsafe_code)]
 
 pub mod admission;
+pub mod disk;
 mod entry;
 mod journal;
 mod node;
 pub mod queue;
 pub mod reconcile;
 mod toolstack;
+mod turn;
 
-pub use entry::{Entry, GuestId, Key};
-pub use journal::{Disk, Journal, JournalError};
+pub use disk::Disk;
+pub use entry::{Entry, GuestId, Key, Prepared};
+pub use journal::{Journal, JournalError};
 pub use node::{Node, NodeError};
 pub use toolstack::{End, Ended, Guest, GuestSpec, Life, Toolstack};
+pub use turn::{Board, Desk, Settled, turn};

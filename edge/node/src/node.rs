@@ -1,11 +1,12 @@
-//! Does what [`crate::reconcile`] says.
+//! The state of a board's commands, and what [`crate::reconcile`] makes of it.
 
-use protocol::{State, Tenant, Timestamp, Verified};
+use protocol::{Failure, Phase, State, Tenant, Timestamp, Verified};
 use thiserror::Error;
 
-use crate::admission::Quota;
-use crate::reconcile::{self, Action, Observed};
-use crate::{Entry, GuestId, Journal, JournalError, Key, Toolstack};
+use crate::entry::Prepared;
+use crate::reconcile::{self, Action, Allowance, Effect, Observed};
+use crate::turn::Settled;
+use crate::{Entry, GuestId, Journal, JournalError, Key};
 
 /// Why a node could not do something.
 #[derive(Debug, Error)]
@@ -32,53 +33,78 @@ pub enum NodeError {
     Ended(Key),
 }
 
-/// A board's orchestrator.
+/// A board's commands that have not ended, and the journal of all.
 #[derive(Debug)]
-pub struct Node<J, T> {
+pub struct Node<J> {
     journal: J,
-    toolstack: T,
     entries: Vec<Entry>,
-    boot: String,
-    reserve_kib: u64,
 }
 
-impl<J: Journal, T: Toolstack> Node<J, T> {
-    /// A node with what its journal knows, during this boot of the board; `reserve_kib` of Xen's memory are not given
-    /// to guests.
+impl<J: Journal> Node<J> {
+    /// A node with what its journal knows.
     ///
     /// # Errors
     /// The journal cannot be read.
-    pub fn new(journal: J, toolstack: T, boot: &str, reserve_kib: u64) -> Result<Self, NodeError> {
+    pub fn new(journal: J) -> Result<Self, NodeError> {
         let entries = journal.entries()?;
-        Ok(Self { journal, toolstack, entries, boot: boot.to_owned(), reserve_kib })
+        Ok(Self { journal, entries })
     }
 
-    /// What is known of all commands.
+    /// The commands that have not ended.
     #[must_use]
     pub fn entries(&self) -> &[Entry] {
         &self.entries
     }
 
-    /// Takes an admitted command, whose guest is to have this much memory. Once more the same one is the same command.
+    /// The journal.
+    #[must_use]
+    pub fn journal(&self) -> &J {
+        &self.journal
+    }
+
+    /// The journal, for what is in it beside entries that have not ended.
+    #[must_use]
+    pub fn journal_mut(&mut self) -> &mut J {
+        &mut self.journal
+    }
+
+    /// What is known of a command.
+    ///
+    /// # Errors
+    /// The journal cannot be read.
+    pub fn find(&self, key: &Key) -> Result<Option<Entry>, JournalError> {
+        match self.position(key) {
+            Some(position) => Ok(Some(self.entries[position].clone())),
+            None => self.journal.ended(key),
+        }
+    }
+
+    /// The entry of this very command, when it came before.
     ///
     /// # Errors
     /// A command of this name with other content is known, or the journal fails.
-    pub fn accept(&mut self, verified: &Verified, memory_mib: u32, now: Timestamp) -> Result<&Entry, NodeError> {
-        let command = verified.command().clone();
+    pub fn known(&self, verified: &Verified) -> Result<Option<Entry>, NodeError> {
+        let command = verified.command();
         let key = Key { tenant: command.tenant.clone(), id: command.id.clone() };
-        if let Some(position) = self.position(&key) {
-            let known = &self.entries[position];
-            return if known.command_digest == verified.digest() {
-                Ok(known)
-            } else {
-                Err(NodeError::OtherContent(key))
-            };
+        match self.find(&key)? {
+            Some(entry) if entry.command_digest != verified.digest() => Err(NodeError::OtherContent(key)),
+            known => Ok(known),
+        }
+    }
+
+    /// Takes a command. Once more the same one is the same command.
+    ///
+    /// # Errors
+    /// A command of this name with other content is known, or the journal fails.
+    pub fn accept(&mut self, verified: &Verified, now: Timestamp) -> Result<Entry, NodeError> {
+        if let Some(known) = self.known(verified)? {
+            return Ok(known);
         }
         let entry = Entry {
-            number: self.entries.iter().map(|entry| entry.number + 1).max().unwrap_or(0),
-            command,
+            number: self.journal.next_number()?,
+            command: verified.command().clone(),
             command_digest: verified.digest(),
-            memory_mib,
+            prepared: None,
             state: State::Accepted,
             attempt: 0,
             crashes: 0,
@@ -89,9 +115,35 @@ impl<J: Journal, T: Toolstack> Node<J, T> {
             ended: None,
             not_before: None,
             result: None,
+            console: Vec::new(),
+            removed: false,
         };
-        self.record(entry)?;
-        self.entries.last().ok_or(NodeError::Unknown(key))
+        self.record(entry.clone(), now)?;
+        Ok(entry)
+    }
+
+    /// Says that a command's task is here, or why it never will be. A command that has ended meanwhile stays ended.
+    ///
+    /// # Errors
+    /// The journal fails.
+    pub fn prepare(
+        &mut self,
+        key: &Key,
+        prepared: Result<Prepared, Failure>,
+        now: Timestamp,
+    ) -> Result<(), JournalError> {
+        let Some(position) = self.position(key) else { return Ok(()) };
+        let mut entry = self.entries[position].clone();
+        if entry.state != State::Accepted {
+            return Ok(());
+        }
+        match prepared {
+            Ok(prepared) => {
+                entry.prepared = Some(prepared);
+                self.record(entry.into_state(State::Queued), now)
+            }
+            Err(failure) => self.record(entry.into_end(State::Failed(failure), now), now),
+        }
     }
 
     /// Takes a command back. Its guest is destroyed by the next turn.
@@ -99,84 +151,74 @@ impl<J: Journal, T: Toolstack> Node<J, T> {
     /// # Errors
     /// It is unknown or has ended, or the journal fails.
     pub fn cancel(&mut self, key: &Key, now: Timestamp) -> Result<(), NodeError> {
-        let position = self.position(key).ok_or_else(|| NodeError::Unknown(key.clone()))?;
+        let Some(position) = self.position(key) else {
+            let ended = self.journal.ended(key)?.is_some();
+            return Err(if ended { NodeError::Ended(key.clone()) } else { NodeError::Unknown(key.clone()) });
+        };
         let entry = self.entries[position].clone();
-        if entry.state.phase().is_end() {
-            return Err(NodeError::Ended(key.clone()));
-        }
-        self.record(entry.into_end(State::Cancelled, now))
+        Ok(self.record(entry.into_end(State::Cancelled, now), now)?)
     }
 
-    /// Looks at what is there and does the next thing for each command; whether there was anything to do.
+    /// Writes what can be decided from what is there, and says what the toolstack is to do; whether anything was
+    /// written.
     ///
     /// # Errors
-    /// The first thing that failed; the rest was done. What failed is tried again by the next turn.
-    pub fn turn(&mut self, quota: impl Fn(&Tenant) -> Quota, now: Timestamp) -> Result<bool, NodeError> {
-        let observed = Observed {
-            guests: self.toolstack.guests().map_err(failed("listing the guests"))?,
-            free_kib: self
-                .toolstack
-                .memory_free_kib()
-                .map_err(failed("asking for free memory"))?
-                .saturating_sub(self.reserve_kib),
-            boot: self.boot.clone(),
-        };
-        let actions = reconcile::step(&self.entries, &observed, quota, now);
-        let busy = !actions.is_empty();
-        let mut first_error = None;
-        for action in actions {
-            match self.act(action, now) {
-                // Nothing may be done that is not on disk.
-                Err(error @ NodeError::Journal(_)) => return Err(error),
-                Err(error) => first_error = first_error.or(Some(error)),
-                Ok(()) => {}
-            }
-        }
-        first_error.map_or(Ok(busy), Err)
-    }
-
-    fn act(&mut self, action: Action, now: Timestamp) -> Result<(), NodeError> {
-        match action {
-            Action::Record(entry) => self.record(*entry),
-            Action::Create(spec) => match self.toolstack.create(&spec) {
-                Ok(()) => Ok(()),
-                Err(error) => {
-                    let entry = self.of_guest(spec.id);
-                    entry.map_or(Ok(()), |entry| self.record(reconcile::not_started(entry, error.to_string(), now)))
+    /// The journal fails; then the toolstack must do nothing.
+    pub fn plan(
+        &mut self,
+        observed: &Observed,
+        allowance: impl Fn(&Tenant) -> Allowance,
+        now: Timestamp,
+    ) -> Result<(Vec<Effect>, bool), JournalError> {
+        let mut effects = Vec::new();
+        let mut written = false;
+        for action in reconcile::step(&self.entries, observed, allowance, now) {
+            match action {
+                Action::Effect(effect) => effects.push(effect),
+                Action::Record(entry) => {
+                    self.record(*entry, now)?;
+                    written = true;
                 }
-            },
-            Action::Unpause(id) => self.toolstack.unpause(id).map_err(failed(format!("unpausing guest {id}"))),
-            Action::Destroy(id) => self.toolstack.destroy(id).map_err(failed(format!("destroying guest {id}"))),
-            Action::Conclude(id, end) => {
-                let left = self.toolstack.ended(id).map_err(failed(format!("reading what guest {id} left")))?;
-                let entry = self.of_guest(id);
-                entry.map_or(Ok(()), |entry| self.record(reconcile::concluded(entry, end, left, now)))
             }
+        }
+        Ok((effects, written))
+    }
+
+    /// Writes what came of an effect. What became of the command meanwhile goes before.
+    ///
+    /// # Errors
+    /// The journal fails.
+    pub fn settle(&mut self, settled: Settled, now: Timestamp) -> Result<(), JournalError> {
+        match settled {
+            Settled::NotStarted(id, why) => match self.of_guest(id, Phase::Starting) {
+                Some(entry) => self.record(reconcile::not_started(entry, why, now), now),
+                None => Ok(()),
+            },
+            Settled::Ended(id, end, left) => match self.of_guest(id, Phase::Running) {
+                Some(entry) => self.record(reconcile::concluded(entry, end, left, now), now),
+                None => Ok(()),
+            },
         }
     }
 
-    /// Writes an entry to disk, then to memory.
-    fn record(&mut self, entry: Entry) -> Result<(), NodeError> {
-        self.journal.record(&entry)?;
-        match self.position(&entry.key()) {
-            Some(position) => self.entries[position] = entry,
-            None => self.entries.push(entry),
+    /// Writes an entry to disk, then to memory, in which ended ones do not stay.
+    fn record(&mut self, entry: Entry, now: Timestamp) -> Result<(), JournalError> {
+        self.journal.record(&entry, now)?;
+        match (self.position(&entry.key()), entry.state.phase().is_end()) {
+            (Some(position), false) => self.entries[position] = entry,
+            (Some(position), true) => drop(self.entries.remove(position)),
+            (None, _) => self.entries.push(entry),
         }
         Ok(())
     }
 
     fn position(&self, key: &Key) -> Option<usize> {
-        self.entries.iter().position(|entry| entry.key() == *key)
+        let is_it = |entry: &Entry| entry.command.id == key.id && entry.command.tenant == key.tenant;
+        self.entries.iter().position(is_it)
     }
 
-    /// The entry whose current attempt this guest is.
-    fn of_guest(&self, id: GuestId) -> Option<Entry> {
-        self.entries.iter().find(|entry| entry.guest() == id).cloned()
+    /// The entry in this phase whose current attempt this guest is.
+    fn of_guest(&self, id: GuestId, phase: Phase) -> Option<Entry> {
+        self.entries.iter().find(|entry| entry.state.phase() == phase && entry.guest() == id).cloned()
     }
-}
-
-/// For `map_err`: what was tried.
-fn failed<E: std::fmt::Display>(what: impl Into<String>) -> impl FnOnce(E) -> NodeError {
-    let what = what.into();
-    move |reason| NodeError::Toolstack { what, reason: reason.to_string() }
 }

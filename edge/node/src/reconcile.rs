@@ -7,7 +7,7 @@
 //!
 //! | state | guest | next |
 //! |---|---|---|
-//! | accepted | | queued |
+//! | accepted | | queued, once its task is here; expired when its deadline has passed |
 //! | queued | | expired when its deadline has passed; starting when it is its turn and there is room |
 //! | starting | none | create |
 //! | starting | paused | unpause |
@@ -23,7 +23,7 @@ use std::time::Duration;
 use protocol::command::{Lifetime, OnCrash};
 use protocol::{Failure, Phase, State, Tenant, Timestamp};
 
-use crate::admission::{Quota, Usage, Wait, footprint_kib, may_start};
+use crate::admission::{Cpu, Quota, Usage, Wait, footprint_kib, may_start};
 use crate::toolstack::{End, Ended, Guest, GuestSpec, Life};
 use crate::{Entry, GuestId, queue};
 
@@ -46,10 +46,17 @@ pub struct Observed {
 }
 
 /// What to do next.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq)]
 pub enum Action {
     /// Write an entry to the journal.
     Record(Box<Entry>),
+    /// Have the toolstack do something.
+    Effect(Effect),
+}
+
+/// What the toolstack is to do.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Effect {
     /// Make the guest of an entry; when that fails, record [`not_started`].
     Create(GuestSpec),
     /// Let a guest run.
@@ -60,19 +67,33 @@ pub enum Action {
     Destroy(GuestId),
 }
 
+/// What a tenant may use, and how many of its guests were started within the last minute.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Allowance {
+    /// What it may use.
+    pub quota: Quota,
+    /// How many were started.
+    pub starts: u32,
+}
+
 /// What to do next: at most one thing for each command and each guest. When there is nothing, all is as it should be
 /// until something changes or time passes.
 #[must_use]
-pub fn step(entries: &[Entry], observed: &Observed, quota: impl Fn(&Tenant) -> Quota, now: Timestamp) -> Vec<Action> {
+pub fn step(
+    entries: &[Entry],
+    observed: &Observed,
+    allowance: impl Fn(&Tenant) -> Allowance,
+    now: Timestamp,
+) -> Vec<Action> {
     let mut actions = Vec::new();
     let belongs = |id: GuestId| entries.iter().any(|entry| wants_guest(entry) && entry.guest() == id);
     let leftovers = observed.guests.iter().filter(|guest| !belongs(guest.id));
-    actions.extend(leftovers.map(|guest| Action::Destroy(guest.id)));
+    actions.extend(leftovers.map(|guest| Action::Effect(Effect::Destroy(guest.id))));
     for entry in entries {
         let guest = observed.guests.iter().find(|guest| guest.id == entry.guest());
-        actions.extend(next(entry, guest, observed, now));
+        actions.extend(next(entry, guest, allowance(&entry.command.tenant).quota.cpu, observed, now));
     }
-    actions.extend(starts(entries, observed, quota, now));
+    actions.extend(starts(entries, observed, allowance, now));
     actions
 }
 
@@ -81,12 +102,13 @@ fn wants_guest(entry: &Entry) -> bool {
 }
 
 /// The next thing for a command that does not wait.
-fn next(entry: &Entry, guest: Option<&Guest>, observed: &Observed, now: Timestamp) -> Option<Action> {
+fn next(entry: &Entry, guest: Option<&Guest>, cpu: Cpu, observed: &Observed, now: Timestamp) -> Option<Action> {
     let record = |entry: Entry| Some(Action::Record(Box::new(entry)));
     match (entry.state.phase(), guest) {
-        (Phase::Accepted, _) => record(entry.clone().into_state(State::Queued)),
-        (Phase::Starting, None) => Some(Action::Create(GuestSpec::of(entry))),
-        (Phase::Starting, Some(Guest { life: Life::Paused, id, .. })) => Some(Action::Unpause(*id)),
+        (Phase::Accepted, _) if queue::is_expired(entry, now) => record(entry.clone().into_end(State::Expired, now)),
+        (Phase::Accepted, _) => entry.prepared.is_some().then(|| record(entry.clone().into_state(State::Queued)))?,
+        (Phase::Starting, None) => GuestSpec::of(entry, cpu).map(|spec| Action::Effect(Effect::Create(spec))),
+        (Phase::Starting, Some(Guest { life: Life::Paused, id, .. })) => Some(Action::Effect(Effect::Unpause(*id))),
         (Phase::Starting, Some(_)) => {
             let mut running = entry.clone().into_state(State::Running);
             (running.started, running.boot) = (Some(now), observed.boot.clone());
@@ -100,21 +122,28 @@ fn next(entry: &Entry, guest: Option<&Guest>, observed: &Observed, now: Timestam
             let failure = Failure::TooLong { seconds: running_for.as_secs() };
             if too_long { record(entry.clone().into_end(State::Failed(failure), now)) } else { None }
         }
-        (Phase::Running, Some(Guest { life: Life::Ended(end), id, .. })) => Some(Action::Conclude(*id, *end)),
+        (Phase::Running, Some(Guest { life: Life::Ended(end), id, .. })) => {
+            Some(Action::Effect(Effect::Conclude(*id, *end)))
+        }
         (Phase::Running, None) => record(lost(entry.clone(), &observed.boot, now)),
         (Phase::Queued | Phase::Finished | Phase::Failed | Phase::Cancelled | Phase::Expired, _) => None,
     }
 }
 
 /// The waiting commands that are expired, and those that start now.
-fn starts(entries: &[Entry], observed: &Observed, quota: impl Fn(&Tenant) -> Quota, now: Timestamp) -> Vec<Action> {
+fn starts(
+    entries: &[Entry],
+    observed: &Observed,
+    allowance: impl Fn(&Tenant) -> Allowance,
+    now: Timestamp,
+) -> Vec<Action> {
     let mut waiting: Vec<_> = entries.iter().filter(|entry| entry.state == State::Queued).collect();
     queue::sort(&mut waiting);
     // What is starting and has no guest yet will take its memory.
     let promised = entries.iter().filter(|entry| {
         entry.state == State::Starting && !observed.guests.iter().any(|guest| guest.id == entry.guest())
     });
-    let promised: u64 = promised.map(|entry| footprint_kib(entry.memory_mib)).sum();
+    let promised: u64 = promised.map(|entry| footprint_kib(entry.memory_mib())).sum();
     let mut free_kib = observed.free_kib.saturating_sub(promised);
     let mut usages: BTreeMap<&Tenant, Usage> = BTreeMap::new();
     let mut actions = Vec::new();
@@ -123,27 +152,40 @@ fn starts(entries: &[Entry], observed: &Observed, quota: impl Fn(&Tenant) -> Quo
             actions.push(Action::Record(Box::new(entry.clone().into_end(State::Expired, now))));
             continue;
         }
-        if entry.not_before.is_some_and(|time| time > now) {
+        if is_pausing(entry, now) {
             continue;
         }
         let tenant = &entry.command.tenant;
-        let usage = usages.entry(tenant).or_insert_with(|| Usage::of(tenant, entries));
-        match may_start(entry.memory_mib, quota(tenant), *usage, free_kib) {
+        let Allowance { quota, starts } = allowance(tenant);
+        let usage = usages.entry(tenant).or_insert_with(|| Usage { starts, ..Usage::of(tenant, entries) });
+        match may_start(entry.memory_mib(), &quota, usage, free_kib) {
             Ok(()) => {
-                usage.add_guest(entry.memory_mib);
-                free_kib -= footprint_kib(entry.memory_mib);
+                usage.add_guest(entry.memory_mib());
+                usage.starts += 1;
+                free_kib -= footprint_kib(entry.memory_mib());
                 let mut starting = entry.clone().into_state(State::Starting);
                 (starting.attempt, starting.not_before) = (entry.attempt + 1, None);
                 starting.boot = observed.boot.clone();
                 actions.push(Action::Record(Box::new(starting)));
             }
             // A tenant at its limit holds up nobody else.
-            Err(Wait::Guests | Wait::TenantMemory) => {}
+            Err(Wait::Guests | Wait::TenantMemory | Wait::Starts) => {}
             // Smaller ones do not overtake for ever: the memory that becomes free is this one's.
             Err(Wait::BoardMemory) => break,
         }
     }
     actions
+}
+
+/// Whether a command still waits for the end of a pause. A pause that ends later than the longest one there is was
+/// written before the clock was set back: it is over.
+fn is_pausing(entry: &Entry, now: Timestamp) -> bool {
+    let longest = match entry.command.on_crash {
+        OnCrash::Again { longest_pause_seconds, .. } => Duration::from_secs(longest_pause_seconds.into()),
+        OnCrash::GiveUp => Duration::ZERO,
+    };
+    let longest = longest.max(doubled(FIRST_START_PAUSE, MOST_FAILED_STARTS));
+    entry.not_before.is_some_and(|time| time > now && time <= now.after(longest))
 }
 
 /// What becomes of a command whose guest is gone though nobody here destroyed it.
@@ -159,7 +201,8 @@ fn lost(entry: Entry, boot: &str, now: Timestamp) -> Entry {
 
 /// What becomes of a command whose guest has ended.
 #[must_use]
-pub fn concluded(entry: Entry, end: End, left: Ended, now: Timestamp) -> Entry {
+pub fn concluded(mut entry: Entry, end: End, left: Ended, now: Timestamp) -> Entry {
+    entry.console.clone_from(&left.console);
     match (end, left.report, left.error) {
         (End::Crash, ..) => crashed(entry, left.console, now),
         (End::PowerOff, _, Some(message)) => entry.into_end(State::Failed(Failure::Error { message }), now),

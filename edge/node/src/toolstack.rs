@@ -1,11 +1,13 @@
 //! What a node needs of Xen's tools: one method for each need.
 
 use std::fmt::Display;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use protocol::{Digest, Parameters};
 
-use crate::{Entry, GuestId};
+use crate::admission::Cpu;
+use crate::{Entry, GuestId, Key};
 
 /// A guest of the node, as the toolstack sees it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -16,6 +18,12 @@ pub struct Guest {
     pub life: Life,
     /// How long it has run, by a clock that nobody sets.
     pub running_for: Duration,
+    /// Xen's number for it.
+    pub domid: u16,
+    /// Its memory, in KiB.
+    pub memory_kib: u64,
+    /// The CPU time that it has used.
+    pub cpu_time: Duration,
 }
 
 /// Whether a guest lives.
@@ -54,24 +62,34 @@ pub struct Ended {
 pub struct GuestSpec {
     /// Its uuid.
     pub id: GuestId,
-    /// The artifact that it runs.
-    pub task: Digest,
+    /// The command that it is made for.
+    pub key: Key,
+    /// The image that it boots.
+    pub image: Digest,
+    /// Whether it gets a network card.
+    pub network: bool,
     /// Its memory.
     pub memory_mib: u32,
+    /// Its tenant's share of the CPUs.
+    pub cpu: Cpu,
     /// The task's parameters.
     pub parameters: Parameters,
 }
 
 impl GuestSpec {
-    /// That of an entry's attempt.
+    /// That of an entry's attempt; none before its task was fetched.
     #[must_use]
-    pub fn of(entry: &Entry) -> Self {
-        Self {
+    pub fn of(entry: &Entry, cpu: Cpu) -> Option<Self> {
+        let prepared = entry.prepared.as_ref()?;
+        Some(Self {
             id: entry.guest(),
-            task: entry.command.task.digest,
-            memory_mib: entry.memory_mib,
+            key: entry.key(),
+            image: prepared.image,
+            network: prepared.config.needs(artifact::Feature::Network),
+            memory_mib: prepared.memory_mib,
+            cpu,
             parameters: entry.command.parameters.clone(),
-        }
+        })
     }
 }
 
@@ -92,11 +110,12 @@ pub trait Toolstack {
     /// It cannot be asked.
     fn memory_free_kib(&mut self) -> Result<u64, Self::Error>;
 
-    /// Makes a guest, paused. It stays when it ends, until it is destroyed.
+    /// Makes a guest of an image's file, whose digest was just compared, paused. It stays when it ends, until it is
+    /// destroyed.
     ///
     /// # Errors
     /// It could not be made.
-    fn create(&mut self, guest: &GuestSpec) -> Result<(), Self::Error>;
+    fn create(&mut self, guest: &GuestSpec, image: &Path) -> Result<(), Self::Error>;
 
     /// Lets a guest run.
     ///
@@ -116,4 +135,11 @@ pub trait Toolstack {
     /// # Errors
     /// It could not be done.
     fn destroy(&mut self, guest: GuestId) -> Result<(), Self::Error>;
+
+    /// The file with the last of a guest's console, as bytes came: it grows, and begins anew when it is full. It may
+    /// be read at any time, by any thread, and is not there when nothing was printed yet or the guest is destroyed.
+    fn console(&self, guest: GuestId) -> PathBuf;
+
+    /// The hypervisor's version, such as `4.17`.
+    fn xen_version(&self) -> String;
 }

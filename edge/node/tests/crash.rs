@@ -4,19 +4,33 @@
 use std::cell::RefCell;
 use std::collections::BTreeMap;
 use std::num::NonZeroU32;
+use std::path::{Path, PathBuf};
 use std::rc::Rc;
 use std::time::Duration;
 
-use node::admission::Quota;
+use artifact::Config;
+use description::Description;
+use node::admission::{Cpu, Quota};
+use node::disk::Bounds;
+use node::reconcile::{Allowance, Effect, Observed};
 use node::{
-    End, Ended, Entry, Guest, GuestId, GuestSpec, Journal, JournalError, Key, Life, Node, NodeError, Toolstack,
+    Board, Desk, End, Ended, Entry, Guest, GuestId, GuestSpec, Journal, JournalError, Key, Life, Node, NodeError,
+    Prepared, Settled, Toolstack, turn,
 };
 use protocol::command::{Destination, Lifetime, Memory, OnCrash, Task};
 use protocol::{
     Command, Digest, Failure, Parameters, SecretKey, SignedCommand, State, Tenant, Timestamp, Verified, Version,
 };
 
-const QUOTA: Quota = Quota { guests: 8, memory_mib: 64, queued: 8 };
+const QUOTA: Quota = Quota {
+    guests: 8,
+    memory_mib: 64,
+    queued: 8,
+    starts_per_minute: 1000,
+    result_bytes: 1 << 20,
+    cpu: Cpu { weight: 256, cap_percent: 0 },
+};
+const BOUNDS: Bounds = Bounds { commands: 100, bytes: 1 << 20 };
 
 /// What survives the node: the board, its guests, and the disk.
 #[derive(Debug, Default)]
@@ -107,14 +121,48 @@ impl Fake {
 
 impl Journal for Fake {
     fn entries(&self) -> Result<Vec<Entry>, JournalError> {
-        let mut entries: Vec<_> = self.0.borrow().journal.values().cloned().collect();
+        let world = self.0.borrow();
+        let mut entries: Vec<_> =
+            world.journal.values().filter(|entry| !entry.state.phase().is_end()).cloned().collect();
         entries.sort_by_key(|entry| entry.number);
         Ok(entries)
     }
 
-    fn record(&mut self, entry: &Entry) -> Result<(), JournalError> {
+    fn ended(&self, key: &Key) -> Result<Option<Entry>, JournalError> {
+        Ok(self.0.borrow().journal.get(&key.to_string()).cloned())
+    }
+
+    fn next_number(&self) -> Result<u64, JournalError> {
+        Ok(self.0.borrow().journal.len() as u64)
+    }
+
+    fn record(&mut self, entry: &Entry, _: Timestamp) -> Result<(), JournalError> {
         let written = self.effect(|world| drop(world.journal.insert(entry.key().to_string(), entry.clone())));
         written.map_err(JournalError::new)
+    }
+}
+
+/// The node in the same thread as its toolstack.
+struct OneThread {
+    node: Node<Fake>,
+    world: Rc<RefCell<World>>,
+}
+
+impl OneThread {
+    fn now(&self) -> Timestamp {
+        self.world.borrow().now()
+    }
+}
+
+impl Desk for OneThread {
+    fn plan(&mut self, observed: Observed) -> Result<(Vec<Effect>, bool), NodeError> {
+        let now = self.now();
+        Ok(self.node.plan(&observed, |_| Allowance { quota: QUOTA, starts: 0 }, now)?)
+    }
+
+    fn settle(&mut self, settled: Settled) -> Result<(), NodeError> {
+        let now = self.now();
+        Ok(self.node.settle(settled, now)?)
     }
 }
 
@@ -123,8 +171,14 @@ impl Toolstack for Fake {
 
     fn guests(&mut self) -> Result<Vec<Guest>, Killed> {
         let world = self.0.borrow();
-        let guest =
-            |(id, guest): (&GuestId, &FakeGuest)| Guest { id: *id, life: guest.life, running_for: Duration::ZERO };
+        let guest = |(id, guest): (&GuestId, &FakeGuest)| Guest {
+            id: *id,
+            life: guest.life,
+            running_for: Duration::ZERO,
+            domid: 1,
+            memory_kib: 4096,
+            cpu_time: Duration::ZERO,
+        };
         Ok(world.guests.iter().map(guest).collect())
     }
 
@@ -132,7 +186,7 @@ impl Toolstack for Fake {
         Ok(64 * 1024)
     }
 
-    fn create(&mut self, spec: &GuestSpec) -> Result<(), Killed> {
+    fn create(&mut self, spec: &GuestSpec, _: &Path) -> Result<(), Killed> {
         let name = spec.parameters.0.values().next().unwrap().clone();
         self.effect(|world| {
             let alive = world.guests.values().filter(|guest| guest.name == name && guest.life == Life::Running);
@@ -168,6 +222,28 @@ impl Toolstack for Fake {
             }
         })
     }
+
+    fn console(&self, _: GuestId) -> PathBuf {
+        PathBuf::new()
+    }
+
+    fn xen_version(&self) -> String {
+        "4.17".to_owned()
+    }
+}
+
+fn prepared() -> Prepared {
+    let description = Description::of::<(), ()>("task");
+    let config = Config {
+        version: Version,
+        task: "task".parse().unwrap(),
+        task_version: description.version,
+        parameters: description.parameters,
+        report: description.report,
+        memory_mib: 4,
+        features: Vec::new(),
+    };
+    Prepared { config, image: Digest::of(b"image"), memory_mib: 4 }
 }
 
 fn acme() -> Tenant {
@@ -208,22 +284,23 @@ fn commands() -> Vec<Verified> {
 
 /// A node's life until there is nothing to do, or until it is killed.
 fn life(world: &Rc<RefCell<World>>, commands: &[Verified]) -> Result<(), NodeError> {
-    let fake = Fake(world.clone());
-    let boot = world.borrow().boot.to_string();
-    let mut node = Node::new(fake.clone(), fake, &boot, 0)?;
+    let mut fake = Fake(world.clone());
+    let board = Board { boot: world.borrow().boot.to_string(), reserve_kib: 0, image: |_| Ok(PathBuf::new()) };
+    let mut desk = OneThread { node: Node::new(fake.clone())?, world: world.clone() };
     // The cloud sends again what was not acknowledged, and takes the same command as the same.
     for verified in commands {
-        let now = world.borrow().now();
-        node.accept(verified, 4, now)?;
+        let now = desk.now();
+        let key = desk.node.accept(verified, now)?.key();
+        desk.node.prepare(&key, Ok(prepared()), now)?;
     }
     let mut idle = 0;
     // Idle for three times as long as any pause: nothing more will happen.
     while idle < 3 {
-        let now = world.borrow().now();
-        let busy = node.turn(|_| QUOTA, now)?;
+        let busy = turn(&mut desk, &mut fake, &board)?;
         let running = |entry: &Entry| entry.key() == key_of("cancelled") && entry.state == State::Running;
-        if node.entries().iter().any(running) {
-            node.cancel(&key_of("cancelled"), now)?;
+        if desk.node.entries().iter().any(running) {
+            let now = desk.now();
+            desk.node.cancel(&key_of("cancelled"), now)?;
         } else if busy {
             idle = 0;
         } else {
@@ -298,17 +375,17 @@ fn a_board_that_loses_its_power_at_any_step_brings_the_work_back() {
 #[test]
 fn a_command_is_one_however_often_it_comes_and_its_name_is_not_taken_over() {
     let fake = Fake(Rc::default());
-    let mut node = Node::new(fake.clone(), fake, "0", 0).unwrap();
+    let mut node = Node::new(fake).unwrap();
     let (first, now) = (command("good"), Timestamp::from_milliseconds(0));
-    node.accept(&first, 4, now).unwrap();
-    node.accept(&first, 4, now).unwrap();
+    node.accept(&first, now).unwrap();
+    node.accept(&first, now).unwrap();
     assert_eq!(node.entries().len(), 1);
     let mut other = first.command().clone();
     other.priority = 9;
     let key = SecretKey::new();
     let signed = SignedCommand::seal(&other, &key).to_bytes();
     let other = SignedCommand::open(&signed, |_| Some(vec![key.public()])).unwrap();
-    let error = node.accept(&other, 4, now).unwrap_err().to_string();
+    let error = node.accept(&other, now).unwrap_err().to_string();
     assert_eq!(error, "command acme/good is known with other content: choose another id");
 }
 
@@ -316,15 +393,14 @@ fn a_command_is_one_however_often_it_comes_and_its_name_is_not_taken_over() {
 fn the_journal_on_disk_gives_back_what_was_recorded_last() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("journal");
-    let fake = Fake(Rc::default());
     let now = Timestamp::from_milliseconds(0);
-    let mut node = Node::new(node::Disk::open(&path).unwrap(), fake, "0", 0).unwrap();
-    node.accept(&command("good"), 4, now).unwrap();
-    node.turn(|_| QUOTA, now).unwrap();
+    let mut node = Node::new(node::Disk::open(&path, BOUNDS).unwrap()).unwrap();
+    node.accept(&command("good"), now).unwrap();
+    node.prepare(&key_of("good"), Ok(prepared()), now).unwrap();
     let before = node.entries().to_vec();
     assert_eq!(before[0].state, State::Queued);
-    let error = node::Disk::open(&path).unwrap_err().to_string();
+    let error = node::Disk::open(&path, BOUNDS).unwrap_err().to_string();
     assert!(error.starts_with("the journal: "), "{error}");
     drop(node);
-    assert_eq!(node::Disk::open(&path).unwrap().entries().unwrap(), before);
+    assert_eq!(node::Disk::open(&path, BOUNDS).unwrap().entries().unwrap(), before);
 }

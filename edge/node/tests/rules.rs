@@ -3,10 +3,11 @@
 use std::num::NonZeroU32;
 use std::time::Duration;
 
+use artifact::Config;
 use description::Description;
-use node::admission::{Board, Needs, Quota, Usage, Wait, admit, may_start};
-use node::reconcile::{Action, Observed, concluded, not_started, step};
-use node::{End, Ended, Entry, Guest, Life};
+use node::admission::{Board, Cpu, Needs, Quota, Usage, Wait, accept, admit, may_start};
+use node::reconcile::{Action, Allowance, Effect, Observed, concluded, not_started, step};
+use node::{End, Ended, Entry, Guest, Life, Prepared};
 use postcard_schema::Schema;
 use protocol::command::{Destination, Lifetime, Memory, OnCrash, Task};
 use protocol::{Command, Digest, Failure, Parameters, State, Tenant, Timestamp, Version};
@@ -17,7 +18,14 @@ struct TaskParameters {
     port: u16,
 }
 
-const QUOTA: Quota = Quota { guests: 2, memory_mib: 16, queued: 2 };
+const QUOTA: Quota = Quota {
+    guests: 2,
+    memory_mib: 16,
+    queued: 2,
+    starts_per_minute: 5,
+    result_bytes: 1000,
+    cpu: Cpu { weight: 256, cap_percent: 0 },
+};
 const BOARD: Board = Board { memory_kib: 64 * 1024, network: false };
 const NEEDS: Needs = Needs { memory_mib: 4, network: false };
 
@@ -49,7 +57,7 @@ fn entry(number: u64, tenant: &str, memory_mib: u32, state: State) -> Entry {
         number,
         command: command(tenant, &format!("c{number}"), "1", memory_mib),
         command_digest: Digest::of(b""),
-        memory_mib,
+        prepared: Some(prepared(memory_mib)),
         state,
         attempt: 1,
         crashes: 0,
@@ -60,21 +68,41 @@ fn entry(number: u64, tenant: &str, memory_mib: u32, state: State) -> Entry {
         ended: None,
         not_before: None,
         result: None,
+        console: Vec::new(),
+        removed: false,
     }
+}
+
+fn prepared(memory_mib: u32) -> Prepared {
+    let description = Description::of::<TaskParameters, ()>("task");
+    let config = Config {
+        version: Version,
+        task: "task".parse().unwrap(),
+        task_version: description.version,
+        parameters: description.parameters,
+        report: description.report,
+        memory_mib,
+        features: Vec::new(),
+    };
+    Prepared { config, image: Digest::of(b"image"), memory_mib }
+}
+
+fn allowance(_: &Tenant) -> Allowance {
+    Allowance { quota: QUOTA, starts: 0 }
 }
 
 fn observed(guests: Vec<Guest>, free_mib: u64) -> Observed {
     Observed { guests, free_kib: free_mib * 1024, boot: "first".to_owned() }
 }
 
-fn refusal(command: &Command, needs: Needs, usage: Usage) -> String {
+fn refusal(command: &Command, needs: Needs) -> String {
     let description = Description::of::<TaskParameters, ()>("task");
-    admit(command, &description, needs, QUOTA, usage, BOARD).unwrap_err().to_string()
+    admit(command, &description, needs, &QUOTA, BOARD).unwrap_err().to_string()
 }
 
 /// The numbers of the commands that start, in their order.
 fn started(entries: &[Entry], free_mib: u64) -> Vec<u64> {
-    let actions = step(entries, &observed(Vec::new(), free_mib), |_| QUOTA, now());
+    let actions = step(entries, &observed(Vec::new(), free_mib), allowance, now());
     let starting = actions.into_iter().filter_map(|action| match action {
         Action::Record(entry) if entry.state == State::Starting => Some(entry.number),
         _ => None,
@@ -84,8 +112,15 @@ fn started(entries: &[Entry], free_mib: u64) -> Vec<u64> {
 
 /// What becomes of an entry with this guest.
 fn next(entry: &Entry, guest: Option<(Life, Duration)>) -> Vec<Action> {
-    let guests = guest.map(|(life, running_for)| Guest { id: entry.guest(), life, running_for });
-    step(std::slice::from_ref(entry), &observed(guests.into_iter().collect(), 64), |_| QUOTA, now())
+    let guests = guest.map(|(life, running_for)| Guest {
+        id: entry.guest(),
+        life,
+        running_for,
+        domid: 1,
+        memory_kib: 4096,
+        cpu_time: Duration::ZERO,
+    });
+    step(std::slice::from_ref(entry), &observed(guests.into_iter().collect(), 64), allowance, now())
 }
 
 fn recorded(actions: Vec<Action>) -> Entry {
@@ -99,38 +134,41 @@ fn recorded(actions: Vec<Action>) -> Entry {
 fn a_command_that_fits_is_admitted_with_its_memory() {
     let description = Description::of::<TaskParameters, ()>("task");
     let fitting = command("acme", "one", "1883", 8);
-    assert_eq!(admit(&fitting, &description, NEEDS, QUOTA, Usage::default(), BOARD), Ok(8));
+    assert_eq!(admit(&fitting, &description, NEEDS, &QUOTA, BOARD), Ok(8));
     let by_contract = Command { memory: Memory::WhatTheContractNeeds, ..fitting };
-    assert_eq!(admit(&by_contract, &description, NEEDS, QUOTA, Usage::default(), BOARD), Ok(4));
+    assert_eq!(admit(&by_contract, &description, NEEDS, &QUOTA, BOARD), Ok(4));
 }
 
 #[test]
 fn refusals_say_the_numbers() {
-    let none = Usage::default();
-    let error = refusal(&command("acme", "one", "70000", 4), NEEDS, none);
+    let error = refusal(&command("acme", "one", "70000", 4), NEEDS);
     assert!(error.starts_with("parameter \"port\": \"70000\" is not a whole number from 0 to 65535"), "{error}");
     let fitting = command("acme", "one", "1", 4);
+    assert_eq!(refusal(&fitting, Needs { memory_mib: 6, ..NEEDS }), "the task needs 6 MiB, the command gives it 4");
     assert_eq!(
-        refusal(&fitting, Needs { memory_mib: 6, ..NEEDS }, none),
-        "the task needs 6 MiB, the command gives it 4"
-    );
-    assert_eq!(
-        refusal(&command("acme", "one", "1", 17), NEEDS, none),
+        refusal(&command("acme", "one", "1", 17), NEEDS),
         "17 MiB are more than the 16 that tenant \"acme\" may use"
     );
+    let none = Usage::default();
+    let not_accepted = |usage| accept(&fitting, &QUOTA, &usage).unwrap_err().to_string();
+    assert_eq!(not_accepted(Usage { queued: 2, ..none }), "2 commands of tenant \"acme\" wait already, 2 may");
     assert_eq!(
-        refusal(&fitting, NEEDS, Usage { queued: 2, ..none }),
-        "2 commands of tenant \"acme\" wait already, 2 may"
+        not_accepted(Usage { result_bytes: 1000, ..none }),
+        "1000 bytes of results of tenant \"acme\" wait to be taken, 1000 may: take some first"
     );
-    assert!(refusal(&fitting, Needs { network: true, ..NEEDS }, none).contains("no bridge"));
+    assert_eq!(accept(&fitting, &QUOTA, &Usage { queued: 1, result_bytes: 999, ..none }), Ok(()));
+    assert!(refusal(&fitting, Needs { network: true, ..NEEDS }).contains("no bridge"));
     let (small, description) = (Board { memory_kib: 5000, ..BOARD }, Description::of::<TaskParameters, ()>("task"));
-    let error = admit(&fitting, &description, NEEDS, QUOTA, none, small).unwrap_err().to_string();
+    let error = admit(&fitting, &description, NEEDS, &QUOTA, small).unwrap_err().to_string();
     assert_eq!(error, "6144 KiB are more than the 5000 that this board has for guests");
 }
 
 #[test]
 fn a_start_waits_for_guests_for_the_tenants_memory_and_for_the_boards() {
-    let usage = |guests, memory_mib| Usage { guests, memory_mib, queued: 0 };
+    let usage = |guests, memory_mib| Usage { guests, memory_mib, ..Usage::default() };
+    let may_start = |memory_mib, quota, usage, free| may_start(memory_mib, &quota, &usage, free);
+    let many = Usage { starts: 5, ..usage(1, 12) };
+    assert_eq!(may_start(4, QUOTA, many, 6144), Err(Wait::Starts));
     assert_eq!(may_start(4, QUOTA, usage(1, 12), 6144), Ok(()));
     assert_eq!(may_start(4, QUOTA, usage(2, 8), 6144), Err(Wait::Guests));
     assert_eq!(may_start(4, QUOTA, usage(1, 13), 6144), Err(Wait::TenantMemory));
@@ -184,7 +222,10 @@ fn a_guest_that_runs_too_long_fails_by_a_clock_that_nobody_sets() {
     let failed = recorded(next(&entry, Some((Life::Running, Duration::from_secs(11)))));
     assert_eq!(failed.state, State::Failed(Failure::TooLong { seconds: 11 }));
     // Then its guest belongs there no more.
-    assert_eq!(next(&failed, Some((Life::Running, Duration::from_secs(12)))), [Action::Destroy(failed.guest())]);
+    assert_eq!(
+        next(&failed, Some((Life::Running, Duration::from_secs(12)))),
+        [Action::Effect(Effect::Destroy(failed.guest()))]
+    );
 }
 
 #[test]
@@ -196,6 +237,36 @@ fn a_guest_that_is_gone_comes_back_after_a_reboot_and_when_it_is_persistent() {
     entry.boot = "first".to_owned();
     entry.command.lifetime = Lifetime::Persistent;
     assert_eq!(recorded(next(&entry, None)).state, State::Queued);
+}
+
+#[test]
+fn a_pause_is_no_longer_when_the_clock_is_set_back() {
+    let mut paused = entry(0, "acme", 4, State::Queued);
+    paused.not_before = Some(now().after(Duration::from_secs(5)));
+    assert_eq!(started(&[paused.clone()], 64), [] as [u64; 0]);
+    // Written when the clock was a year ahead.
+    paused.not_before = Some(now().after(Duration::from_secs(365 * 24 * 3600)));
+    assert_eq!(started(&[paused], 64), [0]);
+}
+
+#[test]
+fn a_tenant_starts_only_so_many_guests_a_minute() {
+    let entries = [entry(0, "acme", 4, State::Queued), entry(1, "acme", 4, State::Queued)];
+    let starting = |starts| {
+        let allowance = |_: &Tenant| Allowance { quota: QUOTA, starts };
+        step(&entries, &observed(Vec::new(), 64), allowance, now()).len()
+    };
+    assert_eq!([3, 4, 5].map(starting), [2, 1, 0]);
+}
+
+#[test]
+fn a_command_waits_for_its_task_and_expires_without_it() {
+    let mut accepted = entry(0, "acme", 4, State::Accepted);
+    assert_eq!(recorded(next(&accepted, None)).state, State::Queued);
+    accepted.prepared = None;
+    assert!(next(&accepted, None).is_empty());
+    accepted.command.deadline = Some(now());
+    assert_eq!(recorded(next(&accepted, None)).state, State::Expired);
 }
 
 #[test]
@@ -241,6 +312,9 @@ fn another_tenant_of_the_same_id_is_another_command() {
     let tenant = |name: &str| name.parse::<Tenant>().unwrap();
     let (acme, other) = (entry(0, "acme", 4, State::Running), entry(0, "other", 4, State::Running));
     assert_ne!(acme.guest(), other.guest());
-    assert_eq!(Usage::of(&tenant("acme"), &[acme.clone(), other]), Usage { guests: 1, memory_mib: 4, queued: 0 });
+    assert_eq!(
+        Usage::of(&tenant("acme"), &[acme.clone(), other]),
+        Usage { guests: 1, memory_mib: 4, ..Usage::default() }
+    );
     assert_eq!(Usage::of(&tenant("third"), &[acme]), Usage::default());
 }
