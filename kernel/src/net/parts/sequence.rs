@@ -26,6 +26,10 @@ use crate::entropy::Generator;
 /// when it next hears from us.
 const REMEMBERED: usize = 64;
 
+/// Among so many places a connection has its own. Who needs it takes an empty one; or else that of a handshake that a
+/// peer has begun and not finished, which need not be meant; or else another connection's.
+const GROUP: usize = 4;
+
 /// The largest receive window there is (RFC 7323, 2.3).
 const LARGEST_WINDOW: u32 = 1 << 30;
 
@@ -35,8 +39,12 @@ const BEYOND_ALL_SENT: u32 = 1 << 30;
 /// See the module.
 pub(crate) struct Sequences {
     key: SipHasher24,
-    /// Each connection at one place, which its ports and addresses name.
+    /// Each connection at one place, in a group that nobody knows without the key: so nobody can choose whose place a
+    /// connection takes.
     remembered: [Cell<Option<Connection>>; REMEMBERED],
+    /// The place that was looked for last. To compute each segment's anew would cost as much as a tenth of all else, and
+    /// most segments belong to the connection of the one before.
+    latest: Cell<usize>,
 }
 
 /// What a connection is known by.
@@ -50,9 +58,18 @@ pub(crate) struct FourTuple {
 #[derive(Debug, Clone, Copy)]
 struct Connection {
     tuple: FourTuple,
-    /// F of RFC 6528. To compute it for each segment anew would cost as much as a tenth of all else.
+    /// F of RFC 6528.
     offset: i32,
     sent: Sent,
+}
+
+/// What there is of a connection.
+#[derive(Clone, Copy)]
+struct Known {
+    slot: usize,
+    offset: i32,
+    /// None if it was never remembered, or another connection has taken its place since.
+    sent: Option<Sent>,
 }
 
 /// The last segment of a connection that has left.
@@ -63,6 +80,13 @@ struct Sent {
     number: TcpSeqNumber,
     /// The number that is expected next from the peer; none before the peer has said anything.
     acknowledged: Option<TcpSeqNumber>,
+}
+
+impl Sent {
+    /// Whether it is our part of a handshake that a peer began, and may have begun under another's name.
+    fn is_answer_to_call(&self) -> bool {
+        self.syn && self.acknowledged.is_some()
+    }
 }
 
 /// What is to be done with a segment that arrived.
@@ -95,7 +119,8 @@ impl Sequences {
     pub(crate) fn new(random: &Generator) -> Self {
         let mut key = [0; 16];
         random.fill(&mut key);
-        Self { key: SipHasher24::new_with_key(&key), remembered: [const { Cell::new(None) }; REMEMBERED] }
+        let remembered = [const { Cell::new(None) }; REMEMBERED];
+        Self { key: SipHasher24::new_with_key(&key), remembered, latest: Cell::new(0) }
     }
 
     /// Adds F to the number of the segment in a frame that `smoltcp` has written, if there is one. With `checksums`,
@@ -105,7 +130,7 @@ impl Sequences {
         let mut segment = TcpPacket::new_unchecked(&mut frame[place.segment]);
         let tuple = FourTuple { local: (place.from, segment.src_port()), remote: (place.to, segment.dst_port()) };
         let number = segment.seq_number();
-        let offset = self.known(&tuple).map_or_else(|| self.offset(&tuple), |known| known.offset);
+        let Known { slot, offset, .. } = self.known(&tuple);
         if segment.rst() {
             self.forget(&tuple);
             // A reset that answers a SYN to a closed port has the number 0 (RFC 9293, 3.10.7.1).
@@ -115,7 +140,7 @@ impl Sequences {
         } else {
             let acknowledged = segment.ack().then(|| segment.ack_number());
             let sent = Sent { syn: segment.syn(), number, acknowledged };
-            self.slot(&tuple).set(Some(Connection { tuple, offset, sent }));
+            self.remembered[slot].set(Some(Connection { tuple, offset, sent }));
         }
         let shifted = number.0.wrapping_add(offset);
         segment.set_seq_number(TcpSeqNumber(shifted));
@@ -130,8 +155,8 @@ impl Sequences {
         let Some(place) = place(frame) else { return Verdict::Take };
         let mut segment = TcpPacket::new_unchecked(&mut frame[place.segment]);
         let tuple = FourTuple { local: (place.to, segment.dst_port()), remote: (place.from, segment.src_port()) };
-        let known = self.known(&tuple);
-        match self.judge(&segment, &tuple, known.map(|known| known.sent)) {
+        let Known { slot, offset, sent } = self.known(&tuple);
+        match self.judge(&segment, &tuple, sent) {
             Judgement::Right => {}
             Judgement::Wrong => return Verdict::Drop,
             Judgement::Unproven(sent) => {
@@ -144,15 +169,14 @@ impl Sequences {
         }
         if segment.ack() {
             let shifted = segment.ack_number().0;
-            let offset = known.map_or_else(|| self.offset(&tuple), |known| known.offset);
             let number = shifted.wrapping_sub(offset);
             // Whoever acknowledges our SYN has seen it: the handshake is done, though we may have nothing to say yet.
-            if let Some(Connection { sent, .. }) = known
+            if let Some(sent) = sent
                 && sent.syn
                 && number == sent.number.0.wrapping_add(1)
             {
                 let sent = Sent { syn: false, ..sent };
-                self.slot(&tuple).set(Some(Connection { tuple, offset, sent }));
+                self.remembered[slot].set(Some(Connection { tuple, offset, sent }));
             }
             segment.set_ack_number(TcpSeqNumber(number));
             if checksums {
@@ -191,29 +215,40 @@ impl Sequences {
 
     /// Forgets a connection that is over, even if its peer does not know that: its calls are new ones.
     pub(crate) fn forget(&self, tuple: &FourTuple) {
-        if self.known(tuple).is_some() {
-            self.slot(tuple).set(None);
+        let Known { slot, sent, .. } = self.known(tuple);
+        if sent.is_some() {
+            self.remembered[slot].set(None);
         }
     }
 
-    fn known(&self, tuple: &FourTuple) -> Option<Connection> {
-        self.slot(tuple).get().filter(|known| known.tuple == *tuple)
+    fn known(&self, tuple: &FourTuple) -> Known {
+        let at = |slot: usize| self.remembered[slot].get().filter(|known| known.tuple == *tuple);
+        let latest = self.latest.get();
+        if let Some(Connection { offset, sent, .. }) = at(latest) {
+            return Known { slot: latest, offset, sent: Some(sent) };
+        }
+        let hash = self.hash(tuple);
+        let group = (hash >> 32) as usize % (REMEMBERED / GROUP) * GROUP;
+        let find = |wanted: &dyn Fn(Option<Connection>) -> bool| {
+            (group..group + GROUP).find(|slot| wanted(self.remembered[*slot].get()))
+        };
+        let slot = find(&|known| known.is_some_and(|known| known.tuple == *tuple))
+            .or_else(|| find(&|known| known.is_none()))
+            .or_else(|| find(&|known| known.is_some_and(|known| known.sent.is_answer_to_call())))
+            .unwrap_or(group + (hash >> 48) as usize % GROUP);
+        self.latest.set(slot);
+        Known { slot, offset: hash as i32, sent: at(slot).map(|known| known.sent) }
     }
 
-    fn slot(&self, tuple: &FourTuple) -> &Cell<Option<Connection>> {
-        let FourTuple { local: (_, port), remote: (address, remote_port) } = tuple;
-        &self.remembered[(address.to_bits() as usize ^ usize::from(*port) ^ usize::from(*remote_port)) % REMEMBERED]
-    }
-
-    /// F of RFC 6528.
-    fn offset(&self, tuple: &FourTuple) -> i32 {
+    /// F of RFC 6528 in the lower half, and where a connection is remembered in the upper one.
+    fn hash(&self, tuple: &FourTuple) -> u64 {
         let FourTuple { local, remote } = tuple;
         let mut bytes = [0; 12];
         bytes[..4].copy_from_slice(&local.0.octets());
         bytes[4..8].copy_from_slice(&remote.0.octets());
         bytes[8..10].copy_from_slice(&local.1.to_be_bytes());
         bytes[10..].copy_from_slice(&remote.1.to_be_bytes());
-        self.key.hash(&bytes) as i32
+        self.key.hash(&bytes)
     }
 }
 

@@ -147,7 +147,7 @@ fn each_part_of_the_four_tuple_counts() {
         ((THEM, 7), (THEM, 8)),
         ((US, 7), (THEM, 9)),
     ];
-    let offsets = tuples.map(|(local, remote)| sequences.offset(&FourTuple { local, remote }));
+    let offsets = tuples.map(|(local, remote)| sequences.known(&FourTuple { local, remote }).offset);
     for (index, offset) in offsets.iter().enumerate() {
         assert!(!offsets[..index].contains(offset), "{index}");
     }
@@ -292,4 +292,40 @@ fn a_connection_whose_place_another_has_taken_goes_on() {
     let (_, frame) = arrives(&sequences, theirs(TcpControl::None, 5000, Some(outside)));
     assert_eq!(read(&frame).ack_number().0, 1000);
     assert_eq!(leaves(&sequences, first), outside);
+}
+
+/// Whether the connection from port 2000 is remembered.
+fn is_known(sequences: &Sequences) -> bool {
+    !read(&arrives(sequences, theirs(TcpControl::Syn, 77, None)).1).syn()
+}
+
+#[test]
+fn nobody_can_choose_whose_place_a_connection_takes() {
+    let one_of_them = ours(TcpControl::None, 1, Some(5000));
+    // How many others it takes until a connection is forgotten, of those that are alike but for a power of two. If their
+    // places could be told from outside, that would be a few.
+    let counts = [b"a", b"b", b"c", b"d", b"e", b"f"].map(|key| {
+        let sequences = sequences(key);
+        leaves(&sequences, one_of_them);
+        let mut others = (2000 + 64..).step_by(64).inspect(|port| {
+            leaves(&sequences, Segment { port: *port, ..one_of_them });
+        });
+        others.position(|_| !is_known(&sequences)).expect("there is an end to it")
+    });
+    assert!(counts.iter().sum::<usize>() / counts.len() >= REMEMBERED / 2, "{counts:?}");
+}
+
+#[test]
+fn a_flood_of_calls_has_no_connection_forgotten() {
+    let sequences = sequences(b"key");
+    leaves(&sequences, ours(TcpControl::None, 1, Some(5000)));
+    let call = Segment { port: 2001, ..ours(TcpControl::Syn, 1000, None) };
+    let outside = leaves(&sequences, call);
+    for port in 3000..6000 {
+        leaves(&sequences, Segment { port, ..ours(TcpControl::Syn, 1, Some(5000)) });
+    }
+    assert!(is_known(&sequences));
+    // Our own call can still be refused.
+    let refusal = Segment { port: 2001, ..theirs(TcpControl::Rst, 0, Some(outside.wrapping_add(1))) };
+    assert_eq!(arrives(&sequences, refusal).0, Verdict::Take);
 }
