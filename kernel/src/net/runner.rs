@@ -206,10 +206,12 @@ fn receive<D: NetworkDevice>(device: &mut D, state: &mut State, now: WireInstant
         // Between any two frames a listener whose socket was taken gets another.
         state.refresh_backlogs();
         let (interface, sockets, mut boundary) = state.with_device(device);
-        if interface.poll_ingress_single(now, &mut boundary, &mut sockets.set) == PollIngressSingleResult::None {
+        if interface.poll_ingress_single(now, &mut boundary, sockets) == PollIngressSingleResult::None {
             return Moved { any: count > 0, more: false };
         }
     }
+    // A second connection with the addresses and ports of another must be gone before it could answer.
+    state.refresh_backlogs();
     Moved { any: true, more: true }
 }
 
@@ -217,7 +219,7 @@ fn receive<D: NetworkDevice>(device: &mut D, state: &mut State, now: WireInstant
 fn send<D: NetworkDevice>(device: &mut D, state: &mut State, now: WireInstant) -> Moved {
     for count in 0..BATCH {
         let (interface, sockets, mut boundary) = state.with_device(device);
-        if interface.poll_egress(now, &mut boundary, &mut sockets.set) == PollResult::None {
+        if interface.poll_egress(now, &mut boundary, sockets) == PollResult::None {
             return Moved { any: count > 0, more: false };
         }
     }

@@ -3,7 +3,7 @@
 use core::net::Ipv4Addr;
 use core::task::Waker;
 
-use smoltcp::iface::{Interface, SocketHandle};
+use smoltcp::iface::{Interface, SocketHandle, SocketSet};
 use smoltcp::phy::{ChecksumCapabilities, DeviceCapabilities};
 
 use super::device::NetworkDevice;
@@ -16,7 +16,6 @@ use super::parts::closing::Closing;
 use super::parts::deadline::Deadlines;
 use super::parts::filter::DropCounters;
 use super::parts::outbox::Outboxes;
-use super::parts::sequence::Sequences;
 use super::parts::sockets::Sockets;
 use crate::entropy::Generator;
 
@@ -36,7 +35,6 @@ pub(super) struct State {
     pub(super) deadlines: Deadlines,
     pub(super) outboxes: Outboxes,
     pub(super) random: Generator,
-    pub(super) sequences: Sequences,
     /// Whose checksums `smoltcp` computes and verifies.
     checksums: ChecksumCapabilities,
     poll_loop: Option<Waker>,
@@ -47,11 +45,10 @@ impl State {
     #[inline(never)]
     pub(super) fn new(interface: Interface, parameters: Parameters, random: Generator) -> Self {
         Self {
-            sequences: Sequences::new(&random),
             checksums: ChecksumCapabilities::default(),
             interface,
             mtu_bytes: 0,
-            sockets: Sockets::new(),
+            sockets: Sockets::new(&random),
             addressing: Addressing::new(parameters),
             backlogs: Backlogs::default(),
             drops: DropCounters::default(),
@@ -74,7 +71,7 @@ impl State {
     pub(super) fn with_device<'s, D: NetworkDevice>(
         &'s mut self,
         device: &'s mut D,
-    ) -> (&'s mut Interface, &'s mut Sockets, Boundary<'s, D>) {
+    ) -> (&'s mut Interface, &'s mut SocketSet<'static>, Boundary<'s, D>) {
         let distant_gateway = self.addressing.distant_gateway();
         let inward = Inward {
             backlogs: &self.backlogs,
@@ -82,8 +79,8 @@ impl State {
             dhcp: self.addressing.dhcp.as_mut(),
             random: &self.random,
         };
-        let outward = Outward { checksums: &self.checksums, sequences: &self.sequences, distant_gateway };
-        (&mut self.interface, &mut self.sockets, Boundary { device, inward, outward })
+        let outward = Outward { checksums: &self.checksums, sequences: &self.sockets.sequences, distant_gateway };
+        (&mut self.interface, &mut self.sockets.set, Boundary { device, inward, outward })
     }
 
     /// Remembers whom to wake when a socket call leaves work for the poll loop.
@@ -109,7 +106,7 @@ impl State {
 
     /// Looks after all listeners.
     pub(super) fn refresh_backlogs(&mut self) {
-        self.backlogs.refresh(&mut self.sockets, &mut self.closing, &self.sequences);
+        self.backlogs.refresh(&mut self.sockets, &mut self.closing);
     }
 
     /// A free port for a socket that names none.

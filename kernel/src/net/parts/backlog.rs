@@ -17,11 +17,9 @@ use core::task::Waker;
 use smoltcp::iface::SocketHandle;
 use smoltcp::socket::tcp;
 use smoltcp::time::{Duration, Instant};
-use smoltcp::wire::IpEndpoint;
 
 use super::closing::Closing;
-use super::endpoint::{ipv4, socket_address};
-use super::sequence::{FourTuple, Sequences};
+use super::endpoint::socket_address;
 use super::sockets::{Sockets, keep_alive};
 use super::wakers::Wakers;
 use crate::net::error::Error;
@@ -79,10 +77,10 @@ impl Backlogs {
     }
 
     /// Looks after all listeners; called before each frame.
-    pub(crate) fn refresh(&mut self, sockets: &mut Sockets, closing: &mut Closing, sequences: &Sequences) {
+    pub(crate) fn refresh(&mut self, sockets: &mut Sockets, closing: &mut Closing) {
         let Self { backlogs, now, half_open_dropped } = self;
         for backlog in backlogs {
-            *half_open_dropped = half_open_dropped.wrapping_add(backlog.refresh(sockets, closing, sequences, *now));
+            *half_open_dropped = half_open_dropped.wrapping_add(backlog.refresh(sockets, closing, *now));
         }
     }
 
@@ -140,7 +138,7 @@ struct Waiting {
 impl Backlog {
     /// Sorts out what became of the sockets, and sees to it that one listens, if possible.
     /// Returns how many unfinished handshakes have given way.
-    fn refresh(&mut self, sockets: &mut Sockets, closing: &mut Closing, sequences: &Sequences, now: Instant) -> u32 {
+    fn refresh(&mut self, sockets: &mut Sockets, closing: &mut Closing, now: Instant) -> u32 {
         self.listens = false;
         let mut index = 0;
         while let Some(waiting) = self.waiting.get_mut(index) {
@@ -173,13 +171,13 @@ impl Backlog {
             return 0;
         }
         let is_full = self.waiting.len() >= self.limit;
-        let gives_way = self.refused.take() && is_full && self.drop_half_open(sockets, sequences, now);
+        let gives_way = self.refused.take() && is_full && self.drop_half_open(sockets, now);
         self.listens = self.waiting.len() < self.limit && self.add(sockets, closing).is_ok();
         gives_way.into()
     }
 
     /// Removes the oldest unfinished handshake, if it is old enough. Its peer is not told: it need not be who asked.
-    fn drop_half_open(&mut self, sockets: &mut Sockets, sequences: &Sequences, now: Instant) -> bool {
+    fn drop_half_open(&mut self, sockets: &mut Sockets, now: Instant) -> bool {
         let is_stale = |waiting: &Waiting| waiting.since.is_some_and(|since| since + HANDSHAKE_GRACE <= now);
         let index = self
             .waiting
@@ -187,10 +185,8 @@ impl Backlog {
             .position(|waiting| is_stale(waiting) && sockets.tcp(waiting.socket).state() == tcp::State::SynReceived);
         let Some(index) = index else { return false };
         let handle = self.waiting.remove(index).socket;
-        let socket = sockets.tcp(handle);
-        if let (Some(local), Some(remote)) = (socket.local_endpoint(), socket.remote_endpoint()) {
-            let end = |end: IpEndpoint| (ipv4(end.addr), end.port);
-            sequences.forget(&FourTuple { local: end(local), remote: end(remote) });
+        if let Some(tuple) = sockets.four_tuple(handle) {
+            sockets.sequences.forget(&tuple);
         }
         sockets.remove(handle);
         true

@@ -11,6 +11,7 @@ use smoltcp::socket::tcp;
 use smoltcp::time::{Duration, Instant};
 
 use super::deadline::sooner;
+use super::sequence::FourTuple;
 use super::sockets::Sockets;
 use super::wakers::Wakers;
 use crate::net::error::Error;
@@ -42,6 +43,8 @@ pub(crate) struct Closing {
 
 struct Entry {
     socket: SocketHandle,
+    /// A TCP socket's addresses and ports, which it forgets at its own end.
+    tuple: Option<FourTuple>,
     stage: Stage,
     /// When the stage ends. Only the poll loop knows the time, so its next turn sets this.
     until: Option<Instant>,
@@ -74,23 +77,34 @@ impl Stage {
 impl Closing {
     /// Closes a connection in order.
     pub(crate) fn close(&mut self, sockets: &mut Sockets, socket: SocketHandle) {
+        let tuple = sockets.four_tuple(socket);
         sockets.tcp(socket).close();
-        self.push(socket, Stage::Delivering);
+        self.push(socket, tuple, Stage::Delivering);
     }
 
     /// Resets a connection.
     pub(crate) fn abort(&mut self, sockets: &mut Sockets, socket: SocketHandle) {
+        let tuple = sockets.four_tuple(socket);
         sockets.tcp(socket).abort();
-        self.push(socket, Stage::Resetting);
+        self.push(socket, tuple, Stage::Resetting);
     }
 
     /// Removes a UDP socket when its datagrams are sent.
     pub(crate) fn finish_datagrams(&mut self, socket: SocketHandle) {
-        self.push(socket, Stage::Datagrams);
+        self.push(socket, None, Stage::Datagrams);
     }
 
-    fn push(&mut self, socket: SocketHandle, stage: Stage) {
-        self.sockets.push(Entry { socket, stage, until: None, delivered: false });
+    fn push(&mut self, socket: SocketHandle, tuple: Option<FourTuple>, stage: Stage) {
+        self.sockets.push(Entry { socket, tuple, stage, until: None, delivered: false });
+    }
+
+    /// Removes a socket. Its connection is forgotten, so that its peer may use the same port for another.
+    fn remove(&mut self, index: usize, sockets: &mut Sockets) {
+        let Entry { socket, tuple, .. } = self.sockets.remove(index);
+        if let Some(tuple) = tuple {
+            sockets.sequences.forget(&tuple);
+        }
+        sockets.remove(socket);
     }
 
     /// True if nothing is left to send.
@@ -124,7 +138,7 @@ impl Closing {
                     }
                     index += 1;
                 }
-                None => sockets.remove(self.sockets.remove(index).socket),
+                None => self.remove(index, sockets),
             }
         }
         changed |= self.reset_oldest(sockets, now);
@@ -159,7 +173,7 @@ impl Closing {
         loop {
             match add(sockets) {
                 Err(Error::OutOfMemory) if !self.sockets.is_empty() => {
-                    sockets.remove(self.sockets.remove(0).socket);
+                    self.remove(0, sockets);
                     self.evicted = self.evicted.wrapping_add(1);
                 }
                 done => return done,

@@ -9,8 +9,11 @@ use smoltcp::iface::{SocketHandle, SocketSet, SocketStorage};
 use smoltcp::phy::DeviceCapabilities;
 use smoltcp::socket::{AnySocket, Socket, tcp, udp};
 use smoltcp::time::Duration;
-use smoltcp::wire::{IPV4_HEADER_LEN, TCP_HEADER_LEN};
+use smoltcp::wire::{IPV4_HEADER_LEN, IpEndpoint, TCP_HEADER_LEN};
 
+use super::endpoint::ipv4;
+use super::sequence::{FourTuple, Sequences};
+use crate::entropy::Generator;
 use crate::net::device::BATCH;
 use crate::net::error::Error;
 use crate::net::traits::Buffers;
@@ -54,6 +57,8 @@ const FIRST_SLOTS: usize = 8;
 pub(crate) struct Sockets {
     /// `smoltcp`'s own set.
     pub(crate) set: SocketSet<'static>,
+    /// What the boundary knows of their connections.
+    pub(crate) sequences: Sequences,
     used_slots: usize,
     slots: usize,
     capacity: usize,
@@ -65,8 +70,9 @@ pub(crate) struct Sockets {
 }
 
 impl Sockets {
-    pub(crate) fn new() -> Self {
+    pub(crate) fn new(random: &Generator) -> Self {
         Self {
+            sequences: Sequences::new(random),
             set: SocketSet::new(Vec::with_capacity(FIRST_SLOTS)),
             used_slots: 0,
             slots: 0,
@@ -198,6 +204,16 @@ impl Sockets {
         self.add(socket.upcast()).inspect_err(|_| self.buffer_bytes -= bytes)
     }
 
+    /// The addresses and ports of a TCP socket's connection, if it has one.
+    pub(crate) fn four_tuple(&mut self, handle: SocketHandle) -> Option<FourTuple> {
+        let socket = self.tcp(handle);
+        let end = |end: IpEndpoint| (ipv4(end.addr), end.port);
+        socket
+            .local_endpoint()
+            .zip(socket.remote_endpoint())
+            .map(|(local, remote)| FourTuple { local: end(local), remote: end(remote) })
+    }
+
     /// True if another socket has the same addresses and ports as this one.
     pub(crate) fn has_twin(&mut self, handle: SocketHandle) -> bool {
         let socket = self.tcp(handle);
@@ -258,6 +274,10 @@ mod tests {
     use super::*;
     use crate::heap::limited::with_limit;
 
+    fn sockets() -> Sockets {
+        Sockets::new(&Generator::new())
+    }
+
     fn size(sockets: &mut Sockets) -> usize {
         let handle = sockets.add_tcp().expect("memory");
         sockets.tcp(handle).recv_capacity()
@@ -265,7 +285,7 @@ mod tests {
 
     #[test]
     fn buffers_shrink_as_the_budget_is_used_up() {
-        let mut sockets = Sockets::new();
+        let mut sockets = sockets();
         let sizes: Vec<usize> = (0..45).map(|_| size(&mut sockets)).collect();
         assert_eq!(sizes[0], LARGEST_BUFFER_BYTES);
         assert!(sizes.is_sorted_by(|a, b| a >= b));
@@ -277,7 +297,7 @@ mod tests {
 
     #[test]
     fn a_task_may_ask_for_larger_or_smaller_buffers() {
-        let mut sockets = Sockets::new();
+        let mut sockets = sockets();
         sockets.set_budget(16 << 20);
         let sizes = |sockets: &mut Sockets, receive, send| {
             sockets.set_buffers(Buffers { receive, send });
@@ -294,7 +314,7 @@ mod tests {
 
     #[test]
     fn where_memory_is_short_buffers_are_smaller_and_then_there_is_no_socket() {
-        let mut sockets = Sockets::new();
+        let mut sockets = sockets();
         let mut sizes = Vec::with_capacity(64);
         let refused = with_limit(90_000, || {
             loop {
@@ -314,7 +334,7 @@ mod tests {
 
     #[test]
     fn where_there_is_no_memory_for_more_slots_there_is_no_socket() {
-        let mut sockets = Sockets::new();
+        let mut sockets = sockets();
         let handles: Vec<_> = (0..FIRST_SLOTS).map(|_| sockets.add_tcp().expect("memory")).collect();
         let bytes = sockets.buffer_bytes;
         // Enough for the buffers, and not for a set twice as large.
@@ -328,7 +348,7 @@ mod tests {
 
     #[test]
     fn removed_sockets_give_their_part_back() {
-        let mut sockets = Sockets::new();
+        let mut sockets = sockets();
         let handles: Vec<_> = (0..20).map(|_| sockets.add_tcp().expect("memory")).collect();
         handles.into_iter().for_each(|handle| sockets.remove(handle));
         assert_eq!(sockets.buffer_bytes, 0);

@@ -23,8 +23,9 @@ use smoltcp::wire::{
 use super::wire::{Shared, hardware_address};
 use super::world::{A, B, World, at};
 use crate::heap::limited::with_limit;
+use crate::net::device::BATCH;
 use crate::net::parts::sequence::FourTuple;
-use crate::net::{Error, Network, Stack, TcpAccept, TcpConnection, TcpListen};
+use crate::net::{Error, Network, Stack, TcpAccept, TcpConnection, TcpListen, TcpListener};
 
 const PORT: u16 = 7;
 /// The first number of each of the peer's streams.
@@ -109,6 +110,7 @@ fn arp(operation: ArpOperation, source: Ipv4Addr, target: Ipv4Addr) -> Vec<u8> {
 struct Said {
     port: u16,
     syn: bool,
+    fin: bool,
     reset: bool,
     number: u32,
     acknowledged: u32,
@@ -123,6 +125,7 @@ fn said(frame: &[u8]) -> Option<Said> {
     Some(Said {
         port: tcp.dst_port(),
         syn: tcp.syn(),
+        fin: tcp.fin(),
         reset: tcp.rst(),
         number: tcp.seq_number().0 as u32,
         acknowledged: tcp.ack_number().0 as u32,
@@ -356,25 +359,77 @@ fn a_call_with_a_connections_addresses_and_ports_leaves_the_connection_alone() {
     });
 }
 
+/// A connection that the peer has opened from port 2000, of which so many others came since that its last segment is not
+/// remembered. smoltcp, which gives a segment to the first socket that takes it, finds the one that listens before it.
+async fn forgotten_connection(
+    world: &World,
+    heard: &RefCell<Vec<Said>>,
+) -> (TcpListener, TcpConnection, Segment<'static>) {
+    let listener = world.a().listen(PORT, 4).await.expect("a port");
+    let call = |port| world.wire.send(1, Segment::syn(port).frame());
+    call(1000);
+    let first = listener.accept().await.expect("a connection").1;
+    call(2000);
+    let connection = listener.accept().await.expect("a connection").1;
+    drop(first);
+    world.wire.send(1, Segment { control: TcpControl::Rst, number: FIRST + 1, ..Segment::syn(1000) }.frame());
+    world.pause(Duration::from_secs(1)).await;
+    call(1001);
+    listener.accept().await.expect("a connection");
+    world.pause(Duration::from_secs(1)).await;
+    world.a().with(|state| {
+        let listens = |socket: &Socket<'_>| matches!(socket, Socket::Tcp(socket) if socket.is_listening());
+        assert!(state.sockets.set.iter().next().is_some_and(|(_, first)| listens(first)));
+        state.sockets.sequences.forget(&FourTuple { local: (A, PORT), remote: (B, 2000) });
+    });
+    let said = *heard.borrow().iter().rfind(|said| said.port == 2000).expect("an answer");
+    heard.borrow_mut().clear();
+    let acknowledged = Some(said.number.wrapping_add(said.syn.into()));
+    (listener, connection, Segment { control: TcpControl::Psh, number: FIRST + 1, acknowledged, ..Segment::syn(2000) })
+}
+
 #[test]
 fn a_call_that_looks_new_makes_no_second_connection_of_one_that_there_is() {
-    let (world, heard) = world(7, finish);
-    let a = world.a();
-    world.run(async {
-        let listener = a.listen(PORT, 4).await.expect("a port");
-        world.wire.send(1, Segment::syn(2000).frame());
-        let mut connection = listener.accept().await.expect("a connection").1;
-        world.pause(Duration::from_secs(1)).await;
-        // So many others came meanwhile that its last segment is not remembered.
-        a.with(|state| state.sequences.forget(&FourTuple { local: (A, PORT), remote: (B, 2000) }));
-        let number = heard.borrow().last().map(|said| said.number.wrapping_add(1));
-        heard.borrow_mut().clear();
-        let sockets = world.sockets(&a);
-        world.wire.send(1, Segment { number: 77, ..Segment::syn(2000) }.frame());
-        world.pause(Duration::from_secs(1)).await;
-        assert_eq!((heard.borrow().len(), world.sockets(&a)), (0, sockets));
-        let data = Segment { control: TcpControl::Psh, number: FIRST + 1, data: b"!", ..Segment::syn(2000) };
-        world.wire.send(1, Segment { acknowledged: number, ..data }.frame());
-        assert_eq!(connection.read(&mut [0; 9]).await, Ok(1));
+    // With the call as the last frame that one turn takes, too.
+    for others in [0, BATCH - 1] {
+        let (world, heard) = world(7, finish);
+        let a = world.a();
+        world.run(async {
+            let (_listener, mut connection, next) = forgotten_connection(&world, &heard).await;
+            let sockets = world.sockets(&a);
+            for _ in 0..others {
+                world.wire.send(1, vec![0; 60]);
+            }
+            world.wire.send(1, Segment { number: 77, ..Segment::syn(2000) }.frame());
+            world.pause(Duration::from_secs(1)).await;
+            let answers = heard.borrow().iter().filter(|said| said.port == 2000).count();
+            assert_eq!((answers, world.sockets(&a)), (0, sockets), "behind {others} others");
+            world.wire.send(1, Segment { data: b"!", ..next }.frame());
+            assert_eq!(connection.read(&mut [0; 9]).await, Ok(1));
+        });
+    }
+}
+
+#[test]
+fn a_peer_may_use_its_port_again_after_a_connection_has_ended() {
+    // The peer ends each connection first, as whoever asks a server does.
+    let (world, heard) = world(9, |wire, said| {
+        let segment = Segment { acknowledged: Some(said.number.wrapping_add(1)), ..Segment::syn(said.port) };
+        if said.syn {
+            wire.send(1, Segment { control: TcpControl::Fin, number: FIRST + 1, ..segment }.frame());
+        } else if said.fin {
+            wire.send(1, Segment { control: TcpControl::None, number: FIRST + 2, ..segment }.frame());
+        }
     });
+    let a = world.a();
+    let served = Cell::new(0);
+    let calls = async {
+        for call in 1..4 {
+            world.wire.send(1, Segment::syn(2000).frame());
+            world.pause(Duration::from_millis(10)).await;
+            assert_eq!(served.get(), call, "{:?}", heard.borrow());
+            world.pause(Duration::from_secs(90)).await;
+        }
+    };
+    world.run(select(serve(a, &served), calls));
 }
