@@ -4,7 +4,7 @@ use crate::support::{PATIENCE, ends_well, guest, printed};
 use anyhow::Result;
 use echo::Report;
 use qemu_tests::harness::{Context, Scenario};
-use qemu_tests::protocol::{Ping, TcpConnections, TcpStream, UdpEcho};
+use qemu_tests::protocol::{BRIDGE, Ping, TcpConnections, TcpStream, UdpEcho};
 use qemu_tests::verdict::Skip;
 use qemu_tests::{Arch, Guest, check};
 use std::net::{Ipv4Addr, SocketAddrV4};
@@ -46,6 +46,10 @@ pub fn start_at(context: &Context<'_>, name: &str, address: Ipv4Addr) -> Result<
     (spec.vif, spec.name) = (true, name.to_owned());
     let mut guest = context.bed.create(&spec)?;
     guest.wait_for(&format!("echo: listening on {address}:7"), PATIENCE)?;
+    // Another guest may have had the address. Who knows it from then sends at once, and the answer to somebody whom the
+    // guest must ask for first is lost, as is what comes before the bridge knows where the guest is. Who asks anew
+    // waits for both.
+    context.bed.must(&format!("ip neigh flush dev {BRIDGE}"))?;
     Ok(guest)
 }
 
