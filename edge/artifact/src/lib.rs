@@ -33,4 +33,4 @@ pub use registry::Registry;
 pub use release::{Image, Release};
 pub use signature::{Trusted, sign, verify};
 pub use source::{Reference, Source, Tag, Target};
-pub use store::{Kept, Store};
+pub use store::{Kept, Store, image_file};

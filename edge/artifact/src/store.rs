@@ -87,6 +87,7 @@ pub struct Store {
     folder: PathBuf,
     most_bytes: u64,
     list: List,
+    held: BTreeSet<Digest>,
 }
 
 impl Store {
@@ -106,7 +107,7 @@ impl Store {
             Err(error) if error.kind() == io::ErrorKind::NotFound => List::default(),
             Err(error) => return Err(Error::file(&path)(error)),
         };
-        let store = Self { folder: folder.to_owned(), most_bytes, list };
+        let store = Self { folder: folder.to_owned(), most_bytes, list, held: BTreeSet::new() };
         store.remove_unlisted()?;
         Ok(store)
     }
@@ -218,6 +219,11 @@ impl Store {
         self.save()
     }
 
+    /// Says which images must stay besides, until this is said anew: those of commands that wait or run.
+    pub fn hold(&mut self, images: BTreeSet<Digest>) {
+        self.held = images;
+    }
+
     fn path(&self, part: &str, digest: Digest) -> PathBuf {
         self.folder.join(part).join(digest.hex())
     }
@@ -273,6 +279,7 @@ impl Store {
         };
         let pinned_images: BTreeSet<_> =
             self.list.kept.iter().filter(|kept| is_pinned(kept)).map(|kept| kept.image.hex()).collect();
+        let pinned_images: BTreeSet<_> = pinned_images.into_iter().chain(self.held.iter().map(Digest::hex)).collect();
         let is_pinned_blob = |name: &str| pinned_images.contains(name) && !here(name);
         let pinned = blobs.iter().filter(|(name, _)| is_pinned_blob(name)).map(|(_, bytes)| bytes).sum::<u64>();
         if pinned + image.size > self.most_bytes {
@@ -353,6 +360,23 @@ impl Store {
         let complete = self.path("blobs", image.digest);
         fs::rename(&path, &complete).and_then(|()| sync_folder_of(&complete)).map_err(Error::file(&complete))
     }
+}
+
+/// The file of an image in a store's folder, compared with its digest: flash forgets. For who starts guests while
+/// the store itself is busy with a download.
+///
+/// # Errors
+/// It is not there, or not what it was.
+pub fn image_file(folder: &Path, image: Digest) -> Result<PathBuf, Error> {
+    let path = folder.join("blobs").join(image.hex());
+    let mut hash = Sha256::new();
+    let mut file = File::open(&path).map_err(Error::file(&path))?;
+    feed(&mut hash, &mut file).map_err(Error::file(&path))?;
+    let found = Digest::from_sha256(hash.finalize().into());
+    if found != image {
+        return Err(Error::Damaged { what: format!("the image {}", path.display()), expected: image, found });
+    }
+    Ok(path)
 }
 
 /// Puts all that a reader gives into a hash; how many bytes that were.

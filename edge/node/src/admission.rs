@@ -2,9 +2,7 @@
 
 use description::Description;
 use protocol::command::Memory;
-use protocol::{Command, Tenant};
-use schemars::JsonSchema;
-use serde::{Deserialize, Serialize};
+use protocol::{Command, Quota, State, Tenant, Usage};
 use thiserror::Error;
 
 use crate::Entry;
@@ -13,69 +11,24 @@ use crate::Entry;
 /// which 1 MiB is its pool for page tables), rounded up.
 pub const OVERHEAD_KIB: u64 = 2048;
 
-/// What a tenant may use at once.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
-pub struct Quota {
-    /// Guests.
-    pub guests: u32,
-    /// Memory of all its guests together.
-    pub memory_mib: u32,
-    /// Commands that wait.
-    pub queued: u32,
-    /// Guests that are started within a minute.
-    pub starts_per_minute: u32,
-    /// Bytes of results that wait until they are taken.
-    pub result_bytes: u64,
-    /// Its guests' share of the CPUs.
-    pub cpu: Cpu,
-}
-
-/// A share of the CPUs, for each guest.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
-pub struct Cpu {
-    /// Xen's weight: of two guests that both want to run, one with twice the weight gets twice the time. 256 is usual.
-    pub weight: u16,
-    /// The most that it gets, in percent of one CPU; 0 is no limit.
-    pub cap_percent: u16,
-}
-
-/// What a tenant uses.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub struct Usage {
-    /// Guests.
-    pub guests: u32,
-    /// Memory of all its guests together.
-    pub memory_mib: u32,
-    /// Commands that wait.
-    pub queued: u32,
-    /// Guests that were started within the last minute.
-    pub starts: u32,
-    /// Bytes of results that wait until they are taken.
-    pub result_bytes: u64,
-}
-
-impl Usage {
-    /// Guests, memory and waiting commands of a tenant, by the journal.
-    #[must_use]
-    pub fn of(tenant: &Tenant, entries: &[Entry]) -> Self {
-        let mut usage = Self::default();
-        for entry in entries.iter().filter(|entry| entry.command.tenant == *tenant) {
-            match entry.state {
-                protocol::State::Starting | protocol::State::Running => usage.add_guest(entry.memory_mib()),
-                protocol::State::Accepted | protocol::State::Queued => usage.queued += 1,
-                _ => {}
-            }
+/// Guests, memory and waiting commands of a tenant, by the journal.
+#[must_use]
+pub fn usage(tenant: &Tenant, entries: &[Entry]) -> Usage {
+    let mut usage = Usage::default();
+    for entry in entries.iter().filter(|entry| entry.command.tenant == *tenant) {
+        match entry.state {
+            State::Starting | State::Running => add_guest(&mut usage, entry.memory_mib()),
+            State::Accepted | State::Queued => usage.queued += 1,
+            _ => {}
         }
-        usage
     }
+    usage
+}
 
-    /// Counts one more guest.
-    pub fn add_guest(&mut self, memory_mib: u32) {
-        self.guests += 1;
-        self.memory_mib += memory_mib;
-    }
+/// Counts one more guest.
+pub fn add_guest(usage: &mut Usage, memory_mib: u32) {
+    usage.guests += 1;
+    usage.memory_mib += memory_mib;
 }
 
 /// What a task needs, by its artifact.
@@ -154,15 +107,19 @@ pub enum Refusal {
 }
 
 /// Why a command waits.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
 pub enum Wait {
     /// Its tenant's guests are as many as may be.
+    #[error("a guest of its tenant to end: as many run as may")]
     Guests,
     /// Its tenant has started as many within a minute as it may.
+    #[error("a minute to pass: its tenant has started as many guests within one as it may")]
     Starts,
     /// Its tenant's guests use as much memory as they may.
+    #[error("memory of its tenant's quota")]
     TenantMemory,
     /// The board has not enough free.
+    #[error("memory of the board")]
     BoardMemory,
 }
 

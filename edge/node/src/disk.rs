@@ -16,9 +16,8 @@ use redb::{Database, ReadTransaction, ReadableDatabase, ReadableTable, TableDefi
 use crate::journal::{Journal, JournalError};
 use crate::{Entry, Key};
 
-pub use ended::Bounds;
+pub use ended::{Bounds, FORGOTTEN};
 pub use events::Missed;
-pub use tenants::{TenantError, TenantRecord};
 
 /// Entries that have not ended, by their command.
 const ENTRIES: TableDefinition<'_, &str, &[u8]> = TableDefinition::new("entries");

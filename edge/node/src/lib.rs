@@ -10,6 +10,8 @@
 #![forbid(unsafe_code)]
 
 pub mod admission;
+mod config;
+pub mod daemon;
 pub mod disk;
 mod entry;
 mod journal;
@@ -19,9 +21,10 @@ pub mod reconcile;
 mod toolstack;
 mod turn;
 
+pub use config::{Config, Kept};
 pub use disk::Disk;
 pub use entry::{Entry, GuestId, Key, Prepared};
 pub use journal::{Journal, JournalError};
 pub use node::{Node, NodeError};
-pub use toolstack::{End, Ended, Guest, GuestSpec, Life, Toolstack};
+pub use toolstack::{End, Ended, Guest, GuestSpec, Life, Piece, ReadConsole, Toolstack};
 pub use turn::{Board, Desk, Settled, turn};

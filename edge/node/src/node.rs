@@ -1,12 +1,18 @@
 //! The state of a board's commands, and what [`crate::reconcile`] makes of it.
 
-use protocol::{Failure, Phase, State, Tenant, Timestamp, Verified};
+use std::collections::VecDeque;
+use std::time::Duration;
+
+use protocol::{Failure, Phase, Quota, State, Tenant, Timestamp, Verified};
 use thiserror::Error;
 
 use crate::entry::Prepared;
 use crate::reconcile::{self, Action, Allowance, Effect, Observed};
 use crate::turn::Settled;
 use crate::{Entry, GuestId, Journal, JournalError, Key};
+
+/// What starts are counted within.
+const MINUTE: Duration = Duration::from_secs(60);
 
 /// Why a node could not do something.
 #[derive(Debug, Error)]
@@ -38,6 +44,12 @@ pub enum NodeError {
 pub struct Node<J> {
     journal: J,
     entries: Vec<Entry>,
+    /// Guests that were started within the last minute, and whose.
+    starts: VecDeque<(Tenant, Timestamp)>,
+    /// Entries that have ended since they were asked for.
+    ended: Vec<Entry>,
+    /// Counts what was written.
+    changes: u64,
 }
 
 impl<J: Journal> Node<J> {
@@ -47,7 +59,11 @@ impl<J: Journal> Node<J> {
     /// The journal cannot be read.
     pub fn new(journal: J) -> Result<Self, NodeError> {
         let entries = journal.entries()?;
-        Ok(Self { journal, entries })
+        // A node that is killed again and again gives nobody more starts than one that is not.
+        let mut starts: Vec<_> =
+            entries.iter().filter_map(|entry| Some((entry.command.tenant.clone(), entry.started?))).collect();
+        starts.sort_by_key(|(_, at)| *at);
+        Ok(Self { journal, entries, starts: starts.into(), ended: Vec::new(), changes: 0 })
     }
 
     /// The commands that have not ended.
@@ -66,6 +82,25 @@ impl<J: Journal> Node<J> {
     #[must_use]
     pub fn journal_mut(&mut self) -> &mut J {
         &mut self.journal
+    }
+
+    /// Counts what this life of the node has written to the journal.
+    #[must_use]
+    pub fn changes(&self) -> u64 {
+        self.changes
+    }
+
+    /// The entries that have ended since this was called last.
+    #[must_use]
+    pub fn take_ended(&mut self) -> Vec<Entry> {
+        std::mem::take(&mut self.ended)
+    }
+
+    /// How many guests of a tenant were started within the last minute.
+    #[must_use]
+    pub fn starts(&self, tenant: &Tenant, now: Timestamp) -> u32 {
+        let counts = |(of, at): &&(Tenant, Timestamp)| of == tenant && *at <= now && now < at.after(MINUTE);
+        u32::try_from(self.starts.iter().filter(counts).count()).unwrap_or(u32::MAX)
     }
 
     /// What is known of a command.
@@ -167,11 +202,14 @@ impl<J: Journal> Node<J> {
     pub fn plan(
         &mut self,
         observed: &Observed,
-        allowance: impl Fn(&Tenant) -> Allowance,
+        quota: impl Fn(&Tenant) -> Quota,
         now: Timestamp,
     ) -> Result<(Vec<Effect>, bool), JournalError> {
         let mut effects = Vec::new();
         let mut written = false;
+        // A start that lies in the future was before the clock was set back.
+        self.starts.retain(|(_, at)| *at <= now && now < at.after(MINUTE));
+        let allowance = |tenant: &Tenant| Allowance { quota: quota(tenant), starts: self.starts(tenant, now) };
         for action in reconcile::step(&self.entries, observed, allowance, now) {
             match action {
                 Action::Effect(effect) => effects.push(effect),
@@ -204,9 +242,16 @@ impl<J: Journal> Node<J> {
     /// Writes an entry to disk, then to memory, in which ended ones do not stay.
     fn record(&mut self, entry: Entry, now: Timestamp) -> Result<(), JournalError> {
         self.journal.record(&entry, now)?;
+        self.changes += 1;
+        if entry.state == State::Starting {
+            self.starts.push_back((entry.command.tenant.clone(), now));
+        }
         match (self.position(&entry.key()), entry.state.phase().is_end()) {
             (Some(position), false) => self.entries[position] = entry,
-            (Some(position), true) => drop(self.entries.remove(position)),
+            (Some(position), true) => {
+                self.entries.remove(position);
+                self.ended.push(entry);
+            }
             (None, _) => self.entries.push(entry),
         }
         Ok(())

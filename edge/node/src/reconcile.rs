@@ -21,9 +21,9 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use protocol::command::{Lifetime, OnCrash};
-use protocol::{Failure, Phase, State, Tenant, Timestamp};
+use protocol::{Cpu, Failure, Phase, Quota, State, Tenant, Timestamp, Usage};
 
-use crate::admission::{Cpu, Quota, Usage, Wait, footprint_kib, may_start};
+use crate::admission::{self, Wait, add_guest, footprint_kib, may_start};
 use crate::toolstack::{End, Ended, Guest, GuestSpec, Life};
 use crate::{Entry, GuestId, queue};
 
@@ -157,10 +157,10 @@ fn starts(
         }
         let tenant = &entry.command.tenant;
         let Allowance { quota, starts } = allowance(tenant);
-        let usage = usages.entry(tenant).or_insert_with(|| Usage { starts, ..Usage::of(tenant, entries) });
+        let usage = usages.entry(tenant).or_insert_with(|| Usage { starts, ..admission::usage(tenant, entries) });
         match may_start(entry.memory_mib(), &quota, usage, free_kib) {
             Ok(()) => {
-                usage.add_guest(entry.memory_mib());
+                add_guest(usage, entry.memory_mib());
                 usage.starts += 1;
                 free_kib -= footprint_kib(entry.memory_mib());
                 let mut starting = entry.clone().into_state(State::Starting);

@@ -1,12 +1,12 @@
 //! What a node needs of Xen's tools: one method for each need.
 
 use std::fmt::Display;
-use std::path::{Path, PathBuf};
+use std::path::Path;
+use std::sync::Arc;
 use std::time::Duration;
 
-use protocol::{Digest, Parameters};
+use protocol::{Cpu, Digest, Parameters};
 
-use crate::admission::Cpu;
 use crate::{Entry, GuestId, Key};
 
 /// A guest of the node, as the toolstack sees it.
@@ -93,6 +93,22 @@ impl GuestSpec {
     }
 }
 
+/// Part of what a guest has printed.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Piece {
+    /// Where it begins: bytes that the guest had printed before. More than was asked for when what lies between is
+    /// kept no more.
+    pub from: u64,
+    /// Text, and log frames in it (0xFE to 0x00).
+    pub bytes: Vec<u8>,
+}
+
+/// What guests print.
+pub trait ReadConsole: Send + Sync {
+    /// What a guest printed from this place on, as far as it is kept; none when no guest of this id is known.
+    fn read(&self, guest: GuestId, from: u64) -> Option<Piece>;
+}
+
 /// Xen's tools.
 pub trait Toolstack {
     /// Why something could not be done.
@@ -136,9 +152,8 @@ pub trait Toolstack {
     /// It could not be done.
     fn destroy(&mut self, guest: GuestId) -> Result<(), Self::Error>;
 
-    /// The file with the last of a guest's console, as bytes came: it grows, and begins anew when it is full. It may
-    /// be read at any time, by any thread, and is not there when nothing was printed yet or the guest is destroyed.
-    fn console(&self, guest: GuestId) -> PathBuf;
+    /// What guests print, for others to read at any time, whatever the toolstack is busy with.
+    fn consoles(&self) -> Arc<dyn ReadConsole>;
 
     /// The hypervisor's version, such as `4.17`.
     fn xen_version(&self) -> String;

@@ -6,20 +6,21 @@ use std::collections::BTreeMap;
 use std::num::NonZeroU32;
 use std::path::{Path, PathBuf};
 use std::rc::Rc;
+use std::sync::Arc;
 use std::time::Duration;
 
 use artifact::Config;
 use description::Description;
-use node::admission::{Cpu, Quota};
 use node::disk::Bounds;
-use node::reconcile::{Allowance, Effect, Observed};
+use node::reconcile::{Effect, Observed};
 use node::{
     Board, Desk, End, Ended, Entry, Guest, GuestId, GuestSpec, Journal, JournalError, Key, Life, Node, NodeError,
-    Prepared, Settled, Toolstack, turn,
+    Piece, Prepared, ReadConsole, Settled, Toolstack, turn,
 };
 use protocol::command::{Destination, Lifetime, Memory, OnCrash, Task};
 use protocol::{
-    Command, Digest, Failure, Parameters, SecretKey, SignedCommand, State, Tenant, Timestamp, Verified, Version,
+    Command, Cpu, Digest, Failure, Parameters, Quota, SecretKey, SignedCommand, State, Tenant, Timestamp, Verified,
+    Version,
 };
 
 const QUOTA: Quota = Quota {
@@ -157,7 +158,7 @@ impl OneThread {
 impl Desk for OneThread {
     fn plan(&mut self, observed: Observed) -> Result<(Vec<Effect>, bool), NodeError> {
         let now = self.now();
-        Ok(self.node.plan(&observed, |_| Allowance { quota: QUOTA, starts: 0 }, now)?)
+        Ok(self.node.plan(&observed, |_| QUOTA, now)?)
     }
 
     fn settle(&mut self, settled: Settled) -> Result<(), NodeError> {
@@ -223,12 +224,20 @@ impl Toolstack for Fake {
         })
     }
 
-    fn console(&self, _: GuestId) -> PathBuf {
-        PathBuf::new()
+    fn consoles(&self) -> Arc<dyn ReadConsole> {
+        Arc::new(NoConsoles)
     }
 
     fn xen_version(&self) -> String {
         "4.17".to_owned()
+    }
+}
+
+struct NoConsoles;
+
+impl ReadConsole for NoConsoles {
+    fn read(&self, _: GuestId, _: u64) -> Option<Piece> {
+        None
     }
 }
 

@@ -5,12 +5,12 @@ use std::time::Duration;
 
 use artifact::Config;
 use description::Description;
-use node::admission::{Board, Cpu, Needs, Quota, Usage, Wait, accept, admit, may_start};
+use node::admission::{Board, Needs, Wait, accept, admit, may_start, usage};
 use node::reconcile::{Action, Allowance, Effect, Observed, concluded, not_started, step};
 use node::{End, Ended, Entry, Guest, Life, Prepared};
 use postcard_schema::Schema;
 use protocol::command::{Destination, Lifetime, Memory, OnCrash, Task};
-use protocol::{Command, Digest, Failure, Parameters, State, Tenant, Timestamp, Version};
+use protocol::{Command, Cpu, Digest, Failure, Parameters, Quota, State, Tenant, Timestamp, Usage, Version};
 
 #[derive(Schema)]
 #[allow(dead_code, reason = "only its schema is used")]
@@ -312,9 +312,6 @@ fn another_tenant_of_the_same_id_is_another_command() {
     let tenant = |name: &str| name.parse::<Tenant>().unwrap();
     let (acme, other) = (entry(0, "acme", 4, State::Running), entry(0, "other", 4, State::Running));
     assert_ne!(acme.guest(), other.guest());
-    assert_eq!(
-        Usage::of(&tenant("acme"), &[acme.clone(), other]),
-        Usage { guests: 1, memory_mib: 4, ..Usage::default() }
-    );
-    assert_eq!(Usage::of(&tenant("third"), &[acme]), Usage::default());
+    assert_eq!(usage(&tenant("acme"), &[acme.clone(), other]), Usage { guests: 1, memory_mib: 4, ..Usage::default() });
+    assert_eq!(usage(&tenant("third"), &[acme]), Usage::default());
 }

@@ -166,6 +166,8 @@ pub enum Destination {
     /// It stays on the node until someone fetches it.
     #[default]
     Node,
+    /// It is written to the node's folder for results, as `<tenant>/<id>.json`.
+    File,
     /// It is sent by HTTP POST.
     Http {
         /// `http://` or `https://`.

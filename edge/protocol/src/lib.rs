@@ -12,6 +12,8 @@
 
 #![forbid(unsafe_code)]
 
+mod access;
+pub mod api;
 pub mod command;
 pub mod document;
 pub mod envelope;
@@ -23,9 +25,11 @@ mod report;
 pub mod schema;
 mod signed_command;
 pub mod state;
+mod tenant;
 mod time;
 mod version;
 
+pub use access::{ACCESS_TYPE, Access, AccessRefusal, LONGEST_ACCESS, Purpose};
 pub use command::Command;
 pub use document::{Document, DocumentError};
 pub use envelope::{Envelope, EnvelopeError};
@@ -36,5 +40,6 @@ pub use parameters::Parameters;
 pub use report::{Outcome, Report};
 pub use signed_command::{CommandRefusal, SignedCommand, Verified};
 pub use state::{Failure, Phase, State};
+pub use tenant::{Cpu, Quota, TenantError, TenantRecord, Usage};
 pub use time::Timestamp;
 pub use version::Version;

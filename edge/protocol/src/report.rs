@@ -21,8 +21,9 @@ pub struct Report {
     pub command: CommandId,
     /// The signed command's payload: this very content was run.
     pub command_digest: Digest,
-    /// What ran.
-    pub task: TaskName,
+    /// What ran; none when it could not be fetched.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub task: Option<TaskName>,
     /// The artifact's index.
     pub task_digest: Digest,
     /// The image that was booted, for this node's CPU.

@@ -67,6 +67,11 @@ pub enum Failure {
         /// Why.
         why: String,
     },
+    /// Its task is here, and would not run with this command: parameters, memory, or what the board has.
+    Refused {
+        /// Why, with the numbers.
+        why: String,
+    },
     /// The guest could not be made.
     NotStarted {
         /// How often it was tried.

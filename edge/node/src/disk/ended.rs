@@ -18,7 +18,7 @@ const ENDS: &str = "ends";
 /// Counts the bytes of entries that have ended and are kept.
 const BYTES: &str = "ended bytes";
 /// Counts entries that were forgotten because others needed their room.
-pub(super) const FORGOTTEN: &str = "forgotten";
+pub const FORGOTTEN: &str = "forgotten";
 
 /// How many ended commands are kept. Those whose result nobody has taken are kept beyond it: tenants' quotas bound
 /// them.

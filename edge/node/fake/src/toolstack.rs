@@ -1,0 +1,212 @@
+//! Guests as files: one each, named by its id, with what it is to do and how it is.
+//!
+//! What a guest does is its parameter `act`: `finish` ends at once with `number` as its report; `fail` ends with an
+//! error; `crash` crashes; `silent` ends without a report; `hold` runs until the file `release` is there, and then
+//! finishes; `stay` runs for ever. A test commands the toolstack by files too: `create-fails`, `list-fails` and
+//! `garbage` while they are there, and `hang`, during which every call waits.
+
+use std::fs;
+use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::thread;
+use std::time::Duration;
+
+use node::daemon::Waker;
+use node::{End, Ended, Guest, GuestId, GuestSpec, Life, Piece, ReadConsole, Toolstack};
+use postcard_schema::Schema;
+use serde::{Deserialize, Serialize};
+
+/// The parameters of the task that guests run.
+#[derive(Debug, Schema)]
+#[allow(dead_code, reason = "only its schema is used")]
+pub struct Parameters {
+    act: String,
+    number: Option<u32>,
+    bytes: Option<u32>,
+}
+
+/// Its report.
+#[derive(Debug, Serialize, Schema)]
+pub struct Report {
+    /// The parameter `number`.
+    pub answer: u32,
+    /// As long as the parameter `bytes` says.
+    pub text: String,
+}
+
+/// A guest's file.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+struct FakeGuest {
+    act: String,
+    number: u32,
+    bytes: u32,
+    memory_mib: u32,
+    domid: u16,
+    is_running: bool,
+}
+
+/// A toolstack whose guests are files.
+#[derive(Debug)]
+pub struct Fake {
+    folder: PathBuf,
+    waker: Waker,
+    next_domid: u16,
+}
+
+/// Memory for guests in all, in KiB.
+pub const MEMORY_KIB: u64 = 1024 * 1024;
+
+impl Fake {
+    /// A toolstack with the guests that an earlier one left.
+    ///
+    /// # Errors
+    /// The folder cannot be used.
+    pub fn open(folder: &Path, waker: Waker) -> Result<Self, String> {
+        for part in ["guests", "consoles"] {
+            fs::create_dir_all(folder.join(part)).map_err(|error| error.to_string())?;
+        }
+        Ok(Self { folder: folder.to_owned(), waker, next_domid: 1 })
+    }
+
+    /// Waits or fails, when a test wants it.
+    fn trouble(&self, fault: &str) -> io::Result<()> {
+        while self.folder.join("hang").exists() {
+            // What hangs here is a program outside; there is nothing that could be waited for.
+            thread::sleep(Duration::from_millis(5));
+        }
+        if self.folder.join(fault).exists() { Err(io::Error::other(format!("fake: {fault}"))) } else { Ok(()) }
+    }
+
+    fn path(&self, id: GuestId) -> PathBuf {
+        self.folder.join("guests").join(id.to_string())
+    }
+
+    fn read(&self, id: GuestId) -> io::Result<FakeGuest> {
+        serde_json::from_slice(&fs::read(self.path(id))?).map_err(io::Error::other)
+    }
+
+    /// Writes a guest's file as a whole: a test or another life of the program may read it at any time.
+    fn write(&self, id: GuestId, guest: &FakeGuest) -> io::Result<()> {
+        let new = self.folder.join("new");
+        fs::write(&new, serde_json::to_vec(guest)?)?;
+        fs::rename(new, self.path(id))
+    }
+
+    fn life(&self, guest: &FakeGuest) -> Life {
+        if !guest.is_running {
+            return Life::Paused;
+        }
+        match guest.act.as_str() {
+            "stay" => Life::Running,
+            "hold" if !self.folder.join("release").exists() => Life::Running,
+            "crash" => Life::Ended(End::Crash),
+            _ => Life::Ended(End::PowerOff),
+        }
+    }
+}
+
+impl Toolstack for Fake {
+    type Error = io::Error;
+
+    fn guests(&mut self) -> io::Result<Vec<Guest>> {
+        self.trouble("list-fails")?;
+        let mut guests = Vec::new();
+        for file in fs::read_dir(self.folder.join("guests"))? {
+            let name = file?.file_name();
+            let Ok(id) = name.to_string_lossy().parse() else { continue };
+            let guest = self.read(id)?;
+            guests.push(Guest {
+                id,
+                life: self.life(&guest),
+                running_for: Duration::ZERO,
+                domid: guest.domid,
+                memory_kib: u64::from(guest.memory_mib) * 1024,
+                cpu_time: Duration::ZERO,
+            });
+        }
+        Ok(guests)
+    }
+
+    fn memory_free_kib(&mut self) -> io::Result<u64> {
+        let used: u64 = self.guests()?.iter().map(|guest| guest.memory_kib + node::admission::OVERHEAD_KIB).sum();
+        Ok(MEMORY_KIB.saturating_sub(used))
+    }
+
+    fn create(&mut self, spec: &GuestSpec, image: &Path) -> io::Result<()> {
+        self.trouble("create-fails")?;
+        let parameter = |name: &str| spec.parameters.0.get(&name.parse().ok()?);
+        let number = |name: &str| parameter(name).and_then(|text| text.parse().ok()).unwrap_or(0);
+        let act = parameter("act").cloned().unwrap_or_default();
+        assert!(!self.path(spec.id).exists(), "guest {} is made twice", spec.id);
+        let guest = FakeGuest {
+            number: number("number"),
+            bytes: number("bytes"),
+            memory_mib: spec.memory_mib,
+            domid: self.next_domid,
+            is_running: false,
+            act,
+        };
+        self.next_domid += 1;
+        let console = format!("booting {} for {}\n", fs::read_to_string(image)?, spec.key);
+        fs::write(self.folder.join("consoles").join(spec.id.to_string()), console)?;
+        self.write(spec.id, &guest)?;
+        // A guest that is made is counted for ever: the tests compare.
+        let mut made = fs::File::options().create(true).append(true).open(self.folder.join("made"))?;
+        io::Write::write_all(&mut made, format!("{} {}\n", spec.key, spec.id).as_bytes())
+    }
+
+    fn unpause(&mut self, id: GuestId) -> io::Result<()> {
+        self.trouble("unpause-fails")?;
+        let guest = self.read(id)?;
+        self.write(id, &FakeGuest { is_running: true, ..guest })?;
+        self.waker.wake();
+        Ok(())
+    }
+
+    fn ended(&mut self, id: GuestId) -> io::Result<Ended> {
+        self.trouble("ended-fails")?;
+        let guest = self.read(id)?;
+        let report = Report { answer: guest.number, text: "x".repeat(guest.bytes as usize) };
+        let console = vec!["last words".to_owned()];
+        if self.folder.join("garbage").exists() {
+            return Ok(Ended { report: Some(vec![0xff; 3]), error: None, console });
+        }
+        Ok(match guest.act.as_str() {
+            "fail" => Ended { report: None, error: Some("no such sensor".to_owned()), console },
+            "silent" | "crash" => Ended { report: None, error: None, console },
+            _ => Ended { report: postcard::to_stdvec(&report).ok(), error: None, console },
+        })
+    }
+
+    fn destroy(&mut self, id: GuestId) -> io::Result<()> {
+        self.trouble("destroy-fails")?;
+        for path in [self.path(id), self.folder.join("consoles").join(id.to_string())] {
+            match fs::remove_file(path) {
+                Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+                _ => {}
+            }
+        }
+        Ok(())
+    }
+
+    fn consoles(&self) -> Arc<dyn ReadConsole> {
+        Arc::new(Consoles(self.folder.join("consoles")))
+    }
+
+    fn xen_version(&self) -> String {
+        "fake".to_owned()
+    }
+}
+
+/// Consoles as files.
+#[derive(Debug)]
+struct Consoles(PathBuf);
+
+impl ReadConsole for Consoles {
+    fn read(&self, guest: GuestId, from: u64) -> Option<Piece> {
+        let bytes = fs::read(self.0.join(guest.to_string())).ok()?;
+        let rest = bytes.get(usize::try_from(from).ok()?..)?;
+        Some(Piece { from, bytes: rest.to_vec() })
+    }
+}

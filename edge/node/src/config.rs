@@ -1,0 +1,122 @@
+//! `/etc/spore/node.toml`: what the operator decides. Every key may be left out.
+
+use std::fs;
+use std::io;
+use std::path::{Path, PathBuf};
+
+use protocol::NodeName;
+use serde::Deserialize;
+
+use crate::disk::Bounds;
+
+/// What the operator decides.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Config {
+    /// The board's name; the machine's host name when it is left out.
+    pub name: Option<NodeName>,
+    /// Where programs talk to the node.
+    pub socket: PathBuf,
+    /// What must survive: journal, images, results.
+    pub state: PathBuf,
+    /// An OCI image layout with tasks, as `spore pack` and `spore pull` write it. It need not be there.
+    pub tasks: PathBuf,
+    /// Registries (`host` or `host:port`) from which a command may have its task fetched. None unless they are named:
+    /// a tenant must not choose what dom0 connects to.
+    pub registries: Vec<String>,
+    /// Memory of Xen's that is never given to guests, in MiB.
+    pub memory_reserve_mib: u32,
+    /// The most bytes of images that are kept, in MiB.
+    pub images_mib: u32,
+    /// The bridge for guests with a network card; the empty text for none.
+    pub bridge: String,
+    /// How often guests are looked at while there are any, in milliseconds.
+    pub poll_milliseconds: u32,
+    /// How many ended commands are kept, and how much of what they left.
+    pub kept: Kept,
+}
+
+/// How much of what has ended is kept. What nobody has taken is kept beyond it: tenants' quotas bound that.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Kept {
+    /// Commands.
+    pub commands: u64,
+    /// MiB of results and consoles.
+    pub mib: u32,
+}
+
+impl Default for Kept {
+    fn default() -> Self {
+        Self { commands: 10_000, mib: 64 }
+    }
+}
+
+impl Default for Config {
+    fn default() -> Self {
+        Self {
+            name: None,
+            socket: "/run/spore/node.sock".into(),
+            state: "/var/lib/spore".into(),
+            tasks: "/var/lib/spore/tasks".into(),
+            registries: Vec::new(),
+            memory_reserve_mib: 16,
+            images_mib: 256,
+            bridge: "xenbr0".to_owned(),
+            poll_milliseconds: 1000,
+            kept: Kept::default(),
+        }
+    }
+}
+
+impl Config {
+    /// Reads a file; one that is not there says nothing.
+    ///
+    /// # Errors
+    /// It cannot be read, or says something that is unknown.
+    pub fn read(path: &Path) -> Result<Self, String> {
+        let config = match fs::read_to_string(path) {
+            Ok(text) => toml::from_str(&text).map_err(|error| format!("{}: {error}", path.display()))?,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Self::default(),
+            Err(error) => return Err(format!("{}: {error}", path.display())),
+        };
+        Ok(config)
+    }
+
+    /// The board's name.
+    ///
+    /// # Errors
+    /// The machine's host name is none.
+    pub fn node_name(&self) -> Result<NodeName, String> {
+        if let Some(name) = &self.name {
+            return Ok(name.clone());
+        }
+        let path = "/proc/sys/kernel/hostname";
+        let host = fs::read_to_string(path).map_err(|error| format!("{path}: {error}"))?;
+        let host = host.trim().to_ascii_lowercase();
+        host.parse().map_err(|error| format!("the host name: {error}; set name in the config"))
+    }
+
+    /// What of ended commands is kept.
+    #[must_use]
+    pub fn bounds(&self) -> Bounds {
+        Bounds { commands: self.kept.commands, bytes: u64::from(self.kept.mib) << 20 }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::Config;
+
+    #[test]
+    fn every_key_may_be_left_out_and_an_unknown_one_is_refused_by_name() {
+        assert_eq!(toml::from_str::<Config>("").unwrap(), Config::default());
+        let config: Config = toml::from_str("name = \"board-7\"\nbridge = \"\"\nkept = { mib = 1 }").unwrap();
+        assert_eq!((config.name.unwrap().as_str(), &*config.bridge, config.kept.mib), ("board-7", "", 1));
+        assert_eq!(config.kept.commands, 10_000);
+        for text in ["memory = 3", "kept = { bytes = 1 }"] {
+            let error = toml::from_str::<Config>(text).unwrap_err().to_string();
+            assert!(error.contains("unknown field"), "{error}");
+        }
+    }
+}
