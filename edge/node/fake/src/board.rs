@@ -59,7 +59,7 @@ pub struct Answer {
 
 /// A board in a folder of its own.
 pub struct Board {
-    program: Box<dyn Fn() -> Command>,
+    program: Box<dyn Fn() -> Command + Sync>,
     child: Option<Child>,
     folder: TempDir,
 }
@@ -69,7 +69,7 @@ impl Board {
     ///
     /// # Panics
     /// It does not start.
-    pub fn start(program: impl Fn() -> Command + 'static, config: &str) -> Self {
+    pub fn start(program: impl Fn() -> Command + Sync + 'static, config: &str) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let path = |name: &str| folder.path().join(name).display().to_string();
         let (socket, state, tasks) = (path("node.sock"), path("state"), path("tasks"));

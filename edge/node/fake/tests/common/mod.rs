@@ -1,0 +1,22 @@
+//! What all tests of the program begin with.
+
+#![allow(dead_code, reason = "each test file uses a part of it")]
+
+use std::process::Command;
+
+use node_fake::board::{Board, TestTenant};
+
+/// The program.
+pub fn program() -> Command {
+    Command::new(env!("CARGO_BIN_EXE_spored-fake"))
+}
+
+/// A board on which it runs.
+pub fn board(config: &str) -> Board {
+    Board::start(program, config)
+}
+
+/// A command's path.
+pub fn path(tenant: &TestTenant, id: &str) -> String {
+    format!("/v1/commands/{}/{id}", tenant.name)
+}
