@@ -349,7 +349,8 @@ mod tests {
     #[test]
     fn removed_sockets_give_their_part_back() {
         let mut sockets = sockets();
-        let handles: Vec<_> = (0..20).map(|_| sockets.add_tcp().expect("memory")).collect();
+        let mut handles: Vec<_> = (0..20).map(|_| sockets.add_tcp().expect("memory")).collect();
+        handles.push(sockets.add_udp(LARGEST_UDP_BUFFER_BYTES).expect("memory"));
         handles.into_iter().for_each(|handle| sockets.remove(handle));
         assert_eq!(sockets.buffer_bytes, 0);
         assert_eq!(size(&mut sockets), LARGEST_BUFFER_BYTES);

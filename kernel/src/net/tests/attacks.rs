@@ -203,7 +203,8 @@ async fn serve(stack: Stack, served: &Cell<usize>) {
 
 #[test]
 fn connections_that_their_peers_leave_half_closed_stay_within_the_budget() {
-    const BUDGET: usize = 128 * 1024;
+    // No number of buffers fills it, or half of it, exactly.
+    const BUDGET: usize = 128 * 1024 - 100;
     // The end of the handshake, a byte, and the end of the stream; nothing else is ever acknowledged.
     let (world, heard) = world(1, |wire, said| {
         if said.syn {

@@ -15,7 +15,9 @@ use smoltcp::socket::Socket;
 use smoltcp::wire::{EthernetFrame, EthernetProtocol, Ipv4Packet, TcpPacket};
 
 use super::world::{A, B, World, at, dhcp, pattern, socket};
-use crate::net::{Buffers, Error, Network, ReadInPlace, Stack, TcpAccept, TcpConnection, TcpListen, TcpListener};
+use crate::net::{
+    Buffers, Error, Network, Parameters, ReadInPlace, Stack, TcpAccept, TcpConnection, TcpListen, TcpListener,
+};
 
 const PORT: u16 = 7;
 
@@ -241,6 +243,34 @@ fn errors_say_what_is_missing() {
         let _listener = listen(&a, 1).await;
         assert_eq!(a.listen(PORT, 1).await.err(), Some(Error::PortInUse));
         assert_eq!(a.listen(0, 1).await.err(), Some(Error::InvalidAddress));
+    });
+}
+
+#[test]
+fn nobody_is_there_behind_the_own_address_or_that_of_a_loop() {
+    let world = World::new(&[Parameters { gateway: Some(B), ..at(A) }]);
+    let a = world.a();
+    world.run(async {
+        a.configured().await;
+        for address in [A, [127, 0, 0, 1].into()] {
+            let error = TcpConnect::connect(&a, socket(address, PORT)).await.err();
+            assert_eq!(error, Some(Error::NoRoute), "{address}");
+        }
+    });
+}
+
+#[test]
+fn a_peer_that_sends_to_a_dropped_connection_gets_what_was_written_before() {
+    let world = World::two();
+    let data = pattern(30_000, 5);
+    world.run(async {
+        let (mut client, mut server) = pair(&world).await;
+        client.write_all(b"nobody reads this").await.expect("room");
+        world.pause(Duration::from_millis(10)).await;
+        server.write_all(&data).await.expect("room");
+        drop(server);
+        client.write_all(b"nor this").await.expect("room");
+        assert!(read_to_end(&mut client).await.expect("an orderly end") == data);
     });
 }
 
