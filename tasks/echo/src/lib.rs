@@ -307,6 +307,52 @@ mod tests {
         served.take()
     }
 
+    /// Says so much in each of its pieces, which come back, and then nothing.
+    struct Talker {
+        piece_bytes: usize,
+        pieces: usize,
+    }
+
+    impl ErrorType for Talker {
+        type Error = Infallible;
+    }
+
+    impl Read for Talker {
+        async fn read(&mut self, buffer: &mut [u8]) -> Result<usize, Infallible> {
+            let Some(left) = self.pieces.checked_sub(1) else { return pending().await };
+            self.pieces = left;
+            Ok(self.piece_bytes.min(buffer.len()))
+        }
+    }
+
+    impl Write for Talker {
+        async fn write(&mut self, data: &[u8]) -> Result<usize, Infallible> {
+            Ok(data.len())
+        }
+
+        async fn flush(&mut self) -> Result<(), Infallible> {
+            Ok(())
+        }
+    }
+
+    #[test]
+    fn a_connection_is_active_when_a_whole_chunk_went_back_in_however_many_pieces() {
+        for (piece_bytes, pieces, is_active) in [
+            (CHUNK_BYTES, 1, true),
+            (CHUNK_BYTES - 1, 1, false),
+            (CHUNK_BYTES / 4, 3, false),
+            (CHUNK_BYTES / 4, 4, true),
+            (1, CHUNK_BYTES - 1, false),
+        ] {
+            let (active_at, bytes) = (Rc::new(Cell::new(Instant::MAX)), Cell::new(0));
+            let talker = Talker { piece_bytes, pieces };
+            let mut stream = pin!(echo_stream(talker, Rc::clone(&active_at), &bytes));
+            assert!(stream.as_mut().poll(&mut Context::from_waker(Waker::noop())).is_pending());
+            assert_eq!(active_at.get() < Instant::MAX, is_active, "{pieces} pieces of {piece_bytes} bytes");
+            assert_eq!(bytes.get(), (pieces * piece_bytes) as u64);
+        }
+    }
+
     #[test]
     fn connections_that_only_hold_their_places_give_way() {
         let all = served(Duration::from_ticks(0));

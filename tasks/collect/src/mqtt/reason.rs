@@ -94,6 +94,7 @@ impl fmt::Display for Reason {
 #[cfg(test)]
 mod tests {
     use alloc::string::ToString;
+    use alloc::vec::Vec;
 
     use super::Reason;
 
@@ -105,5 +106,13 @@ mod tests {
         assert_eq!(Reason::of_connect(1), Some(Reason::VERSION));
         assert_eq!(Reason::of_connect(0), None);
         assert_eq!(Reason::of(0xff).unwrap().to_string(), "no reason given (0xff)");
+    }
+
+    #[test]
+    fn every_code_of_the_standard_has_words_of_its_own() {
+        let words: Vec<_> = (0x81..=0xa2).map(|code| Reason(code).words()).collect();
+        for (index, words_of_one) in words.iter().enumerate() {
+            assert!(*words_of_one != Reason(0x80).words() && !words[..index].contains(words_of_one), "{words_of_one}");
+        }
     }
 }

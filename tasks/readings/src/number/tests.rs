@@ -73,6 +73,16 @@ fn halfway_cases_are_rounded_to_even() {
 }
 
 #[test]
+fn numbers_about_the_largest_of_64_bits_are_read() {
+    for digits in
+        [u64::MAX - 9, u64::MAX - 1, u64::MAX].map(u128::from).into_iter().flat_map(|largest| largest..largest + 30)
+    {
+        let text = format!("{digits}");
+        assert_eq!(parse(&text), text.parse().ok(), "{text}");
+    }
+}
+
+#[test]
 fn numbers_are_written_short() {
     assert_eq!([written(0.1), written(4.0), written(1e21), written(-1.5e-7)], ["0.1", "4.0", "1e+21", "-1.5e-7"]);
 }

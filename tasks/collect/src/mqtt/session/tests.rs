@@ -5,7 +5,7 @@ use alloc::vec::Vec;
 
 use proptest::prelude::*;
 
-use super::{ASK_AT, REMEMBERED, Session, TooMany};
+use super::{ASK_AT, REMEMBERED, Session, TooMany, hash};
 
 #[test]
 fn the_same_message_again_is_a_repeat_only_if_the_broker_says_so() {
@@ -181,4 +181,16 @@ proptest! {
         }
         prop_assert_eq!(taken, broker.sent);
     }
+}
+
+#[test]
+fn each_byte_of_a_message_counts_and_where_its_topic_ends() {
+    let messages: [(&[u8], &[u8]); 6] =
+        [(b"a", b"x"), (b"a", b"y"), (b"b", b"x"), (b"", b"ax"), (b"ax", b""), (b"a", b"")];
+    for (index, (topic, payload)) in messages.iter().enumerate() {
+        let earlier = messages[..index].iter();
+        assert!(earlier.map(|(topic, payload)| hash(topic, payload)).all(|one| one != hash(topic, payload)), "{index}");
+    }
+    // By an implementation of its own.
+    assert_eq!((hash(b"", b""), hash(b"a/x", b"1")), (0x7a0b_824e, 0x7c02_832f));
 }

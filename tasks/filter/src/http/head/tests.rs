@@ -1,6 +1,7 @@
 //! Tests of heads: each is read whole, and refused or not whole at any other length.
 
 use alloc::format;
+use alloc::vec::Vec;
 
 use super::*;
 
@@ -116,4 +117,17 @@ fn what_is_no_head_is_refused_by_its_name() {
     assert_eq!(read(format!("HTTP/1.1 200 OK\r\n{many}\r\n").as_bytes()), Err(Fault::Fields));
     assert_eq!(read(b"HTTP/1.1 200 OK\r\nno field\r\n\r\n"), Err(Fault::Field));
     assert_eq!(read(b"HTTP/1.1 200 OK\r\nx\0: y\r\n\r\n"), Err(Fault::Field));
+}
+
+#[test]
+fn each_fault_has_words_of_its_own_and_names_what_was_not_asked_for() {
+    let (coding, transfer) = (Fault::Coding("br".into()), Fault::TransferCoding("gzip".into()));
+    assert!(format!("{coding}").contains("content coding \"br\"") && format!("{transfer}").contains("\"gzip\""));
+    let others =
+        [Fault::NotHttp, Fault::Field, Fault::Fields, Fault::TooLong, Fault::Cut, Fault::Length, Fault::Lengths];
+    let words: Vec<_> =
+        others.iter().chain([&Fault::Part, &coding, &transfer]).map(|fault| format!("{fault}")).collect();
+    for (index, words_of_one) in words.iter().enumerate() {
+        assert!(!words_of_one.is_empty() && !words[..index].contains(words_of_one), "{words_of_one}");
+    }
 }
