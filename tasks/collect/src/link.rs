@@ -2,11 +2,10 @@
 
 use alloc::string::String;
 use core::fmt;
-use core::net::{IpAddr, SocketAddr};
 
 use embassy_time::{Duration, Instant, Timer, with_timeout};
-use embedded_nal_async::{AddrType, Dns, TcpConnect};
-use kernel::net::Network;
+use embedded_nal_async::TcpConnect;
+use kernel::net::connect;
 use kernel::{Networked, System};
 
 use crate::mqtt::connection::UNDER_WAY;
@@ -15,8 +14,9 @@ use crate::mqtt::reason::Reason;
 use crate::mqtt::write::Connect;
 use crate::mqtt::{Connection, Fault, Session};
 
-/// How long a name, a connection and the broker's greeting may take together.
+/// How long an address, a name and a connection may take together, and then the broker's greeting.
 const CONNECT: Duration = Duration::from_secs(10);
+const GREETING: Duration = Duration::from_secs(10);
 
 /// The first pause between two attempts to connect, and the longest.
 const FIRST_PAUSE_MS: u32 = 250;
@@ -116,17 +116,10 @@ impl<'a, S: Networked> Link<'a, S> {
             keepalive_s: broker.keepalive_s,
             receive_maximum: UNDER_WAY,
         };
-        let connection = with_timeout(CONNECT, async move {
-            network.configured().await;
-            let address = &broker.address;
-            let host = match address.host.parse() {
-                Ok(host) => IpAddr::V4(host),
-                Err(_) => network.get_host_by_name(&address.host, AddrType::IPv4).await.map_err(|_| Fault::Name)?,
-            };
-            let stream = network.connect(SocketAddr::new(host, address.port)).await.map_err(|_| Fault::Unreachable)?;
-            Connection::open(stream, input, session, greeting).await
-        });
-        let connection = connection.await.unwrap_or(Err(Fault::Silent)).inspect_err(|fault| {
+        let Address { host, port } = &broker.address;
+        let stream = connect(network, host, *port, CONNECT).await.map_err(Fault::NotConnected)?;
+        let greeted = with_timeout(GREETING, Connection::open(stream, input, session, greeting)).await;
+        let connection = greeted.unwrap_or(Err(Fault::Silent)).inspect_err(|fault| {
             self.version = next_version(self.version, self.connections > 0, *fault);
         })?;
         let note = if self.version == Version::V5 { "" } else { " (MQTT 3.1.1)" };

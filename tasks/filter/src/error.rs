@@ -3,6 +3,8 @@
 use alloc::string::String;
 use core::fmt;
 
+use kernel::net::ConnectError;
+
 use crate::http::head::Fault;
 use crate::http::url;
 
@@ -37,12 +39,8 @@ pub enum Error {
         /// What the server says that the content is.
         media_type: Option<String>,
     },
-    /// The host's name has no address, or no name server says so.
-    NoSuchHost,
-    /// The host is there, and nobody listens on the port.
-    Refused,
-    /// There is no connection to the host.
-    Unreachable,
+    /// There is no connection to the server.
+    NotConnected(ConnectError),
     /// The server said nothing for too long.
     Silent,
     /// The connection broke before there was an answer.
@@ -100,6 +98,12 @@ pub enum NotResumed {
     Unreachable,
 }
 
+impl From<ConnectError> for Error {
+    fn from(error: ConnectError) -> Self {
+        Self::NotConnected(error)
+    }
+}
+
 impl From<Fault> for Error {
     fn from(fault: Fault) -> Self {
         Self::Head(fault)
@@ -131,9 +135,7 @@ impl fmt::Display for Error {
                     None => Ok(()),
                 };
             }
-            Self::NoSuchHost => "no such host: its name has no address",
-            Self::Refused => "the connection was refused: nobody listens there",
-            Self::Unreachable => "the host cannot be reached",
+            Self::NotConnected(error) => return error.fmt(f),
             Self::Silent => "the server is silent",
             Self::Lost => "the connection ended before the server answered",
             Self::Head(fault) => return fault.fmt(f),

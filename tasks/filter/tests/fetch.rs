@@ -5,6 +5,7 @@ mod server;
 use filter::{Error, Fault, Interruption, NotResumed, Parameters, Report, run};
 use futures_lite::future::block_on;
 use host::Host;
+use kernel::net::ConnectError;
 use kernel::Failed;
 use server::{Server, gzip, head};
 use std::io::Write;
@@ -363,8 +364,8 @@ fn a_table_without_the_wanted_column_is_not_read_to_its_end() {
 #[test]
 fn a_port_where_nobody_listens_refuses_and_a_name_without_an_address_is_none() {
     let port = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).expect("a port").local_addr().expect("an address").port();
-    assert_eq!(fetch(&format!("http://127.0.0.1:{port}/")), Err(Error::Refused));
-    assert_eq!(fetch("http://no-such-host.invalid/"), Err(Error::NoSuchHost));
+    assert_eq!(fetch(&format!("http://127.0.0.1:{port}/")), Err(Error::NotConnected(ConnectError::Refused)));
+    assert_eq!(fetch("http://no-such-host.invalid/"), Err(Error::NotConnected(ConnectError::Name)));
 }
 
 #[test]

@@ -3,6 +3,7 @@
 use alloc::string::ToString;
 use core::time::Duration;
 
+use kernel::net::ConnectError;
 use kernel::{Memory, Stop, System};
 
 use super::{Address, jitter, next_version};
@@ -67,7 +68,7 @@ fn the_other_version_is_spoken_where_this_one_is_not_understood() {
         for fault in [refused, Fault::Unanswered, Fault::Protocol] {
             assert_eq!(next_version(one, false, fault), other, "{fault}");
         }
-        for fault in [Fault::Unreachable, Fault::Silent, Fault::Closed, Fault::Tls, Fault::Refused(Reason(0x87))] {
+        for fault in [Fault::NotConnected(ConnectError::Refused), Fault::Silent, Fault::Closed, Fault::Tls, Fault::Refused(Reason(0x87))] {
             assert_eq!(next_version(one, false, fault), one, "{fault}");
         }
         // A broker that has understood us and closes connections is about to go.

@@ -2,16 +2,16 @@
 
 use core::fmt;
 
+use kernel::net::ConnectError;
+
 use super::packet::Malformed;
 use super::reason::Reason;
 
 /// Why there is no connection, or none any more.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Fault {
-    /// The host's name has no address.
-    Name,
-    /// TCP could not connect.
-    Unreachable,
+    /// There is no connection.
+    NotConnected(ConnectError),
     /// Nothing was heard for too long.
     Silent,
     /// The connection broke, or the broker closed it.
@@ -33,8 +33,7 @@ pub(crate) enum Fault {
 impl fmt::Display for Fault {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let text = match self {
-            Self::Name => "its name has no address",
-            Self::Unreachable => "it cannot be reached",
+            Self::NotConnected(error) => return error.fmt(f),
             Self::Silent => "it is silent",
             Self::Closed => "the connection is closed",
             Self::Unanswered => "it closes the connection without an answer",

@@ -7,14 +7,13 @@
 
 use alloc::string::{String, ToString};
 use alloc::vec::Vec;
-use core::net::{IpAddr, SocketAddr};
 
 use embassy_futures::yield_now;
 use embassy_time::{Duration, Instant, Timer, with_timeout};
-use embedded_io_async::{Error as _, ErrorKind, Write};
-use embedded_nal_async::{AddrType, TcpConnect};
+use embedded_io_async::Write;
+use embedded_nal_async::TcpConnect;
 use kernel::Networked;
-use kernel::net::{Buffers, Network, ReadInPlace};
+use kernel::net::{Buffers, Network, ReadInPlace, connect};
 
 use super::body::Body;
 use super::content::{Content, Take};
@@ -22,7 +21,7 @@ use super::head::{self, Answer, Coding, HEAD_BYTES};
 use super::url::Url;
 use crate::error::{Error, Interruption, NotResumed};
 
-/// How long a name and a connection may take together, and how long a server may be silent.
+/// How long an address, a name and a connection may take together, and how long a server may be silent.
 const PATIENCE: Duration = Duration::from_secs(30);
 
 /// The connection's buffers, if there is memory for them: what a fast network has under way, and a request.
@@ -147,7 +146,7 @@ async fn open<N: Network>(mut url: Url, network: &N) -> Result<(Connection<'_, N
 
 /// Connects, sends a request with these fields besides the usual ones, and reads the head of the answer.
 async fn ask<'n, N: Network>(url: &Url, network: &'n N, fields: &str) -> Result<(Connection<'n, N>, Answer), Error> {
-    let mut connection = in_time(connect(url, network)).await?;
+    let mut connection = connect(network, url.host(), url.port(), PATIENCE).await?;
     let (path, query) = url.target();
     let (mark, query) = query.map_or(("", ""), |query| ("?", query));
     // Written at once, so that it leaves in one packet everywhere.
@@ -173,18 +172,6 @@ async fn ask<'n, N: Network>(url: &Url, network: &'n N, fields: &str) -> Result<
 /// Gives a step of the server's no more than [`PATIENCE`].
 async fn in_time<T>(step: impl Future<Output = Result<T, Error>>) -> Result<T, Error> {
     with_timeout(PATIENCE, step).await.unwrap_or(Err(Error::Silent))
-}
-
-/// Connects to the URL's host.
-async fn connect<'n, N: Network>(url: &Url, network: &'n N) -> Result<Connection<'n, N>, Error> {
-    let host = match url.host().parse() {
-        Ok(host) => IpAddr::V4(host),
-        Err(_) => network.get_host_by_name(url.host(), AddrType::IPv4).await.map_err(|_| Error::NoSuchHost)?,
-    };
-    TcpConnect::connect(network, SocketAddr::new(host, url.port())).await.map_err(|error| match error.kind() {
-        ErrorKind::ConnectionRefused => Error::Refused,
-        _ => Error::Unreachable,
-    })
 }
 
 /// Reads one head, and nothing behind it.
