@@ -105,7 +105,9 @@ impl Broker {
         let begin = self.said.length();
         let log = File::options().append(true).open(self.log()).context("open the broker's log")?;
         let process = Process::start(command, &self.said, log).context("start mosquitto")?;
-        if !self.said.wait(begin, " running", 1, START_PATIENCE) {
+        // It says its version when it starts and when it listens. "running" is no word to wait for: some versions say
+        // first who runs them.
+        if !self.said.wait(begin, "mosquitto version", 2, START_PATIENCE) {
             bail!("mosquitto did not start:\n{}", fs::read_to_string(self.log()).unwrap_or_default());
         }
         self.process = Some(process);

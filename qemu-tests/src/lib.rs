@@ -17,6 +17,7 @@ pub mod capture;
 pub mod cpio;
 pub mod datasets;
 pub mod dom0;
+pub mod ejabberd;
 pub mod elf;
 pub mod frames;
 pub mod guest;

@@ -40,6 +40,51 @@ pub const NEWER_BROKER: Set = Set {
     newest: &[],
 };
 
+/// An MQTT broker of another family, with the parts of Erlang that it is made of: apt would bring them along, but they are
+/// no libraries to it.
+pub const ERLANG_BROKER: Set = Set {
+    name: "erlang-broker",
+    architecture: HOST_ARCHITECTURE,
+    release: None,
+    wanted: &[
+        "ejabberd",
+        "erlang-asn1",
+        "erlang-base",
+        "erlang-base64url",
+        "erlang-crypto",
+        "erlang-goldrush",
+        "erlang-idna",
+        "erlang-inets",
+        "erlang-jiffy",
+        "erlang-jose",
+        "erlang-lager",
+        "erlang-mnesia",
+        "erlang-odbc",
+        "erlang-os-mon",
+        "erlang-p1-acme",
+        "erlang-p1-cache-tab",
+        "erlang-p1-eimp",
+        "erlang-p1-mqtree",
+        "erlang-p1-pkix",
+        "erlang-p1-stringprep",
+        "erlang-p1-stun",
+        "erlang-p1-tls",
+        "erlang-p1-utils",
+        "erlang-p1-xml",
+        "erlang-p1-xmpp",
+        "erlang-p1-yaml",
+        "erlang-p1-yconf",
+        "erlang-p1-zlib",
+        "erlang-public-key",
+        "erlang-ssl",
+        "erlang-syntax-tools",
+        "erlang-unicode-util-compat",
+        "erlang-xmerl",
+        "libc6",
+    ],
+    newest: &[],
+};
+
 /// What the host itself runs or reads.
 pub const HOST: Set = Set {
     name: "host",

@@ -65,6 +65,15 @@ pub fn setup_newer_broker(progress: &mut dyn Progress) -> Result<()> {
     Ok(())
 }
 
+/// The MQTT broker that is written in Erlang.
+///
+/// # Errors
+/// As [`setup`].
+pub fn setup_erlang_broker(progress: &mut dyn Progress) -> Result<()> {
+    let _lock = place::lock()?;
+    packages::ERLANG_BROKER.provide(progress)
+}
+
 /// dom0's file system.
 pub(crate) fn initramfs(arch: Arch) -> PathBuf {
     place::bed().join(arch.name()).join("initramfs.cpio")

@@ -4,14 +4,16 @@
 //! |---|---|---|
 //! | mosquitto 2.0 | MQTT 5 and 3.1.1 | Debian 12 |
 //! | mosquitto 2.1 | MQTT 5 and 3.1.1 | Debian's next release but one |
+//! | ejabberd 23.01 | MQTT 5 and 3.1.1 | Debian 12 |
 //! | aedes | MQTT 3.1.1 alone | npm |
 
 use std::io::{BufRead, BufReader};
 use std::process::{Child, Command, Stdio};
 
 use qemu_tests::apt;
+use qemu_tests::ejabberd::Ejabberd;
 use qemu_tests::packages::NEWER_BROKER;
-use qemu_tests::setup::setup_newer_broker;
+use qemu_tests::setup::{setup_erlang_broker, setup_newer_broker};
 
 use super::faults::minutes;
 use super::*;
@@ -32,28 +34,32 @@ pub fn with_password(name: &str) -> String {
 }
 
 /// Publishes with QoS 1 as somebody who knows the password, and returns when all is acknowledged.
-fn publish_as_somebody(port: u16, messages: &[Message]) {
+fn publish_as(user: &str, port: u16, messages: &[Message]) {
     let port = port.to_string();
     for message in messages {
         let mut command = host_tool::command("/usr/bin/mosquitto_pub").unwrap();
-        command.args(["-h", "127.0.0.1", "-p", &port, "-V", "mqttv311", "-u", USER, "-P", PASSWORD, "-q", "1"]);
+        command.args(["-h", "127.0.0.1", "-p", &port, "-V", "mqttv311", "-u", user, "-P", PASSWORD, "-q", "1"]);
         let status = command.args(["-t", &message.topic, "-m", &message.payload]).status().unwrap();
         assert!(status.success(), "{status}");
     }
 }
 
-/// The run, with a broker on this port as source and cloud.
-fn run_over(port: u16) -> Report {
+/// What the task adds to the line about a connection over MQTT 3.1.1.
+const OLDER: &str = " (MQTT 3.1.1)";
+
+/// The run, with a broker on this port as source and cloud, which knows this user, and with which the newest version that
+/// both know is the one of this note.
+fn run_over(port: u16, user: &str, note: &str) -> Report {
     let cable = Cable::to((Ipv4Addr::LOCALHOST, port).into()).unwrap();
     let end_of_cable = cable.end().to_string();
-    let (user, password) = (Some(USER.to_owned()), Some(PASSWORD.to_owned()));
+    let (login, password) = (Some(user.to_owned()), Some(PASSWORD.to_owned()));
     let task = Task::start(Parameters {
         source: end_of_cable.clone(),
         cloud: end_of_cable.clone(),
         topics: vec!["sensors/#".to_owned()],
-        source_user: user.clone(),
+        source_user: login.clone(),
         source_password: password.clone(),
-        cloud_user: user,
+        cloud_user: login,
         cloud_password: password,
         end: Some(end().topic),
         window_s: Some(60),
@@ -61,13 +67,15 @@ fn run_over(port: u16) -> Report {
         ..Parameters::default()
     });
     said::wait(&[&format!("subscribed at the source broker {end_of_cable}")], PATIENCE);
+    let connected = format!("collect: connected to the source broker {end_of_cable}");
+    assert_eq!(said::lines(&connected), [format!("{connected}{note}")]);
     let messages = minutes(6);
     let (before, after) = messages.split_at(3);
-    publish_as_somebody(port, before);
+    publish_as(user, port, before);
     cable.cut();
-    publish_as_somebody(port, after);
+    publish_as(user, port, after);
     cable.mend();
-    publish_as_somebody(port, &[Message { payload: "over".to_owned(), ..end() }]);
+    publish_as(user, port, &[Message { payload: "over".to_owned(), ..end() }]);
     let report = task.report();
     assert_eq!((report.readings, report.windows, report.published, report.dropped), (6, 6, 6, 0), "{report:?}");
     assert!(report.source_reconnects > 0, "{report:?}");
@@ -78,7 +86,7 @@ fn run_over(port: u16) -> Report {
 fn mosquitto_of_debian_12() {
     let settings = with_password("matrix");
     let broker = Broker::start_with("matrix", &settings).unwrap();
-    run_over(broker.port());
+    run_over(broker.port(), USER, "");
 }
 
 #[test]
@@ -86,7 +94,15 @@ fn mosquitto_of_debian_sid() {
     let settings = with_password("matrix-newer");
     setup_newer_broker(&mut Lines).unwrap();
     let broker = Broker::start_of(&NEWER_BROKER, "matrix-newer", &settings).unwrap();
-    run_over(broker.port());
+    run_over(broker.port(), USER, "");
+}
+
+#[test]
+fn ejabberd_of_debian_12() {
+    setup_host(&mut Lines).unwrap();
+    setup_erlang_broker(&mut Lines).unwrap();
+    let broker = Ejabberd::start("matrix", USER, PASSWORD).unwrap();
+    run_over(broker.port(), broker.user(), "");
 }
 
 /// Lets in who knows the password, and says its port.
@@ -129,5 +145,5 @@ fn aedes_which_knows_mqtt_3_1_1_alone() {
     let mut process = Process(node.spawn().unwrap());
     let mut port = String::new();
     BufReader::new(process.0.stdout.take().unwrap()).read_line(&mut port).unwrap();
-    run_over(port.trim().parse().unwrap_or_else(|_| panic!("aedes did not start: {port}")));
+    run_over(port.trim().parse().unwrap_or_else(|_| panic!("aedes did not start: {port}")), USER, OLDER);
 }

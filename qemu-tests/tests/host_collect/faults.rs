@@ -54,6 +54,19 @@ fn after_an_acknowledgement_the_broker_is_asked_in_time() {
 }
 
 #[test]
+fn a_broker_that_was_about_to_start_is_spoken_to_in_mqtt_5() {
+    let bench = Bench::new("hiccup");
+    // The first greeting gets no answer, as where something in front of a broker finds nobody behind it.
+    bench.source_cable.hiccup_after(1);
+    let task = bench.start(bench.parameters());
+    let end_of_cable = bench.source_cable.end();
+    let connected = format!("collect: connected to the source broker {end_of_cable}");
+    assert_eq!(said::lines(&connected), [connected]);
+    task.stop.try_send(()).unwrap();
+    task.report();
+}
+
+#[test]
 fn equal_readings_over_many_connections_all_count() {
     let bench = Bench::new("constant");
     let task = bench.start(bench.parameters());

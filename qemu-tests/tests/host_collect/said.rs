@@ -43,3 +43,9 @@ pub fn wait(texts: &[&str], patience: Duration) {
     let (said, waited) = GROWN.wait_timeout_while(said, patience, missing).unwrap_or_else(PoisonError::into_inner);
     assert!(!waited.timed_out(), "nobody has said {texts:?}:\n{said}");
 }
+
+/// The lines with this text that were said so far.
+pub fn lines(text: &str) -> Vec<String> {
+    let said = SAID.lock().unwrap_or_else(PoisonError::into_inner);
+    said.lines().filter(|line| line.contains(text)).map(str::to_owned).collect()
+}

@@ -1,5 +1,7 @@
 //! A connection to a broker: its address, its set-up, and when to try again.
 
+mod dialect;
+
 use alloc::string::String;
 use core::fmt;
 
@@ -13,6 +15,7 @@ use crate::mqtt::packet::Version;
 use crate::mqtt::reason::Reason;
 use crate::mqtt::write::Connect;
 use crate::mqtt::{Connection, Fault, Session};
+use dialect::Dialect;
 
 /// How long an address, a name and a connection may take together, and then the broker's greeting.
 const CONNECT: Duration = Duration::from_secs(10);
@@ -88,13 +91,13 @@ pub(crate) struct Link<'a, S> {
     next_pause_ms: u32,
     since: Option<Instant>,
     connections: u32,
-    version: Version,
+    dialect: Dialect,
 }
 
 impl<'a, S: Networked> Link<'a, S> {
     pub(crate) fn new(broker: &'a Broker, system: &'a S) -> Self {
-        let version = Version::V5;
-        Self { broker, system, next_pause_ms: FIRST_PAUSE_MS, since: None, connections: 0, version }
+        let dialect = Dialect::new();
+        Self { broker, system, next_pause_ms: FIRST_PAUSE_MS, since: None, connections: 0, dialect }
     }
 
     /// Tries once to connect, and to go on with the session of before if one is wanted. `input` takes the largest
@@ -106,8 +109,9 @@ impl<'a, S: Networked> Link<'a, S> {
     ) -> Result<Connection<'b, Stream<'a, S>>, Fault> {
         let network = self.system.network();
         let broker = self.broker;
+        let version = self.dialect.version();
         let greeting = Connect {
-            version: self.version,
+            version,
             client: &broker.client,
             login: broker.login.as_ref().map(|(user, password)| (user.as_str(), password.as_deref())),
             will: broker.will.as_deref().map(|topic| (topic, GONE)),
@@ -119,10 +123,12 @@ impl<'a, S: Networked> Link<'a, S> {
         let Address { host, port } = &broker.address;
         let stream = connect(network, host, *port, CONNECT).await.map_err(Fault::NotConnected)?;
         let greeted = with_timeout(GREETING, Connection::open(stream, input, session, greeting)).await;
-        let connection = greeted.unwrap_or(Err(Fault::Silent)).inspect_err(|fault| {
-            self.version = next_version(self.version, self.connections > 0, *fault);
-        })?;
-        let note = if self.version == Version::V5 { "" } else { " (MQTT 3.1.1)" };
+        let connection = greeted.unwrap_or(Err(Fault::Silent)).inspect_err(|fault| self.dialect.failed(*fault))?;
+        if !self.dialect.answered() {
+            connection.close(None).await;
+            return Err(Fault::Older);
+        }
+        let note = if version == Version::V5 { "" } else { " (MQTT 3.1.1)" };
         kernel::println!("collect: connected to the {} broker {}{note}", broker.role, broker.address);
         self.since = Some(Instant::now());
         self.connections += 1;
@@ -152,18 +158,6 @@ impl<'a, S: Networked> Link<'a, S> {
         );
         self.next_pause_ms = (self.next_pause_ms * 2).min(LONGEST_PAUSE_MS);
         Timer::after(Duration::from_millis(pause_ms.into())).await;
-    }
-}
-
-/// The version to speak after a fault: the other one where that may be why there is no connection. The broker says so,
-/// or, as long as there has been no connection at all, did not understand us. Brokers that know MQTT 3.1.1 alone do
-/// either.
-fn next_version(version: Version, was_connected: bool, fault: Fault) -> Version {
-    let not_understood = matches!(fault, Fault::Unanswered | Fault::Protocol) && !was_connected;
-    match version {
-        Version::V5 if not_understood || fault == Fault::Refused(Reason::VERSION) => Version::V311,
-        Version::V311 if not_understood || fault == Fault::Refused(Reason::VERSION) => Version::V5,
-        version => version,
     }
 }
 

@@ -3,13 +3,9 @@
 use alloc::string::ToString;
 use core::time::Duration;
 
-use kernel::net::ConnectError;
 use kernel::{Memory, Stop, System};
 
-use super::{Address, jitter, next_version};
-use crate::mqtt::Fault;
-use crate::mqtt::packet::Version;
-use crate::mqtt::reason::Reason;
+use super::{Address, jitter};
 
 #[test]
 fn an_address_is_a_host_with_or_without_a_port() {
@@ -58,21 +54,5 @@ fn a_pause_is_between_its_half_and_its_whole() {
             let jittered = jitter(pause_ms, &Random(byte));
             assert!((pause_ms / 2..=pause_ms).contains(&jittered), "{pause_ms}: {jittered}");
         }
-    }
-}
-
-#[test]
-fn the_other_version_is_spoken_where_this_one_is_not_understood() {
-    let refused = Fault::Refused(Reason::VERSION);
-    for (one, other) in [(Version::V5, Version::V311), (Version::V311, Version::V5)] {
-        for fault in [refused, Fault::Unanswered, Fault::Protocol] {
-            assert_eq!(next_version(one, false, fault), other, "{fault}");
-        }
-        for fault in [Fault::NotConnected(ConnectError::Refused), Fault::Silent, Fault::Closed, Fault::Tls, Fault::Refused(Reason(0x87))] {
-            assert_eq!(next_version(one, false, fault), one, "{fault}");
-        }
-        // A broker that has understood us and closes connections is about to go.
-        assert_eq!(next_version(one, true, Fault::Unanswered), one);
-        assert_eq!(next_version(one, true, refused), other);
     }
 }

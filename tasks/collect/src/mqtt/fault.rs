@@ -20,6 +20,8 @@ pub(crate) enum Fault {
     Unanswered,
     /// The port speaks TLS.
     Tls,
+    /// The broker has understood MQTT 3.1.1, after it has not answered MQTT 5.
+    Older,
     /// The broker does not let us in.
     Refused(Reason),
     /// The broker ended the connection.
@@ -38,6 +40,7 @@ impl fmt::Display for Fault {
             Self::Closed => "the connection is closed",
             Self::Unanswered => "it closes the connection without an answer",
             Self::Tls => "it speaks TLS, which this task does not",
+            Self::Older => "it knows MQTT 3.1.1; whether it knows MQTT 5 is tried once more",
             Self::Refused(reason) => return write!(f, "it refuses: {reason}"),
             Self::Ended(reason) => return write!(f, "it ends the connection: {reason}"),
             Self::Unacknowledged => "it does not acknowledge",
