@@ -1,4 +1,4 @@
-//! `spore`: makes artifacts of tasks, signs them, and moves them between folders and registries.
+//! `spore`: makes artifacts of tasks, signs and moves them, and has boards run them.
 //!
 //! One module of [`command`] is one subcommand. Errors go to stderr, each with what to do about it; what was asked
 //! for goes to stdout, as a table or as JSON.
@@ -6,16 +6,18 @@
 #![forbid(unsafe_code)]
 
 mod command;
+mod node;
 mod output;
 mod place;
 
 use std::process::ExitCode;
 
+use anyhow::Context;
 use clap::{CommandFactory, Parser, Subcommand};
 
 use output::Format;
 
-/// Makes, signs and moves tasks for Spore's boards.
+/// Makes, signs, moves and runs tasks on Spore's boards.
 ///
 /// A task's artifact lies in a registry (registry.example/tenant/task:tag) or in a folder (oci:folder:tag), which
 /// other programs that know OCI image layouts (oras, skopeo) can read too.
@@ -41,6 +43,30 @@ enum Command {
     Sign(command::sign::Arguments),
     /// Check whose an artifact is, as a board does before it runs it.
     Verify(command::verify::Arguments),
+    /// Have a task run: sign a command and give it to the node.
+    Run(command::run::Arguments),
+    /// List commands and how far they are.
+    Ps(command::ps::Arguments),
+    /// Print what a command has come to.
+    Result(command::result::Arguments),
+    /// Print what a command's guest has printed.
+    Logs(command::logs::Arguments),
+    /// Take commands back; their guests are destroyed.
+    Stop(command::stop::Arguments),
+    /// Remove what ended commands have left.
+    Rm(command::rm::Arguments),
+    /// Watch the board: guests, memory, CPU and what waits.
+    Top(command::top::Arguments),
+    /// Show the board.
+    Node(node::Options),
+    /// Show the tasks that the board keeps.
+    #[command(subcommand)]
+    Task(command::task::Command),
+    /// Say who may use the board, and how much of it.
+    #[command(subcommand)]
+    Tenant(command::tenant::Command),
+    /// Say what this machine lacks to be a board, and what to do about it.
+    Doctor(command::doctor::Arguments),
     /// Make the keys that tenants sign with.
     #[command(subcommand)]
     Key(command::key::Command),
@@ -48,6 +74,11 @@ enum Command {
     Completions {
         /// For which shell.
         shell: clap_complete::Shell,
+    },
+    /// Write manual pages into a folder.
+    Man {
+        /// The folder, which must be there.
+        folder: std::path::PathBuf,
     },
 }
 
@@ -60,11 +91,24 @@ fn main() -> ExitCode {
         Command::Pull(arguments) => command::pull::run(&arguments, format),
         Command::Sign(arguments) => command::sign::run(&arguments, format),
         Command::Verify(arguments) => command::verify::run(&arguments, format),
+        Command::Run(arguments) => command::run::run(&arguments, format),
+        Command::Ps(arguments) => command::ps::run(&arguments, format),
+        Command::Result(arguments) => command::result::run(&arguments, format),
+        Command::Logs(arguments) => command::logs::run(&arguments),
+        Command::Stop(arguments) => command::stop::run(&arguments, format),
+        Command::Rm(arguments) => command::rm::run(&arguments),
+        Command::Top(arguments) => command::top::run(&arguments),
+        Command::Node(options) => command::board::run(&options, format),
+        Command::Task(command::task::Command::Ls(options)) => command::task::run(&options, format),
+        Command::Tenant(command) => command::tenant::run(&command, format),
+        Command::Doctor(arguments) => command::doctor::run(&arguments, format),
         Command::Key(command::key::Command::New(arguments)) => command::key::new(&arguments, format),
         Command::Completions { shell } => {
             clap_complete::generate(shell, &mut Arguments::command(), "spore", &mut std::io::stdout());
             Ok(())
         }
+        Command::Man { folder } => clap_mangen::generate_to(Arguments::command(), &folder)
+            .with_context(|| format!("writing manual pages into {}", folder.display())),
     };
     match outcome {
         Ok(()) => ExitCode::SUCCESS,

@@ -106,7 +106,8 @@ pub fn say(text: &str) -> Result<()> {
 }
 
 /// Rows with aligned columns.
-fn table<const COLUMNS: usize>(rows: &[[String; COLUMNS]]) -> String {
+#[must_use]
+pub fn table<const COLUMNS: usize>(rows: &[[String; COLUMNS]]) -> String {
     let width = |column: usize| rows.iter().map(|row| row[column].chars().count()).max().unwrap_or(0);
     let widths: [usize; COLUMNS] = std::array::from_fn(width);
     let line = |row: &[String; COLUMNS]| {

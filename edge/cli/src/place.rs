@@ -80,6 +80,15 @@ impl Place {
         }
     }
 
+    /// The repository, when it is in a registry.
+    #[must_use]
+    pub fn repository(&self) -> Option<&Repository> {
+        match &self.holder {
+            Holder::Folder(_) => None,
+            Holder::Registry(repository) => Some(repository),
+        }
+    }
+
     /// The tag, when it is named by one.
     #[must_use]
     pub fn tag(&self) -> Option<&Tag> {

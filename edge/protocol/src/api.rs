@@ -3,7 +3,7 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::{CommandId, Digest, Document, Quota, State, TaskName, Tenant, Timestamp, Usage};
+use crate::{CommandId, Digest, Document, NodeName, Quota, State, TaskName, Tenant, Timestamp, Usage};
 
 /// Why something was not done.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
@@ -18,6 +18,21 @@ pub struct Problem {
 impl Document for Problem {
     const NAME: &'static str = "problem";
     const MOST_BYTES: usize = 64 * 1024;
+}
+
+/// Who answers: what a tenant must know before it can prove who it is.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct About {
+    /// The node's name, which an access names.
+    pub node: NodeName,
+    /// The version of its program.
+    pub version: String,
+}
+
+impl Document for About {
+    const NAME: &'static str = "answer to who this is";
+    const MOST_BYTES: usize = 4096;
 }
 
 /// A command as it is now.
@@ -131,4 +146,9 @@ pub struct TenantList {
 impl Document for TenantList {
     const NAME: &'static str = "list of tenants";
     const MOST_BYTES: usize = 16 * 1024 * 1024;
+}
+
+impl Document for TenantStatus {
+    const NAME: &'static str = "tenant's status";
+    const MOST_BYTES: usize = 64 * 1024;
 }

@@ -2,11 +2,10 @@
 
 use std::path::PathBuf;
 
-use anyhow::{Context, Result};
+use anyhow::Result;
 use artifact::{Release, sign, verify};
-use protocol::SecretKey;
 
-use super::read;
+use super::secret_key;
 use crate::output::{Format, Shown};
 use crate::place::Place;
 
@@ -25,8 +24,7 @@ pub struct Arguments {
 /// # Errors
 /// It is not there or no task, the key is none, or the place cannot be written to.
 pub fn run(arguments: &Arguments, format: Format) -> Result<()> {
-    let path = &arguments.key;
-    let key = SecretKey::from_pem(&read(path, "the private key")?).with_context(|| path.display().to_string())?;
+    let key = secret_key(&arguments.key)?;
     let target = arguments.place.open()?;
     let (digest, _) = target.resolve(&arguments.place.reference)?;
     let release = Release::read(&*target, digest)?;

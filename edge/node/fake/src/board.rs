@@ -59,17 +59,17 @@ pub struct Answer {
 
 /// A board in a folder of its own.
 pub struct Board {
-    program: Box<dyn Fn() -> Command + Sync>,
+    program: Box<dyn Fn(&Path) -> Command + Sync>,
     child: Option<Child>,
     folder: TempDir,
 }
 
 impl Board {
-    /// A board on which the program runs, with these lines in its config besides.
+    /// A board on which a program runs that is started with its config's path, with these lines in it besides.
     ///
     /// # Panics
     /// It does not start.
-    pub fn start(program: impl Fn() -> Command + Sync + 'static, config: &str) -> Self {
+    pub fn start(program: impl Fn(&Path) -> Command + Sync + 'static, config: &str) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let path = |name: &str| folder.path().join(name).display().to_string();
         let (socket, state, tasks) = (path("node.sock"), path("state"), path("tasks"));
@@ -117,8 +117,8 @@ impl Board {
     /// It does not.
     pub fn begin(&mut self) {
         let log = File::options().create(true).append(true).open(self.path().join("log")).unwrap();
-        let mut command = (self.program)();
-        command.arg("--config").arg(self.path().join("node.toml")).stdin(Stdio::null()).stderr(log);
+        let mut command = (self.program)(&self.path().join("node.toml"));
+        command.stdin(Stdio::null()).stderr(log);
         self.child = Some(command.spawn().unwrap());
         wait_for("the node to serve", || UnixStream::connect(self.socket()).is_ok());
     }

@@ -8,10 +8,11 @@
 pub mod board;
 pub mod toolstack;
 
+use std::ffi::OsString;
 use std::process::ExitCode;
 
-/// The program.
+/// The program, with these words of its command line.
 #[must_use]
-pub fn main() -> ExitCode {
-    node::daemon::main(|config, waker| toolstack::Fake::open(&config.state.join("fake"), waker))
+pub fn main(words: impl IntoIterator<Item = OsString>) -> ExitCode {
+    node::daemon::main(words, |config, waker| toolstack::Fake::open(&config.state.join("fake"), waker))
 }

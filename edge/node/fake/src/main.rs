@@ -5,5 +5,5 @@
 use std::process::ExitCode;
 
 fn main() -> ExitCode {
-    node_fake::main()
+    node_fake::main(std::env::args_os())
 }

@@ -317,7 +317,7 @@ fn a_config_with_an_unknown_key_is_refused_by_its_name() {
     let folder = tempfile::tempdir().unwrap();
     let config = folder.path().join("node.toml");
     fs::write(&config, "memory_reserve = 3\n").unwrap();
-    let output = common::program().arg("--config").arg(config).output().unwrap();
+    let output = common::program(&config).output().unwrap();
     let error = String::from_utf8(output.stderr).unwrap();
     assert!(!output.status.success() && error.contains("unknown field `memory_reserve`"), "{error}");
 }
@@ -325,8 +325,8 @@ fn a_config_with_an_unknown_key_is_refused_by_its_name() {
 #[test]
 fn lines_of_the_log_are_json_when_programs_read_them() {
     let board = Board::start(
-        || {
-            let mut program = common::program();
+        |config| {
+            let mut program = common::program(config);
             program.args(["--log-format", "json"]);
             program
         },

@@ -1,5 +1,6 @@
 //! The command line of `spored`.
 
+use std::ffi::OsString;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
@@ -24,9 +25,12 @@ struct Arguments {
     log_format: Format,
 }
 
-/// The whole program, with what starts its guests.
-pub fn main<T: Toolstack + Send + 'static>(toolstack: impl FnOnce(&Config, Waker) -> Result<T, String>) -> ExitCode {
-    let Arguments { config, log_format } = Arguments::parse();
+/// The whole program, with these words of its command line (the first is its name) and what starts its guests.
+pub fn main<T: Toolstack + Send + 'static>(
+    words: impl IntoIterator<Item = OsString>,
+    toolstack: impl FnOnce(&Config, Waker) -> Result<T, String>,
+) -> ExitCode {
+    let Arguments { config, log_format } = Arguments::parse_from(words);
     let ran =
         Config::read(&config).and_then(|config| super::run(&config, log_format, |waker| toolstack(&config, waker)));
     match ran {

@@ -2,13 +2,16 @@
 
 #![allow(dead_code, reason = "each test file uses a part of it")]
 
+use std::path::Path;
 use std::process::Command;
 
 use node_fake::board::{Board, TestTenant};
 
-/// The program.
-pub fn program() -> Command {
-    Command::new(env!("CARGO_BIN_EXE_spored-fake"))
+/// The program with this config.
+pub fn program(config: &Path) -> Command {
+    let mut program = Command::new(env!("CARGO_BIN_EXE_spored-fake"));
+    program.arg("--config").arg(config);
+    program
 }
 
 /// A board on which it runs.

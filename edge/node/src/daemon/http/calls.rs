@@ -3,6 +3,7 @@
 use http_body_util::{BodyExt, Limited};
 use hyper::body::Incoming;
 use hyper::{Request, Response};
+use protocol::api::About;
 use protocol::{CommandId, Document, Envelope, Tenant, TenantRecord, document};
 
 use super::body::{Body, json};
@@ -85,6 +86,10 @@ pub(super) async fn call(
         Call::Metrics => {
             let Content::Other(kind) = route.gives else { unreachable!("metrics are text") };
             Ok(response(200, kind, clerk.ask(|books| metrics::page(books)).await?.into()))
+        }
+        Call::About => {
+            let version = env!("CARGO_PKG_VERSION").to_owned();
+            Ok(json(200, &About { node: server.name.clone(), version }))
         }
         Call::OpenApi => Ok(json(200, &openapi::document())),
     }

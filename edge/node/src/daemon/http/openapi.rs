@@ -1,6 +1,6 @@
 //! The interface as an OpenAPI document, made of the table of routes and of the types that are read and written.
 
-use protocol::api::{CommandList, CommandStatus, Problem, TaskList, TenantList, TenantStatus};
+use protocol::api::{About, CommandList, CommandStatus, Problem, TaskList, TenantList, TenantStatus};
 use protocol::{Envelope, NodeState, Report, TenantRecord};
 use schemars::SchemaGenerator;
 use schemars::generate::SchemaSettings;
@@ -43,6 +43,7 @@ fn schemas() -> Map<String, Value> {
         settings.meta_schema = None;
     });
     let mut generator: SchemaGenerator = settings.into_generator();
+    generator.subschema_for::<About>();
     generator.subschema_for::<Envelope>();
     generator.subschema_for::<CommandStatus>();
     generator.subschema_for::<CommandList>();

@@ -46,6 +46,7 @@ pub(super) enum Call {
     RemoveTenant,
     Events,
     Metrics,
+    About,
     OpenApi,
 }
 
@@ -218,6 +219,16 @@ pub(super) const ROUTES: &[Route] = &[
         query: &[],
         takes: None,
         gives: Content::Other("text/plain; version=0.0.4"),
+    },
+    Route {
+        method: "GET",
+        path: "/v1/about",
+        call: Call::About,
+        who: Who::Anyone,
+        summary: "The node's name, for which a tenant signs its access.",
+        query: &[],
+        takes: None,
+        gives: Content::Json("About"),
     },
     Route {
         method: "GET",
