@@ -4,6 +4,7 @@ use std::cell::RefCell;
 
 use kernel::console::Console;
 use xen_fake::bed::{BUFFERS, Bed};
+use xen_fake::machine::GUEST;
 use xen_fake::{Machine, Netback};
 use xen_pv::xenstore::{ErrorKind, Rights};
 use xen_sys::types::{Domid, Port};
@@ -67,6 +68,22 @@ fn a_look_that_fails_after_the_offer_takes_it_back_in_the_open() {
     bed.machine.settle();
     bed.assert_works();
     assert_eq!(bed.machine.grants.quarantined(), 0);
+}
+
+#[test]
+fn an_end_that_cannot_be_shown_is_shown_later() {
+    let mut bed = Bed::connected();
+    let path = format!("{}/state", Netback::frontend());
+    bed.machine.store.allow(&path, &[(Domid(0), Rights::None)]);
+    let Machine { netback, store, .. } = &mut bed.machine;
+    netback.as_ref().expect("a card").request_close(store);
+    bed.machine.settle();
+    assert!(!bed.is_up());
+    assert_eq!(Netback::frontend_shown(&bed.machine.store), "4");
+    bed.machine.store.allow(&path, &[(GUEST, Rights::None), (Domid(0), Rights::Read)]);
+    bed.machine.store.write(&format!("{}/anything", Netback::frontend()), "");
+    bed.machine.settle();
+    assert_eq!(Netback::frontend_shown(&bed.machine.store), "6");
 }
 
 #[test]

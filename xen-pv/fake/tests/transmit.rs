@@ -281,6 +281,21 @@ fn pages_for_frames_to_the_backend_are_granted_read_only() {
 }
 
 #[test]
+fn an_event_with_work_is_not_counted() {
+    let mut bed = Bed::connected();
+    bed.receive();
+    let before = bed.counters().spurious_events;
+    let frame = udp_frame(b"frame", true);
+    for _ in 0..20 {
+        bed.netback().to_deliver.push_back((frame.clone(), 0));
+        assert_eq!(bed.receive().len(), 1);
+        bed.send(&frame);
+        bed.turn(1);
+    }
+    assert_eq!(bed.counters().spurious_events, before);
+}
+
+#[test]
 fn an_event_without_work_is_counted_and_wakes_nobody_for_long() {
     let mut bed = Bed::connected();
     bed.receive();
@@ -393,6 +408,8 @@ fn fewer_large_frames_than_small_ones_are_under_way() {
         count
     };
     assert_eq!([64, 1472, 64, 200].map(&mut sent_at_once), [64, 52, 64, 52]);
+    // With 42 bytes of headers these are the largest small frame and the smallest large one.
+    assert_eq!([86, 87].map(&mut sent_at_once), [64, 52]);
 }
 
 #[test]

@@ -144,10 +144,8 @@ fn command(workspace: &Workspace, packages: &[&str], Shard { number, of }: Shard
     let mut cargo = process::cargo();
     cargo.current_dir(&workspace.root).args(["mutants", "--sharding", "round-robin", "--shard"]);
     cargo.arg(format!("{number}/{of}"));
-    let platform = fs::read_to_string(workspace.root.join(PLATFORM).join("lib.rs"))
-        .with_context(|| format!("read {PLATFORM}/lib.rs"))?;
-    for module in guest_modules(&platform) {
-        cargo.args(["--exclude", &format!("{PLATFORM}/{module}.rs"), "--exclude", &format!("{PLATFORM}/{module}/**")]);
+    for module in guest_modules_below(&workspace.root, Path::new(PLATFORM))? {
+        cargo.args(["--exclude", &format!("{module}.rs"), "--exclude", &format!("{module}/**")]);
     }
     for package in packages {
         cargo.args(["--package", package]);
@@ -155,13 +153,30 @@ fn command(workspace: &Workspace, packages: &[&str], Shard { number, of }: Shard
     Ok(cargo)
 }
 
-/// The modules that a crate's root has for guests only, which cargo-mutants does not see: it looks at no `cfg` but that of
-/// tests.
-fn guest_modules(root: &str) -> Vec<&str> {
-    let lines: Vec<_> = root.lines().collect();
-    let pairs = lines
-        .array_windows()
-        .filter(|[cfg, _]| cfg.starts_with("#[cfg(") && cfg.contains(GUEST) && !cfg.contains("not("));
+/// The modules of a folder that are for guests only, as paths below `root` without an extension. cargo-mutants does not
+/// see that they are: it looks at no `cfg` but that of tests.
+fn guest_modules_below(root: &Path, folder: &Path) -> Result<Vec<String>> {
+    let mut modules = Vec::new();
+    let entries = fs::read_dir(root.join(folder)).with_context(|| format!("read {}", folder.display()))?;
+    for entry in entries {
+        let path = folder.join(entry?.file_name());
+        if root.join(&path).is_dir() {
+            modules.extend(guest_modules_below(root, &path)?);
+        } else if path.extension().is_some_and(|extension| extension == "rs") {
+            let source = fs::read_to_string(root.join(&path)).with_context(|| format!("read {}", path.display()))?;
+            // Modules of lib.rs lie beside it, those of another file in its folder.
+            let children = if path.ends_with("lib.rs") { folder.to_owned() } else { path.with_extension("") };
+            modules.extend(guest_modules(&source).iter().map(|module| children.join(module).display().to_string()));
+        }
+    }
+    Ok(modules)
+}
+
+/// The modules that a file has for guests only.
+fn guest_modules(source: &str) -> Vec<&str> {
+    let lines: Vec<_> = source.lines().collect();
+    let guests_only = |cfg: &str| cfg.contains(GUEST) && !cfg.contains("not(") && !cfg.contains("any(");
+    let pairs = lines.array_windows().filter(|[cfg, _]| cfg.starts_with("#[cfg(") && guests_only(cfg));
     pairs.filter_map(|[_, module]| module.trim_start_matches("pub ").strip_prefix("mod ")?.strip_suffix(';')).collect()
 }
 
@@ -206,7 +221,10 @@ impl Outcome {
 
 #[cfg(test)]
 mod tests {
-    use super::{Outcome, SUBJECTS, Shard, guest_modules, subjects};
+    use std::path::Path;
+
+    use super::{Outcome, PLATFORM, SUBJECTS, Shard, guest_modules, guest_modules_below, subjects};
+    use crate::workspace::Workspace;
 
     #[test]
     fn a_sample_has_about_as_many_faults_as_wanted_and_all_seeds_together_have_all() {
@@ -231,8 +249,18 @@ mod tests {
     #[test]
     fn modules_for_guests_are_told_from_others() {
         let root = "mod a;\n#[cfg(target_os = \"none\")]\nmod boot;\n#[cfg(feature = \"netfront\")]\npub mod netfront;\n\
-                    #[cfg(all(target_os = \"none\", feature = \"xenstore\"))]\npub mod resume;\nmod b;\n";
+                    #[cfg(all(target_os = \"none\", feature = \"xenstore\"))]\npub mod resume;\nmod b;\n\
+                    #[cfg(any(target_os = \"none\", test))]\nmod ring;\n";
         assert_eq!(guest_modules(root), ["boot", "resume"]);
+    }
+
+    #[test]
+    fn modules_for_guests_are_found_in_modules_for_all() {
+        let root = Workspace::load().unwrap().root;
+        let modules = guest_modules_below(&root, Path::new(PLATFORM)).unwrap();
+        for module in ["boot", "console/channel", "memory/runs"] {
+            assert!(modules.contains(&format!("{PLATFORM}/{module}")), "{modules:?}");
+        }
     }
 
     #[test]
