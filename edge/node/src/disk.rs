@@ -8,7 +8,7 @@ mod ended;
 mod events;
 mod tenants;
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use protocol::{Timestamp, document};
 use redb::{Database, ReadTransaction, ReadableDatabase, ReadableTable, TableDefinition, WriteTransaction};
@@ -31,7 +31,9 @@ const CACHE_BYTES: usize = 512 * 1024;
 /// A journal in a file.
 #[derive(Debug)]
 pub struct Disk {
-    database: Database,
+    path: PathBuf,
+    /// None after a write that failed and a file that could not be opened again since: the disk is full, for example.
+    database: Option<Database>,
     bounds: Bounds,
 }
 
@@ -48,11 +50,8 @@ impl Disk {
     /// # Errors
     /// The file is none, is damaged, or is another process's.
     pub fn open(path: &Path, bounds: Bounds) -> Result<Self, JournalError> {
-        let database = Database::builder()
-            .set_cache_size(CACHE_BYTES)
-            .create(path)
-            .map_err(|error| JournalError::new(format!("{}: {error}", path.display())))?;
-        let disk = Self { database, bounds };
+        let database = Some(open(path)?);
+        let mut disk = Self { path: path.to_owned(), database, bounds };
         disk.write(|transaction| {
             transaction.open_table(ENTRIES)?;
             transaction.open_table(COUNTS)?;
@@ -63,15 +62,33 @@ impl Disk {
         Ok(disk)
     }
 
+    fn database(&self) -> Result<&Database, JournalError> {
+        let closed = || JournalError::new(format!("{} could not be opened again", self.path.display()));
+        self.database.as_ref().ok_or_else(closed)
+    }
+
     fn read<T>(&self, read: impl FnOnce(&ReadTransaction) -> Result<T, redb::Error>) -> Result<T, JournalError> {
-        let transaction = self.database.begin_read().map_err(redb::Error::from)?;
+        let transaction = self.database()?.begin_read().map_err(redb::Error::from)?;
         Ok(read(&transaction)?)
     }
 
     /// Changes something; all of it is on disk when this returns, or nothing.
-    fn write<T>(&self, write: impl FnOnce(&WriteTransaction) -> Result<T, redb::Error>) -> Result<T, JournalError> {
+    fn write<T>(&mut self, write: impl FnOnce(&WriteTransaction) -> Result<T, redb::Error>) -> Result<T, JournalError> {
+        if self.database.is_none() {
+            self.database = Some(open(&self.path)?);
+        }
+        let written = self.try_write(write);
+        if written.is_err() {
+            // After a failure the database refuses all work until it is opened anew, from what was on disk before.
+            self.database = None;
+            self.database = open(&self.path).ok();
+        }
+        written
+    }
+
+    fn try_write<T>(&self, write: impl FnOnce(&WriteTransaction) -> Result<T, redb::Error>) -> Result<T, JournalError> {
         // A transaction is synced when its commit returns: redb's default.
-        let transaction = self.database.begin_write().map_err(redb::Error::from)?;
+        let transaction = self.database()?.begin_write().map_err(redb::Error::from)?;
         let value = write(&transaction)?;
         transaction.commit().map_err(redb::Error::from)?;
         Ok(value)
@@ -86,6 +103,11 @@ impl Disk {
     }
 }
 
+fn open(path: &Path) -> Result<Database, JournalError> {
+    let opened = Database::builder().set_cache_size(CACHE_BYTES).create(path);
+    opened.map_err(|error| JournalError::new(format!("{}: {error}", path.display())))
+}
+
 /// Counts one more; the new count.
 fn count_up(transaction: &WriteTransaction, name: &str) -> Result<u64, redb::Error> {
     let mut counts = transaction.open_table(COUNTS)?;
@@ -96,7 +118,7 @@ fn count_up(transaction: &WriteTransaction, name: &str) -> Result<u64, redb::Err
 
 impl Journal for Disk {
     fn entries(&self) -> Result<Vec<Entry>, JournalError> {
-        let transaction = self.database.begin_read().map_err(redb::Error::from)?;
+        let transaction = self.database()?.begin_read().map_err(redb::Error::from)?;
         let table = transaction.open_table(ENTRIES).map_err(redb::Error::from)?;
         let rows = table.iter().map_err(redb::Error::from)?;
         let entries = rows.map(|row| {
@@ -117,13 +139,13 @@ impl Journal for Disk {
     }
 
     fn record(&mut self, entry: &Entry, now: Timestamp) -> Result<(), JournalError> {
-        let (key, value) = (entry.key().to_string(), document::encode(entry));
+        let (key, value, bounds) = (entry.key().to_string(), document::encode(entry), self.bounds);
         self.write(|transaction| {
             let mut entries = transaction.open_table(ENTRIES)?;
             if entry.state.phase().is_end() {
                 entries.remove(key.as_str())?;
                 ended::add(transaction, &key, &value)?;
-                self.bounds.keep(transaction)?;
+                bounds.keep(transaction)?;
             } else {
                 entries.insert(key.as_str(), value.as_slice())?;
             }

@@ -159,6 +159,7 @@ impl Disk {
         if self.is_taken(key)? {
             return Ok(false);
         }
+        let bounds = self.bounds;
         self.write(|transaction| {
             let by_key = transaction.open_table(BY_KEY)?;
             let Some(number) = by_key.get(key.to_string().as_str())?.map(|number| number.value()) else {
@@ -166,7 +167,7 @@ impl Disk {
             };
             drop(by_key);
             transaction.open_table(TAKEN)?.insert(number, ())?;
-            self.bounds.keep(transaction)?;
+            bounds.keep(transaction)?;
             Ok(true)
         })
     }

@@ -1,0 +1,164 @@
+//! What the node does at its limits: a full disk, many commands, many guests, receivers that do not answer.
+
+mod common;
+
+use std::fs;
+use std::io::{BufRead, BufReader, Read, Write};
+use std::net::{TcpListener, TcpStream};
+use std::process::Command;
+
+use common::{board, path, program};
+use node_fake::board::{Board, QUOTA, command, wait_for};
+use protocol::command::Destination;
+use serde_json::Value;
+
+/// The most bytes of a file that the process may write from now on.
+fn limit_files(board: &Board, bytes: &str) {
+    let limit = format!("--fsize={bytes}:");
+    let status = Command::new("prlimit").args(["--pid", &board.process().to_string(), &limit]).status().unwrap();
+    assert!(status.success(), "prlimit is a part of util-linux");
+}
+
+#[test]
+fn a_full_disk_refuses_commands_with_the_reason_and_loses_nothing() {
+    // A write beyond the limit is an error then, not the process's end.
+    let ignoring_the_signal = |config: &std::path::Path| {
+        let inner = program(config);
+        let mut command = Command::new("sh");
+        command.args(["-c", "trap '' XFSZ; exec \"$@\"", "sh"]).arg(inner.get_program()).args(inner.get_args());
+        command
+    };
+    let board = Board::start(ignoring_the_signal, "");
+    let acme = board.tenant("acme", QUOTA);
+    assert_eq!(board.send(&acme, "stays", "act=stay").status, 201);
+    board.wait(&acme, "stays", "running");
+    let length = fs::metadata(board.path().join("state/journal")).unwrap().len();
+    limit_files(&board, &length.to_string());
+    let mut taken = Vec::new();
+    let mut refused = None;
+    for number in 0..10_000 {
+        let large = command(&acme, &format!("c{number}"), &format!("act={}", "x".repeat(30_000)));
+        let answer = board.send_command(&acme, &large);
+        if answer.status != 201 {
+            refused = Some(answer);
+            break;
+        }
+        taken.push(format!("c{number}"));
+    }
+    let refused = refused.expect("the disk was never full");
+    assert_eq!(refused.status, 507, "{}", refused.text);
+    assert!(refused.json["problem"].as_str().unwrap().starts_with("the journal: "), "{}", refused.text);
+    // What runs goes on, and who asks is answered.
+    assert_eq!(board.get(&path(&acme, "stays")).json["state"], "running");
+    limit_files(&board, "unlimited");
+    assert_eq!(board.send(&acme, "after", "act=finish number=1").status, 201);
+    board.wait(&acme, "after", "finished");
+    for id in taken {
+        assert_eq!(board.get(&path(&acme, &id)).status, 200, "{id} was taken and is lost");
+    }
+    board.wait(&acme, "stays", "running");
+}
+
+#[test]
+fn memory_is_flat_over_thousands_of_commands_and_the_journal_too() {
+    let board = board("kept = { commands = 100 }");
+    let acme = board.tenant("acme", QUOTA);
+    let rounds = |from: usize, until: usize| {
+        for number in from..until {
+            let id = format!("c{number}");
+            assert_eq!(board.send(&acme, &id, "act=finish bytes=500").status, 201);
+            // A few at a time, as they come in life.
+            if number % 20 == 19 {
+                board.wait(&acme, &id, "finished");
+                for number in number - 19..=number {
+                    let id = format!("c{number}");
+                    board.wait(&acme, &id, "finished");
+                    assert_eq!(board.get(&format!("{}/result", path(&acme, &id))).status, 200);
+                }
+            }
+        }
+    };
+    let count = std::env::var("COMMANDS").ok().and_then(|text| text.parse().ok()).unwrap_or(400);
+    rounds(0, count / 4);
+    let (memory, disk) = (board.memory_kib("VmRSS"), fs::metadata(board.path().join("state/journal")).unwrap().len());
+    rounds(count / 4, count);
+    let (memory_then, disk_then) =
+        (board.memory_kib("VmRSS"), fs::metadata(board.path().join("state/journal")).unwrap().len());
+    println!("{count} commands: {memory} KiB, then {memory_then} KiB; journal {disk}, then {disk_then} bytes");
+    assert!(memory_then < memory + 1024, "{memory} KiB grew to {memory_then}");
+    assert!(disk_then <= disk * 2, "{disk} bytes grew to {disk_then}");
+    assert_eq!(board.guests(), 0);
+}
+
+#[test]
+fn many_guests_at_once_need_little_memory_of_the_nodes() {
+    let board = board("");
+    let acme = board.tenant("acme", QUOTA);
+    let before = board.memory_kib("VmRSS");
+    for number in 0..64 {
+        assert_eq!(board.send(&acme, &format!("c{number}"), "act=stay").status, 201);
+    }
+    for number in 0..64 {
+        board.wait(&acme, &format!("c{number}"), "running");
+    }
+    let (now, peak) = (board.memory_kib("VmRSS"), board.memory_kib("VmHWM"));
+    println!("64 guests: {before} KiB before, {now} KiB now, {peak} KiB at most");
+    assert!(now < before + 2048, "64 guests took {before} KiB to {now}");
+    assert_eq!(board.get("/v1/node").json["guests"].as_array().unwrap().len(), 64);
+}
+
+/// Takes one request and answers with this status; the body that came.
+fn answer(listener: &TcpListener, status: &str) -> Value {
+    let (stream, _) = listener.accept().unwrap();
+    let mut reader = BufReader::new(stream);
+    let mut length = 0;
+    loop {
+        let mut line = String::new();
+        reader.read_line(&mut line).unwrap();
+        if let Some(value) = line.to_lowercase().strip_prefix("content-length:") {
+            length = value.trim().parse().unwrap();
+        }
+        if line.trim().is_empty() {
+            break;
+        }
+    }
+    let mut body = vec![0; length];
+    reader.read_exact(&mut body).unwrap();
+    let mut stream: TcpStream = reader.into_inner();
+    write!(stream, "HTTP/1.1 {status}\r\ncontent-length: 0\r\nconnection: close\r\n\r\n").unwrap();
+    serde_json::from_slice(&body).unwrap()
+}
+
+#[test]
+fn a_result_is_sent_again_until_it_is_taken_also_by_the_next_life_of_the_node() {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let mut board = board("");
+    let acme = board.tenant("acme", QUOTA);
+    let mut pushed = command(&acme, "one", "act=finish number=5");
+    pushed.result = Destination::Http { url: format!("http://{}/results", listener.local_addr().unwrap()) };
+    assert_eq!(board.send_command(&acme, &pushed).status, 201);
+    let first = answer(&listener, "503 Service Unavailable");
+    wait_for("the failure to be said", || board.log().contains("it is kept and tried again"));
+    board.kill();
+    board.begin();
+    let second = answer(&listener, "204 No Content");
+    assert_eq!(first, second);
+    assert_eq!(first["outcome"]["finished"]["fields"]["answer"], "5");
+    wait_for("the delivery to be counted", || board.get("/metrics").text.contains("spore_results_delivered_total 1"));
+    // It was taken: nobody is held up by it.
+    let usage = &board.get("/v1/tenants").json["tenants"][0]["usage"];
+    assert_eq!(usage["result_bytes"], 0);
+}
+
+#[test]
+fn a_result_for_a_file_is_written_as_a_whole() {
+    let board = board("");
+    let acme = board.tenant("acme", QUOTA);
+    let mut written = command(&acme, "one", "act=fail");
+    written.result = Destination::File;
+    assert_eq!(board.send_command(&acme, &written).status, 201);
+    let file = board.path().join("state/results/acme/one.json");
+    wait_for("the file", || file.exists());
+    let report: Value = serde_json::from_slice(&fs::read(file).unwrap()).unwrap();
+    assert_eq!(report["outcome"]["failed"]["error"]["message"], "no such sensor");
+}
