@@ -4,6 +4,7 @@
 //! scenario never pays for what another one left behind.
 
 use crate::bed::Bed;
+use crate::dom0_program::{self, Program};
 use crate::machine::{Arch, BedOptions};
 use crate::place;
 use crate::progress::Lines;
@@ -57,6 +58,20 @@ impl Context<'_> {
     #[must_use]
     pub fn share(&self) -> PathBuf {
         share(self.arch)
+    }
+
+    /// Builds a program for dom0 and puts it into a folder of dom0's PATH.
+    ///
+    /// # Errors
+    /// It cannot be built, or dom0 is gone.
+    pub fn bring_program(&self, program: Program) -> Result<()> {
+        let built = {
+            let _lock = place::lock()?;
+            dom0_program::build(self.arch.machine(), program, &mut Lines)?
+        };
+        let path = format!("/usr/bin/{}", program.name);
+        self.bed.put(&path, &fs::read(&built).with_context(|| format!("read {}", built.display()))?)?;
+        self.bed.must(&format!("chmod 755 {path}")).map(drop)
     }
 
     /// A task's image, as `xl` boots it.

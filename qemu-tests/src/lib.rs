@@ -8,7 +8,6 @@
 
 #![forbid(unsafe_code)]
 
-pub mod agent;
 pub mod apt;
 pub mod bed;
 pub mod broker;
@@ -17,6 +16,7 @@ pub mod capture;
 pub mod cpio;
 pub mod datasets;
 pub mod dom0;
+pub mod dom0_program;
 pub mod ejabberd;
 pub mod elf;
 pub mod frames;

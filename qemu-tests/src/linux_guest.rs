@@ -3,8 +3,8 @@
 //! Linux is left as Debian has it: the packaged kernel with its own command line's defaults, all offloads of its
 //! network driver on.
 
-use crate::agent;
 use crate::cpio::Archive;
+use crate::dom0_program;
 use crate::guest::GuestSpec;
 use crate::initramfs::{busybox, modules, programs::Programs};
 use crate::machine::{Arch, Machine};
@@ -100,7 +100,7 @@ impl LinuxGuest {
         packages.provide(progress)?;
         let (root, version) = (Root(packages.root()), packages.version_in_name("linux-image-")?);
         let kernel = root.read(&format!("/boot/vmlinuz-{version}"))?;
-        let program = agent::build(machine, progress)?;
+        let program = dom0_program::build(machine, dom0_program::AGENT, progress)?;
         let program = fs::read(&program).with_context(|| format!("read {}", program.display()))?;
         let archive = file_system(&root, machine.triplet(), &version, &program)?;
         let mut packer = GzEncoder::new(Vec::new(), Compression::best());

@@ -1,7 +1,7 @@
 //! Brings everything that a bed needs; idempotent, and quick when nothing is missing.
 
-use crate::agent;
 use crate::apt;
+use crate::dom0_program;
 use crate::initramfs::Ingredients;
 use crate::machine::{Arch, write_whole};
 use crate::packages;
@@ -28,7 +28,7 @@ pub fn setup(arch: Arch, progress: &mut dyn Progress) -> Result<()> {
     }
     packages::HOST.provide(progress)?;
     machine.packages().provide(progress)?;
-    let agent = agent::build(machine, progress)?;
+    let agent = dom0_program::build(machine, dom0_program::AGENT, progress)?;
     let ingredients = Ingredients {
         root: Root(machine.packages().root()),
         kernel: &machine.packages().version_in_name("linux-image-")?,

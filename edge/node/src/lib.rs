@@ -18,7 +18,7 @@ mod journal;
 mod node;
 pub mod queue;
 pub mod reconcile;
-mod toolstack;
+pub mod toolstack;
 mod turn;
 
 pub use config::{Config, Kept};

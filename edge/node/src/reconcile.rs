@@ -10,6 +10,7 @@
 //! | accepted | | queued, once its task is here; expired when its deadline has passed |
 //! | queued | | expired when its deadline has passed; starting when it is its turn and there is room |
 //! | starting | none | create |
+//! | starting | unfinished | destroy |
 //! | starting | paused | unpause |
 //! | starting | running or ended | running |
 //! | running | running | failed when it runs longer than it may |
@@ -108,6 +109,7 @@ fn next(entry: &Entry, guest: Option<&Guest>, cpu: Cpu, observed: &Observed, now
         (Phase::Accepted, _) if queue::is_expired(entry, now) => record(entry.clone().into_end(State::Expired, now)),
         (Phase::Accepted, _) => entry.prepared.is_some().then(|| record(entry.clone().into_state(State::Queued)))?,
         (Phase::Starting, None) => GuestSpec::of(entry, cpu).map(|spec| Action::Effect(Effect::Create(spec))),
+        (Phase::Starting, Some(Guest { life: Life::Unfinished, id, .. })) => Some(Action::Effect(Effect::Destroy(*id))),
         (Phase::Starting, Some(Guest { life: Life::Paused, id, .. })) => Some(Action::Effect(Effect::Unpause(*id))),
         (Phase::Starting, Some(_)) => {
             let mut running = entry.clone().into_state(State::Running);
@@ -115,7 +117,7 @@ fn next(entry: &Entry, guest: Option<&Guest>, cpu: Cpu, observed: &Observed, now
             record(running)
         }
         // Someone has paused it: that is not the node's business.
-        (Phase::Running, Some(Guest { life: Life::Paused, .. })) => None,
+        (Phase::Running, Some(Guest { life: Life::Paused | Life::Unfinished, .. })) => None,
         (Phase::Running, Some(Guest { life: Life::Running, running_for, .. })) => {
             let most = entry.command.longest_run_seconds?;
             let too_long = *running_for > Duration::from_secs(most.get().into());

@@ -1,4 +1,7 @@
-//! What a node needs of Xen's tools: one method for each need.
+//! What a node needs of Xen's tools: one method for each need. [`xl`] is the real one.
+
+mod console;
+pub mod xl;
 
 use std::fmt::Display;
 use std::path::Path;
@@ -29,6 +32,8 @@ pub struct Guest {
 /// Whether a guest lives.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Life {
+    /// Its making broke off: it must not run.
+    Unfinished,
     /// It was made and never ran.
     Paused,
     /// It runs.

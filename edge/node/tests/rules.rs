@@ -229,6 +229,15 @@ fn a_guest_that_runs_too_long_fails_by_a_clock_that_nobody_sets() {
 }
 
 #[test]
+fn a_guest_whose_making_broke_off_is_destroyed_and_never_started() {
+    let starting = entry(1, "acme", 4, State::Starting);
+    let actions = next(&starting, Some((Life::Unfinished, Duration::ZERO)));
+    assert_eq!(actions, [Action::Effect(Effect::Destroy(starting.guest()))]);
+    let actions = next(&starting, Some((Life::Paused, Duration::ZERO)));
+    assert_eq!(actions, [Action::Effect(Effect::Unpause(starting.guest()))]);
+}
+
+#[test]
 fn a_guest_that_is_gone_comes_back_after_a_reboot_and_when_it_is_persistent() {
     let mut entry = entry(0, "acme", 4, State::Running);
     assert_eq!(recorded(next(&entry, None)).state, State::Failed(Failure::Killed));

@@ -14,6 +14,7 @@ mod leftovers;
 mod lifecycle;
 mod linux;
 mod load;
+mod node;
 mod parameters;
 mod reconnect;
 mod support;
@@ -44,6 +45,7 @@ fn main() -> ExitCode {
         linux::SCENARIOS,
         time::SCENARIOS,
         traffic::SCENARIOS,
+        node::SCENARIOS,
     ]
     .concat();
     qemu_tests::harness::main(&scenarios)

@@ -1,4 +1,4 @@
-//! Builds the program that runs in dom0.
+//! Builds programs that run in dom0: the bed's agent, and what is tested there.
 //!
 //! It is linked by Rust's own linker, with the C library of dom0's own packages: so no C toolchain for dom0's CPU is
 //! needed on the host, and every CPU is treated alike.
@@ -12,22 +12,38 @@ use anyhow::{Context, Result, bail};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
-/// Builds the agent for a machine's dom0, when it is not up to date; returns the program's path.
+/// A program for dom0.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Program {
+    /// Its package.
+    pub package: &'static str,
+    /// Its name there.
+    pub name: &'static str,
+    /// Whether it is one of the package's examples.
+    pub example: bool,
+}
+
+/// The bed's agent.
+pub const AGENT: Program = Program { package: "bed-agent", name: "bed-agent", example: false };
+
+/// Builds a program for a machine's dom0, when it is not up to date; returns its path.
 ///
 /// # Errors
 /// The target cannot be added by rustup, or the build fails.
-pub fn build(machine: &dyn Machine, progress: &mut dyn Progress) -> Result<PathBuf> {
+pub fn build(machine: &dyn Machine, program: Program, progress: &mut dyn Progress) -> Result<PathBuf> {
+    let Program { package, name, example } = program;
     let target = machine.agent_target();
     let flags = link_flags(&Root(machine.packages().root()), machine.triplet())?;
     add_target(target, progress)?;
     let folder = place::bed().join("agent");
-    let program = folder.join(target).join("release/bed-agent");
+    let (kind, place) = if example { ("--example", "release/examples") } else { ("--bin", "release") };
+    let program = folder.join(target).join(place).join(name);
     if !program.exists() {
-        progress.say("building the bed's agent");
+        progress.say(&format!("building {name} for dom0"));
     }
     let mut cargo = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
     cargo
-        .args(["build", "--quiet", "--release", "--package", "bed-agent", "--target", target, "--target-dir"])
+        .args(["build", "--quiet", "--release", "--package", package, kind, name, "--target", target, "--target-dir"])
         .arg(&folder);
     cargo
         .current_dir(place::workspace())
@@ -40,7 +56,7 @@ pub fn build(machine: &dyn Machine, progress: &mut dyn Progress) -> Result<PathB
     }
     let output = cargo.stdin(Stdio::null()).output().context("run cargo")?;
     if !output.status.success() {
-        bail!("building the bed's agent for {target} failed:\n{}", String::from_utf8_lossy(&output.stderr));
+        bail!("building {name} for {target} failed:\n{}", String::from_utf8_lossy(&output.stderr));
     }
     Ok(program)
 }

@@ -1,0 +1,57 @@
+//! What a guest leaves in dom0 when `xl` was killed or the board lost its power.
+
+use std::fs;
+use std::path::Path;
+
+use xenstore::Client;
+
+use super::Error;
+use crate::GuestId;
+
+/// Where libxl keeps what it knows of domains, as `userdata-d.<domain>.<uuid>.<what>`.
+const USERDATA: &str = "/var/lib/xen";
+/// Where xenconsoled writes what guests print, when it was told to, as `guest-<name>.log`.
+const CONSOLE_LOGS: &str = "/var/log/xen/console";
+
+/// Removes all that is left of a guest whose domain is gone.
+pub(super) fn remove(store: &mut Client, guest: GuestId, domain: Option<u16>) -> Result<(), Error> {
+    store.remove(&format!("/vm/{guest}"))?;
+    if let Some(domain) = domain {
+        // libxl removes the domain's own paths, unless it is killed before; the domain has no more use for them, and
+        // its number comes again only after all others.
+        let backends = store.list("/local/domain/0/backend")?.unwrap_or_default();
+        for kind in backends {
+            store.remove(&format!("/local/domain/0/backend/{kind}/{domain}"))?;
+        }
+        store.remove(&format!("/libxl/{domain}"))?;
+        store.remove(&format!("/local/domain/{domain}"))?;
+    }
+    let id = guest.to_string();
+    remove_files(USERDATA, |name| name.starts_with("userdata-") && name.contains(&id));
+    remove_files(CONSOLE_LOGS, |name| name == format!("guest-{id}.log"));
+    Ok(())
+}
+
+/// Removes the files of guests that an earlier boot of the board had. There is no domain of theirs any more: a domain
+/// of this boot has its number in xenstore.
+pub(super) fn remove_files_of_dead_guests() {
+    let mut store = Client::new();
+    let Ok(Some(domains)) = store.list("/local/domain") else { return };
+    let mut alive = Vec::new();
+    for domain in domains {
+        let Ok(vm) = store.read(&format!("/local/domain/{domain}/vm")) else { return };
+        alive.extend(vm.and_then(|vm| String::from_utf8(vm).ok()?.strip_prefix("/vm/").map(str::to_owned)));
+    }
+    let dead = |id: &str| id.parse::<GuestId>().is_ok() && !alive.iter().any(|alive| alive == id);
+    remove_files(USERDATA, |name| {
+        name.strip_prefix("userdata-").and_then(|rest| rest.split('.').nth(2)).is_some_and(dead)
+    });
+}
+
+/// Removes the files of a folder that are meant. One that cannot be removed does no harm and is tried again later.
+fn remove_files(folder: &str, meant: impl Fn(&str) -> bool) {
+    let Ok(entries) = fs::read_dir(Path::new(folder)) else { return };
+    for entry in entries.flatten().filter(|entry| entry.file_name().to_str().is_some_and(&meant)) {
+        let _ = fs::remove_file(entry.path());
+    }
+}
