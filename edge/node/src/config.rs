@@ -24,6 +24,8 @@ pub struct Config {
     /// Registries (`host` or `host:port`) from which a command may have its task fetched. None unless they are named:
     /// a tenant must not choose what dom0 connects to.
     pub registries: Vec<String>,
+    /// Hosts (`host` or `host:port`, as in the URL) to which results may be sent by HTTP. None unless they are named.
+    pub receivers: Vec<String>,
     /// Memory of Xen's that is never given to guests, in MiB.
     pub memory_reserve_mib: u32,
     /// The most bytes of images that are kept, in MiB.
@@ -60,6 +62,7 @@ impl Default for Config {
             state: "/var/lib/spore".into(),
             tasks: "/var/lib/spore/tasks".into(),
             registries: Vec::new(),
+            receivers: Vec::new(),
             memory_reserve_mib: 16,
             images_mib: 256,
             bridge: "xenbr0".to_owned(),

@@ -62,6 +62,7 @@ fn run<T: Toolstack + Send + 'static>(
         xen: toolstack.xen_version(),
         network: !config.bridge.is_empty(),
         reserve_kib: u64::from(config.memory_reserve_mib) << 10,
+        receivers: config.receivers.clone(),
     };
     let (fetches, fetched) = mpsc::channel();
     let (deliveries, delivered) = mpsc::channel();

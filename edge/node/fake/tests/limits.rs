@@ -132,10 +132,11 @@ fn answer(listener: &TcpListener, status: &str) -> Value {
 #[test]
 fn a_result_is_sent_again_until_it_is_taken_also_by_the_next_life_of_the_node() {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-    let mut board = board("");
+    let receiver = listener.local_addr().unwrap();
+    let mut board = board(&format!("receivers = [\"{receiver}\"]"));
     let acme = board.tenant("acme", QUOTA);
     let mut pushed = command(&acme, "one", "act=finish number=5");
-    pushed.result = Destination::Http { url: format!("http://{}/results", listener.local_addr().unwrap()) };
+    pushed.result = Destination::Http { url: format!("http://{receiver}/results") };
     assert_eq!(board.send_command(&acme, &pushed).status, 201);
     let first = answer(&listener, "503 Service Unavailable");
     wait_for("the failure to be said", || board.log().contains("it is kept and tried again"));
@@ -145,6 +146,14 @@ fn a_result_is_sent_again_until_it_is_taken_also_by_the_next_life_of_the_node() 
     assert_eq!(first, second);
     assert_eq!(first["outcome"]["finished"]["fields"]["answer"], "5");
     wait_for("the delivery to be counted", || board.get("/metrics").text.contains("spore_results_delivered_total 1"));
+    // A tenant does not choose what dom0 connects to.
+    for url in ["http://127.0.0.1:1/", "http://user@127.0.0.1/", "nothing"] {
+        pushed.id = "two".parse().unwrap();
+        pushed.result = Destination::Http { url: url.to_owned() };
+        let answer = board.send_command(&acme, &pushed);
+        assert_eq!(answer.status, 422, "{}", answer.text);
+        assert!(answer.text.contains("may not be sent"), "{}", answer.text);
+    }
     // It was taken: nobody is held up by it.
     let usage = &board.get("/v1/tenants").json["tenants"][0]["usage"];
     assert_eq!(usage["result_bytes"], 0);

@@ -45,6 +45,8 @@ pub(super) struct Facts {
     pub(super) xen: String,
     pub(super) network: bool,
     pub(super) reserve_kib: u64,
+    /// Where results may be sent by HTTP.
+    pub(super) receivers: Vec<String>,
 }
 
 /// What was counted since the program started.

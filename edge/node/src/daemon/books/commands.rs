@@ -3,6 +3,7 @@
 use artifact::{Feature, Kept};
 use base64ct::{Base64, Encoding};
 use protocol::api::{CommandList, CommandStatus};
+use protocol::command::Destination;
 use protocol::{CommandRefusal, Failure, Outcome, Purpose, Report, SignedCommand, State, Tenant, Verified, Version};
 
 use super::{Books, Caller, now, quota, scope, weight};
@@ -62,10 +63,30 @@ impl Books {
             );
             return Err(Refused::new(409, problem, "sign it anew to have it run"));
         }
+        self.may_be_sent(&command.result)?;
         self.admit_early(&verified)?;
         let entry = self.node.accept(&verified, now())?;
         drop(self.fetches.send(entry.key()));
         Ok((self.status(&entry), true))
+    }
+
+    /// Whether a result may go there.
+    fn may_be_sent(&self, destination: &Destination) -> Result<(), Refused> {
+        match destination {
+            Destination::Node | Destination::File => Ok(()),
+            Destination::Http { url } => {
+                let uri = url.parse::<hyper::Uri>().ok();
+                let host = uri.as_ref().and_then(|uri| uri.authority()).map_or("", |authority| authority.as_str());
+                if self.facts.receivers.iter().any(|receiver| receiver == host) {
+                    return Ok(());
+                }
+                let problem = format!("results may not be sent to \"{}\" from this node", host.escape_debug());
+                Err(Refused::new(422, problem, "have the operator name the host in the node's config: receivers"))
+            }
+            Destination::Mqtt { .. } => {
+                Err(Refused::new(422, "this node sends no results by MQTT", "have it kept, or sent by HTTP"))
+            }
+        }
     }
 
     /// What can be said against a command before its task was fetched; all, when that is here already.
@@ -154,10 +175,7 @@ impl Books {
     }
 
     /// The report of a command that has ended, for who delivers it.
-    pub(in crate::daemon) fn report_of(
-        &self,
-        key: &Key,
-    ) -> Result<Option<(Report, protocol::command::Destination)>, NodeError> {
+    pub(in crate::daemon) fn report_of(&self, key: &Key) -> Result<Option<(Report, Destination)>, NodeError> {
         let entry = self.node.find(key)?.filter(|entry| !entry.removed);
         let is_taken = self.node.journal().is_taken(key)?;
         let report = |entry: Entry| Some((self.report(&entry)?, entry.command.result));
