@@ -104,6 +104,15 @@ fn a_built_task_is_packed_signed_and_verified() {
 }
 
 #[test]
+fn a_task_is_packed_and_signed_in_one_go() {
+    let desk = Desk::new();
+    desk.good("key new acme");
+    let packed = desk.good("pack hello oci:tasks:hello --tenant acme --key acme.key");
+    assert!(packed.contains("signed by"), "{packed}");
+    desk.good("verify oci:tasks:hello --tenant acme --key acme.pub");
+}
+
+#[test]
 fn a_wrong_key_and_a_damaged_image_are_refused_with_the_reason() {
     let desk = Desk::new();
     desk.good("key new acme");
@@ -151,7 +160,7 @@ fn errors_say_what_to_do() {
 #[test]
 fn completions_know_the_subcommands() {
     let script = Desk::new().good("completions bash");
-    for word in ["pack", "push", "pull", "sign", "verify", "key"] {
+    for word in ["pack", "push", "pull", "sign", "verify", "key", "run", "ps", "logs", "doctor", "tenant"] {
         assert!(script.contains(word), "{word}");
     }
 }

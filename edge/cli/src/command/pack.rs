@@ -3,9 +3,10 @@
 use std::path::PathBuf;
 
 use anyhow::Result;
-use artifact::{Built, Release, pack};
+use artifact::{Built, Release, pack, sign, verify};
 use protocol::Tenant;
 
+use super::secret_key;
 use crate::output::{Format, Shown};
 use crate::place::Place;
 
@@ -23,15 +24,23 @@ pub struct Arguments {
     /// The folder with the built images, CPU/TASK/TASK.img below it.
     #[arg(long, default_value = "target/images")]
     images: PathBuf,
+    /// Sign it too, with the tenant's private key.
+    #[arg(long, value_name = "FILE")]
+    key: Option<PathBuf>,
 }
 
 /// Packs the task's images for every CPU that it was built for.
 ///
 /// # Errors
-/// It was not built, or the folder cannot be written.
+/// It was not built, the key is none, or the folder cannot be written.
 pub fn run(arguments: &Arguments, format: Format) -> Result<()> {
     let built = Built::all_of(&arguments.images, &arguments.task)?;
     let target = arguments.to.create()?;
     let digest = pack(&built, &arguments.tenant, &*target, Some(&arguments.to.reference))?;
-    Shown::of(&*target, &Release::read(&*target, digest)?, None)?.print(format)
+    let release = Release::read(&*target, digest)?;
+    let Some(key) = &arguments.key else { return Shown::of(&*target, &release, None)?.print(format) };
+    let key = secret_key(key)?;
+    sign(&*target, digest, &key)?;
+    let trusted = verify(&*target, digest, &arguments.tenant, &[key.public()])?;
+    Shown::of(&*target, &release, Some(trusted.key()))?.print(format)
 }
