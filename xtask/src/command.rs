@@ -12,6 +12,7 @@ mod bench;
 mod boot;
 mod build_image;
 mod check;
+mod deb;
 mod demo;
 mod fuzz;
 mod host;
@@ -42,6 +43,7 @@ enum Command {
     Check(check::Arguments),
     Test(test::Arguments),
     Bed(bed::Arguments),
+    Deb(deb::Arguments),
     Size(size::Arguments),
     Licenses(licenses::Arguments),
     Bench(bench::Arguments),
@@ -62,6 +64,7 @@ pub fn run() -> ExitCode {
         Command::Check(arguments) => check::run(&arguments),
         Command::Test(arguments) => test::run(&arguments),
         Command::Bed(arguments) => bed::run(&arguments),
+        Command::Deb(arguments) => deb::run(&arguments),
         Command::Size(arguments) => size::run(&arguments),
         Command::Licenses(arguments) => licenses::run(&arguments),
         Command::Bench(arguments) => bench::run(&arguments),
