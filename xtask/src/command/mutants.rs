@@ -44,11 +44,12 @@ const PLATFORM: &str = "xen-pv/src";
 const GUEST: &str = "target_os = \"none\"";
 
 /// What is cheap to build together is one subject: each has the tests run once without any fault, before the others.
-const SUBJECTS: [Subject; 4] = [
+const SUBJECTS: [Subject; 5] = [
     Subject { packages: &["xen-pv"], judges: &["xen-pv", "xen-fake", "fuzz"] },
     Subject { packages: &["kernel"], judges: &["kernel", "host", "xen-fake", "fuzz"] },
     Subject { packages: &["collect", "readings"], judges: &["collect", "readings", "fuzz"] },
     Subject { packages: &["echo", "filter", "lines"], judges: &["echo", "filter", "lines", "fuzz"] },
+    Subject { packages: &["channel"], judges: &["channel"] },
 ];
 
 /// Every `of`-th fault, from the `number`-th on.

@@ -13,10 +13,14 @@ pub fn compile(name: &str, program: &str, arguments: &[&str]) -> PathBuf {
     let (source, binary) = (directory.join(format!("{name}.c")), directory.join(name));
     fs::write(&source, program).expect("the test's directory is writable");
     let compiler = std::env::var("CC").unwrap_or_else(|_| String::from("cc"));
+    let headers = include_directory();
+    let libraries = headers.with_file_name("lib").join(format!("{}-linux-gnu", std::env::consts::ARCH));
     let compiled = Command::new(&compiler)
         // System headers, so that GNU C in them passes without a warning.
         .arg("-isystem")
-        .arg(include_directory())
+        .arg(headers)
+        .arg("-L")
+        .arg(libraries)
         .arg("-D__XEN_INTERFACE_VERSION__=0x00040d00")
         .args(arguments)
         .arg(&source)
