@@ -1,8 +1,9 @@
 //! Sockets whose users are gone: what was written still goes out, then they are removed.
 //!
 //! A peer decides how long that takes, and peers may be many. So these sockets live within the budget of all buffers:
-//! when they hold half of it, the oldest is reset, and when there is no room for a new socket, the oldest is removed at
-//! once. A peer of a removed one is told when it next says something, as for any connection that is not known.
+//! when a new socket is wanted while they hold more than half of it, the oldest are reset, and when there is no room for
+//! it, the oldest is removed at once. A peer of a removed one is told when it next says something, as for any connection
+//! that is not known. While nobody else wants the room, all are delivered.
 
 use alloc::vec::Vec;
 
@@ -27,7 +28,7 @@ const LAST_PACKET_TIMEOUT: Duration = Duration::from_secs(2);
 /// are worth more.
 const TIME_WAIT: Duration = Duration::from_secs(1);
 
-/// The part of the budget, one in this many, that connections without users may hold.
+/// The part of the budget, one in this many, that connections without users may hold when another one comes.
 const CLOSING_SHARE: usize = 2;
 
 /// The sockets without users.
@@ -37,6 +38,8 @@ pub(crate) struct Closing {
     sockets: Vec<Entry>,
     /// Those who wait until nothing is left to send.
     pub(crate) settled: Wakers,
+    /// A socket was added since the poll loop's last turn.
+    wanted: bool,
     /// Connections that were reset or removed to make room, before all was delivered.
     pub(crate) evicted: u32,
 }
@@ -141,7 +144,9 @@ impl Closing {
                 None => self.remove(index, sockets),
             }
         }
-        changed |= self.reset_oldest(sockets, now);
+        if core::mem::take(&mut self.wanted) {
+            changed |= self.reset_oldest(sockets, now);
+        }
         if self.is_settled() {
             self.settled.wake();
         }
@@ -170,6 +175,7 @@ impl Closing {
         sockets: &mut Sockets,
         add: impl Fn(&mut Sockets) -> Result<S, Error>,
     ) -> Result<S, Error> {
+        self.wanted = true;
         loop {
             match add(sockets) {
                 Err(Error::OutOfMemory) if !self.sockets.is_empty() => {

@@ -292,6 +292,36 @@ fn dropping_a_connection_delivers_what_was_written_and_frees_its_socket() {
 }
 
 #[test]
+fn closing_connections_keep_their_room_until_others_want_it() {
+    const BUDGET: usize = 200 * 1024;
+    let world = World::two();
+    let (a, b) = (world.a(), world.b());
+    a.with(|state| state.sockets.set_budget(BUDGET));
+    b.set_buffers(Buffers { receive: 4096, send: 4096 });
+    world.run(async {
+        let listener = listen(&b, 1).await;
+        let (mut own, mut peers) = (Vec::new(), Vec::new());
+        for _ in 0..12 {
+            let (client, server) = join(connect(&a), accept(&listener)).await;
+            own.push(client.expect("a connection"));
+            peers.push(server);
+        }
+        // More than the peers take before they are read from.
+        let data = pattern(BUDGET, 1);
+        let mut written = Vec::new();
+        for connection in &mut own {
+            written.push(connection.write(&data).await.expect("an open connection"));
+        }
+        drop(own);
+        world.pause(Duration::from_secs(1)).await;
+        for (peer, length) in peers.iter_mut().zip(written) {
+            assert!(read_to_end(peer).await.expect("no reset") == data[..length]);
+        }
+    });
+    assert_eq!(a.drops().evicted, 0);
+}
+
+#[test]
 fn the_end_of_a_guest_waits_for_its_own_data_but_not_for_its_peers() {
     let world = World::two();
     let a = world.a();
