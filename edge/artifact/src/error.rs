@@ -101,6 +101,18 @@ pub enum Error {
         /// The store's limit.
         most: u64,
     },
+    /// A download that broke off.
+    #[error("{what} broke off after {there} of {bytes} bytes: {reason}; try again to go on from there")]
+    BrokenOff {
+        /// What it was.
+        what: String,
+        /// How much of it is there.
+        there: u64,
+        /// Its size.
+        bytes: u64,
+        /// What the system says.
+        reason: io::Error,
+    },
     /// A registry that does not answer as one.
     #[error("{url}: {reason}")]
     Registry {
@@ -124,6 +136,16 @@ fn list(names: &[String]) -> String {
 }
 
 impl Error {
+    /// Whether the same may work later.
+    #[must_use]
+    pub fn is_temporary(&self) -> bool {
+        match self {
+            Self::Registry { .. } | Self::BrokenOff { .. } => true,
+            Self::WrongSize { expected, found, .. } => found < expected,
+            _ => false,
+        }
+    }
+
     /// A document that cannot be read.
     pub(crate) fn malformed(what: impl Into<String>, reason: impl ToString) -> Self {
         Self::Malformed { what: what.into(), reason: reason.to_string() }

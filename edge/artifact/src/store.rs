@@ -330,12 +330,9 @@ impl Store {
             let mut reader = source.blob(image, there)?.take(image.size - there + 1);
             let mut piece = [0; 16 * 1024];
             loop {
-                let count = reader.read(&mut piece).map_err(|error| {
-                    let reason = format!(
-                        "broke off after {there} of {} bytes: {error}; try again to go on from there",
-                        image.size
-                    );
-                    Error::malformed(format!("the blob {} in {}", image.digest, source.place()), reason)
+                let count = reader.read(&mut piece).map_err(|reason| {
+                    let what = format!("the blob {} in {}", image.digest, source.place());
+                    Error::BrokenOff { what, there, bytes: image.size, reason }
                 })?;
                 if count == 0 {
                     break;

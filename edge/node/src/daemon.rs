@@ -27,7 +27,7 @@ use tokio::net::UnixListener;
 use tokio::signal::unix::{SignalKind, signal};
 
 use crate::turn::Board;
-use crate::{Config, Disk, Node, Toolstack};
+use crate::{Config, Disk, GuestSpec, Node, Toolstack};
 
 pub use hands::Waker;
 pub use program::main;
@@ -66,12 +66,19 @@ fn run<T: Toolstack + Send + 'static>(
     };
     let (fetches, fetched) = mpsc::channel();
     let (deliveries, delivered) = mpsc::channel();
+    let again = fetches.clone();
     let books = Books::new(node, facts, waker, fetches, deliveries).map_err(|error| error.to_string())?;
     let clerk = Clerk::start(books)?;
     let board = Board {
         boot,
         reserve_kib: u64::from(config.memory_reserve_mib) << 10,
-        image: move |image| artifact::image_file(&images, image).map_err(|error| error.to_string()),
+        image: move |guest: &GuestSpec| {
+            artifact::image_file(&images, guest.image).map_err(|error| {
+                // Flash has forgotten it: it is fetched once more, and the guest is tried again after a pause.
+                let _ = again.send(guest.key.clone());
+                error.to_string()
+            })
+        },
     };
     let poll = std::time::Duration::from_millis(config.poll_milliseconds.into());
     let hands = clerk.clone();

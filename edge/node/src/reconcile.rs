@@ -18,7 +18,7 @@
 //! | running | none | queued again after a reboot of the board, and when it is persistent; failed otherwise |
 //! | any end | | |
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use protocol::command::{Lifetime, OnCrash};
@@ -87,11 +87,13 @@ pub fn step(
     now: Timestamp,
 ) -> Vec<Action> {
     let mut actions = Vec::new();
-    let belongs = |id: GuestId| entries.iter().any(|entry| wants_guest(entry) && entry.guest() == id);
-    let leftovers = observed.guests.iter().filter(|guest| !belongs(guest.id));
+    // A guest's id is a hash: computed once for each entry that may have one, not for each pair.
+    let wanted: BTreeSet<_> = entries.iter().filter(|entry| wants_guest(entry)).map(Entry::guest).collect();
+    let leftovers = observed.guests.iter().filter(|guest| !wanted.contains(&guest.id));
     actions.extend(leftovers.map(|guest| Action::Effect(Effect::Destroy(guest.id))));
+    let guests: BTreeMap<_, _> = observed.guests.iter().map(|guest| (guest.id, guest)).collect();
     for entry in entries {
-        let guest = observed.guests.iter().find(|guest| guest.id == entry.guest());
+        let guest = if wants_guest(entry) { guests.get(&entry.guest()).copied() } else { None };
         actions.extend(next(entry, guest, allowance(&entry.command.tenant).quota.cpu, observed, now));
     }
     actions.extend(starts(entries, observed, allowance, now));
@@ -142,9 +144,8 @@ fn starts(
     let mut waiting: Vec<_> = entries.iter().filter(|entry| entry.state == State::Queued).collect();
     queue::sort(&mut waiting);
     // What is starting and has no guest yet will take its memory.
-    let promised = entries.iter().filter(|entry| {
-        entry.state == State::Starting && !observed.guests.iter().any(|guest| guest.id == entry.guest())
-    });
+    let there: BTreeSet<_> = observed.guests.iter().map(|guest| guest.id).collect();
+    let promised = entries.iter().filter(|entry| entry.state == State::Starting && !there.contains(&entry.guest()));
     let promised: u64 = promised.map(|entry| footprint_kib(entry.memory_mib())).sum();
     let mut free_kib = observed.free_kib.saturating_sub(promised);
     let mut usages: BTreeMap<&Tenant, Usage> = BTreeMap::new();

@@ -5,11 +5,9 @@
 
 use std::path::PathBuf;
 
-use protocol::Digest;
-
 use crate::reconcile::{Effect, Observed};
 use crate::toolstack::{End, Ended, Toolstack};
-use crate::{GuestId, NodeError};
+use crate::{GuestId, GuestSpec, NodeError};
 
 /// What came of an effect, as far as the journal must know it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -42,7 +40,7 @@ pub struct Board<I> {
     pub boot: String,
     /// Memory of Xen's that is not given to guests, in KiB.
     pub reserve_kib: u64,
-    /// The file of an image, after its digest was compared once more; or why there is none.
+    /// The file of a guest's image, after its digest was compared once more; or why there is none.
     pub image: I,
 }
 
@@ -53,7 +51,7 @@ pub struct Board<I> {
 pub fn turn<T: Toolstack>(
     desk: &mut impl Desk,
     toolstack: &mut T,
-    board: &Board<impl Fn(Digest) -> Result<PathBuf, String>>,
+    board: &Board<impl Fn(&GuestSpec) -> Result<PathBuf, String>>,
 ) -> Result<bool, NodeError> {
     let free_kib = toolstack.memory_free_kib().map_err(failed("asking for free memory"))?;
     let observed = Observed {
@@ -79,11 +77,11 @@ fn act<T: Toolstack>(
     effect: Effect,
     desk: &mut impl Desk,
     toolstack: &mut T,
-    board: &Board<impl Fn(Digest) -> Result<PathBuf, String>>,
+    board: &Board<impl Fn(&GuestSpec) -> Result<PathBuf, String>>,
 ) -> Result<(), NodeError> {
     match effect {
         Effect::Create(spec) => {
-            let image = (board.image)(spec.image);
+            let image = (board.image)(&spec);
             let made = image.and_then(|path| toolstack.create(&spec, &path).map_err(|error| error.to_string()));
             made.or_else(|why| desk.settle(Settled::NotStarted(spec.id, why)))
         }

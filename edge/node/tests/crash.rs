@@ -294,7 +294,8 @@ fn commands() -> Vec<Verified> {
 /// A node's life until there is nothing to do, or until it is killed.
 fn life(world: &Rc<RefCell<World>>, commands: &[Verified]) -> Result<(), NodeError> {
     let mut fake = Fake(world.clone());
-    let board = Board { boot: world.borrow().boot.to_string(), reserve_kib: 0, image: |_| Ok(PathBuf::new()) };
+    let board =
+        Board { boot: world.borrow().boot.to_string(), reserve_kib: 0, image: |_: &GuestSpec| Ok(PathBuf::new()) };
     let mut desk = OneThread { node: Node::new(fake.clone())?, world: world.clone() };
     // The cloud sends again what was not acknowledged, and takes the same command as the same.
     for verified in commands {

@@ -9,6 +9,7 @@ use std::process::Command;
 
 use common::{board, path, program};
 use node_fake::board::{Board, QUOTA, command, wait_for};
+use protocol::Quota;
 use protocol::command::Destination;
 use serde_json::Value;
 
@@ -147,13 +148,15 @@ fn a_result_is_sent_again_until_it_is_taken_also_by_the_next_life_of_the_node() 
     assert_eq!(first["outcome"]["finished"]["fields"]["answer"], "5");
     wait_for("the delivery to be counted", || board.get("/metrics").text.contains("spore_results_delivered_total 1"));
     // A tenant does not choose what dom0 connects to.
-    for url in ["http://127.0.0.1:1/", "http://user@127.0.0.1/", "nothing"] {
+    for url in ["http://127.0.0.1:1/", "http://user@127.0.0.1/"] {
         pushed.id = "two".parse().unwrap();
         pushed.result = Destination::Http { url: url.to_owned() };
         let answer = board.send_command(&acme, &pushed);
         assert_eq!(answer.status, 422, "{}", answer.text);
         assert!(answer.text.contains("may not be sent"), "{}", answer.text);
     }
+    pushed.result = Destination::Http { url: format!("https://{receiver}/results") };
+    assert!(board.send_command(&acme, &pushed).text.contains("speaks no TLS"));
     // It was taken: nobody is held up by it.
     let usage = &board.get("/v1/tenants").json["tenants"][0]["usage"];
     assert_eq!(usage["result_bytes"], 0);
@@ -170,4 +173,21 @@ fn a_result_for_a_file_is_written_as_a_whole() {
     wait_for("the file", || file.exists());
     let report: Value = serde_json::from_slice(&fs::read(file).unwrap()).unwrap();
     assert_eq!(report["outcome"]["failed"]["error"]["message"], "no such sensor");
+}
+
+#[test]
+fn an_image_that_flash_has_forgotten_is_fetched_again_before_its_guest_starts() {
+    let board = board("");
+    let acme = board.tenant("acme", Quota { guests: 1, ..QUOTA });
+    assert_eq!(board.send(&acme, "one", "act=hold").status, 201);
+    assert_eq!(board.send(&acme, "two", "act=finish").status, 201);
+    board.wait(&acme, "one", "running");
+    board.wait(&acme, "two", "queued");
+    let image = fs::read_dir(board.path().join("state/images/blobs")).unwrap().next().unwrap().unwrap().path();
+    let before = fs::read(&image).unwrap();
+    fs::write(&image, b"nonsense").unwrap();
+    fs::write(board.fake("release"), "").unwrap();
+    board.wait(&acme, "two", "finished");
+    assert_eq!(board.get(&path(&acme, "two")).json["attempts"], 2);
+    assert_eq!(fs::read(image).unwrap(), before);
 }

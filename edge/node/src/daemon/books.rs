@@ -246,8 +246,7 @@ impl Books {
 
     /// What is to be fetched for a command, when its task is still wanted.
     pub(super) fn to_fetch(&self, key: &Key) -> Option<ToFetch> {
-        let waits = |entry: &&Entry| entry.state == State::Accepted && entry.key() == *key;
-        let entry = self.node.entries().iter().find(waits)?;
+        let entry = self.node.entries().iter().find(|entry| entry.key() == *key)?;
         let keys = self.tenants.get(&key.tenant).map(|known| known.keys.clone()).unwrap_or_default();
         let held = self.node.entries().iter().filter_map(|entry| Some(entry.prepared.as_ref()?.image)).collect();
         Some(ToFetch { tenant: key.tenant.clone(), keys, task: entry.command.task.clone(), held })

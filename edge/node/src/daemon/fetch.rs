@@ -68,7 +68,8 @@ impl Fetcher {
         let asked = key.clone();
         let wanted = self.clerk.ask_now(move |books| books.to_fetch(&asked))?;
         let brought = self.fetch(&wanted);
-        if let Err(error @ Error::Registry { .. }) = &brought
+        if let Err(error) = &brought
+            && error.is_temporary()
             && tries < MOST_TRIES
         {
             log::say(Level::Warning, &format!("the task of command {key}: {error}; it is tried again"));

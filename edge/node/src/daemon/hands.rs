@@ -4,13 +4,11 @@ use std::path::PathBuf;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, sync_channel};
 use std::time::Duration;
 
-use protocol::Digest;
-
 use super::clerk::Clerk;
 use super::log::{self, Level};
 use crate::reconcile::{Effect, Observed};
 use crate::turn::{Board, Desk, Settled, turn};
-use crate::{NodeError, Toolstack};
+use crate::{GuestSpec, NodeError, Toolstack};
 
 /// Wakes the hands: something has changed that they may have to act on.
 #[derive(Debug, Clone)]
@@ -46,7 +44,7 @@ pub(super) fn run(
     mut toolstack: impl Toolstack,
     clerk: &Clerk,
     wakes: &Receiver<()>,
-    board: &Board<impl Fn(Digest) -> Result<PathBuf, String>>,
+    board: &Board<impl Fn(&GuestSpec) -> Result<PathBuf, String>>,
     poll: Duration,
 ) {
     let mut last_error = String::new();

@@ -76,6 +76,10 @@ impl Books {
             Destination::Node | Destination::File => Ok(()),
             Destination::Http { url } => {
                 let uri = url.parse::<hyper::Uri>().ok();
+                if uri.as_ref().and_then(hyper::Uri::scheme_str) != Some("http") {
+                    let problem = "results are sent by http:// only: this node speaks no TLS";
+                    return Err(Refused::new(422, problem, "have a receiver in the board's own network pass them on"));
+                }
                 let host = uri.as_ref().and_then(|uri| uri.authority()).map_or("", |authority| authority.as_str());
                 if self.facts.receivers.iter().any(|receiver| receiver == host) {
                     return Ok(());
