@@ -1,16 +1,19 @@
 //! Real sensor readings, replayed through a real MQTT broker, and what a task must make of them.
 //!
 //! Purpose: the demo and the scenarios of the task `collect`. [`Data`] reads the committed slice of weather records and
-//! turns each row into a SenML pack; [`publisher`] sends the packs; [`summaries`] receives what the task publishes;
+//! turns each row into a SenML pack; [`publisher`] sends the packs, [`flood`] more of
+//! them than anybody can take; [`summaries`] receives what the task publishes;
 //! [`expected`] computes the same figures in whole numbers, by another way than the task, and compares.
 //!
 //! Every value is published as a whole number of millionths of its unit, so that the expected sums are exact.
 
 pub mod expected;
+pub mod flood;
 pub mod publisher;
 pub mod summaries;
 
 pub use expected::{Difference, Expected, Figures};
+pub use flood::Flood;
 pub use publisher::publish;
 pub use summaries::{Summaries, Summary};
 

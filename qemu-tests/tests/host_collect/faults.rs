@@ -1,9 +1,8 @@
 //! What was lost, or counted wrong, in silence.
 
+use qemu_tests::replay::Flood;
 use std::io::{ErrorKind, Read, Write};
-use std::net::{TcpListener, TcpStream};
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::net::TcpListener;
 
 use super::*;
 
@@ -23,22 +22,6 @@ pub fn minutes(count: i64) -> Vec<Message> {
 /// A task whose windows have a minute and no grace.
 fn minute(bench: &Bench) -> Parameters {
     Parameters { window_s: Some(60), grace_s: Some(0), ..bench.parameters() }
-}
-
-/// A packet of MQTT: its first byte, its length, its body.
-fn packet(first: u8, body: &[u8]) -> Vec<u8> {
-    let mut bytes = vec![first];
-    let mut length = body.len();
-    loop {
-        let more = length > 0x7f;
-        bytes.push((length & 0x7f) as u8 | u8::from(more) << 7);
-        length >>= 7;
-        if !more {
-            break;
-        }
-    }
-    bytes.extend(body);
-    bytes
 }
 
 #[test]
@@ -168,34 +151,14 @@ fn a_flood_starves_neither_the_cloud_nor_pings_nor_the_stop() {
     let bench = Bench::with("flood", &queue, EVERYONE);
     let summaries = bench.summaries();
     let task = bench.start(Parameters { keepalive_s: Some(2), window_s: Some(10), ..bench.parameters() });
-    let over = Arc::new(AtomicBool::new(false));
-    let flood = {
-        let (over, port) = (over.clone(), bench.source.port());
-        std::thread::spawn(move || {
-            let mut connection = TcpStream::connect((Ipv4Addr::LOCALHOST, port)).unwrap();
-            connection.write_all(&packet(0x10, b"\0\x04MQTT\x04\x02\0\0\0\x05flood")).unwrap();
-            connection.read_exact(&mut [0; 4]).unwrap();
-            for round in 0i64.. {
-                if over.load(Ordering::Relaxed) {
-                    return;
-                }
-                let time = TIME_S + round;
-                let records: Vec<_> =
-                    (0..400).map(|n| format!(r#"{{"n":"f{}","t":{time},"v":{n}}}"#, n % 20)).collect();
-                let body = [&b"\0\x09sensors/f"[..], format!("[{}]", records.join(",")).as_bytes()].concat();
-                connection.write_all(&packet(0x30, &body)).unwrap();
-            }
-        })
-    };
+    let flood = Flood::start(address(&bench.source), 1);
     // While it goes on: summaries arrive, both brokers hear from the task, and it ends when it is asked.
     assert!(summaries.next(PATIENCE).unwrap().is_some());
     bench.wait_logs("Received PINGREQ from collect-test", 3);
     task.stop.try_send(()).unwrap();
     let report = task.report();
-    assert!(!flood.is_finished() && report.published > 0, "{report:?}");
+    assert!(flood.goes_on() && report.published > 0, "{report:?}");
     assert_eq!(report.source_reconnects, 0);
-    over.store(true, Ordering::Relaxed);
-    flood.join().unwrap();
 }
 
 #[test]

@@ -8,7 +8,7 @@ use collect::Report;
 use qemu_tests::broker::Broker;
 use qemu_tests::cable::Cable;
 use qemu_tests::harness::{Context, Scenario};
-use qemu_tests::replay::{Data, Figures, Message, Summaries, publish};
+use qemu_tests::replay::{Data, Figures, Flood, Message, Summaries, flood::SENSORS, publish};
 use qemu_tests::{Guest, check};
 use std::net::{Ipv4Addr, SocketAddr};
 
@@ -16,6 +16,7 @@ use std::net::{Ipv4Addr, SocketAddr};
 pub const SCENARIOS: &[Scenario] = &[
     Scenario { name: "collect: five days of weather give the expected numbers", run: weather },
     Scenario { name: "collect: nothing is lost or counted twice when both brokers go away", run: brokers },
+    Scenario { name: "collect: a flood at the source starves neither the cloud nor the request to end", run: flood },
     Scenario { name: "collect: asked to end, it delivers what it has", run: asked },
 ];
 
@@ -133,6 +134,25 @@ fn brokers(context: &Context<'_>) -> Result<()> {
     bench.source_cable.mend();
     let report = bench.finish(guest, &data)?;
     check!((report.source_reconnects, report.cloud_reconnects) == (1, 1), "{report:?}");
+    Ok(())
+}
+
+fn flood(context: &Context<'_>) -> Result<()> {
+    let bench = Bench::new()?;
+    let mut guest = bench.start(context)?;
+    // A window is over after three packs.
+    let flood = Flood::start(address(&bench.source), WINDOW_S as u64 / 2);
+    for _ in 0..10 * SENSORS {
+        check!(bench.summaries.next(PATIENCE)?.is_some(), "no summary came while readings came");
+    }
+    // It is asked and looks, while more comes than it can take.
+    let counters = guest.counters(PATIENCE)?;
+    check!(counters.get("readings").is_some_and(|count| *count > 0), "{counters:?}");
+    guest.shutdown()?;
+    let report: Report = ends_well(&mut guest)?;
+    check!(flood.goes_on(), "the flood was over before the guest was");
+    check!((report.source_reconnects, report.cloud_reconnects) == (0, 0), "{report:?}");
+    check!(report.sensors.len() as u64 == SENSORS && report.published >= 10 * SENSORS, "{report:?}");
     Ok(())
 }
 
