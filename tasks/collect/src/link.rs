@@ -141,7 +141,8 @@ impl<'a, S: Networked> Link<'a, S> {
     }
 
     /// Says why there is no connection and waits before the next attempt: twice as long each time, and not exactly, so
-    /// that many clients of a broker that went away do not all return at once.
+    /// that many clients of a broker that went away do not all return at once. A broker that asks for the older version
+    /// need not wait for it.
     pub(crate) async fn pause(&mut self, fault: Fault) {
         if self.since.take().is_some_and(|since| since.elapsed() >= GOOD) {
             self.next_pause_ms = FIRST_PAUSE_MS;
@@ -150,12 +151,12 @@ impl<'a, S: Networked> Link<'a, S> {
             // Two that take a session from each other at once would do nothing else.
             self.next_pause_ms = LONGEST_PAUSE_MS;
         }
+        let Broker { role, address, .. } = self.broker;
+        if fault == Fault::Refused(Reason::VERSION) && self.dialect.version() == Version::V311 {
+            return kernel::println!("collect: {role} broker {address}: {fault}; it is spoken to in 3.1.1");
+        }
         let pause_ms = jitter(self.next_pause_ms, self.system);
-        kernel::println!(
-            "collect: {} broker {}: {fault}; again in {pause_ms} ms",
-            self.broker.role,
-            self.broker.address
-        );
+        kernel::println!("collect: {role} broker {address}: {fault}; again in {pause_ms} ms");
         self.next_pause_ms = (self.next_pause_ms * 2).min(LONGEST_PAUSE_MS);
         Timer::after(Duration::from_millis(pause_ms.into())).await;
     }
