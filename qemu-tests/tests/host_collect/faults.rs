@@ -193,15 +193,15 @@ fn a_session_that_is_taken_over_is_said() {
     task.report();
 }
 
-/// Answers greetings and questions, and nothing else; ends with its connections.
-fn cloud_without_acknowledgements() -> String {
+/// Answers greetings with this and questions, and nothing else; ends with its connections.
+fn cloud_that_says(greeting: &'static [u8]) -> String {
     let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
     let address = listener.local_addr().unwrap().to_string();
     std::thread::spawn(move || {
         for connection in listener.incoming() {
             let mut connection = connection.unwrap();
             std::thread::spawn(move || {
-                connection.write_all(&[0x20, 3, 0, 0, 0]).unwrap();
+                connection.write_all(greeting).unwrap();
                 let mut bytes = [0; 4096];
                 loop {
                     match connection.read(&mut bytes) {
@@ -223,13 +223,25 @@ fn cloud_without_acknowledgements() -> String {
 #[test]
 fn a_cloud_that_never_acknowledges_is_said() {
     let bench = Bench::new("unacknowledged");
-    let cloud = cloud_without_acknowledgements();
+    let cloud = cloud_that_says(&[0x20, 3, 0, 0, 0]);
     let parameters = Parameters { cloud: cloud.clone(), keepalive_s: Some(2), drain_s: Some(1), ..minute(&bench) };
     let task = bench.start(parameters);
     bench.publish(&minutes(2));
     said::wait(&[&format!("cloud broker {cloud}: it does not acknowledge")], PATIENCE);
     bench.publish(&[end()]);
     assert_eq!(task.outcome(), Err(Error::Undelivered(2, None)));
+}
+
+#[test]
+fn a_cloud_that_acknowledges_nothing_is_refused_and_a_source_is_not() {
+    let bench = Bench::new("no-qos");
+    let without: &[u8] = &[0x20, 5, 0, 0, 2, 0x24, 0];
+    let (source, cloud) = (cloud_that_says(without), cloud_that_says(without));
+    let task = Task::start(Parameters { source: source.clone(), cloud: cloud.clone(), ..bench.parameters() });
+    said::wait(&[&format!("cloud broker {cloud}: it refuses: QoS not supported (0x9b)")], PATIENCE);
+    said::wait(&[&format!("connected to the source broker {source}")], PATIENCE);
+    task.stop.try_send(()).unwrap();
+    task.report();
 }
 
 #[test]

@@ -15,6 +15,7 @@ use kernel::Networked;
 use crate::backlog::Next;
 use crate::collector::{Collector, End};
 use crate::link::{GONE, Link};
+use crate::mqtt::reason::Reason;
 use crate::mqtt::{Connection, Event, Fault, Session};
 use crate::parameters::Settings;
 
@@ -53,6 +54,10 @@ async fn deliver<S: Networked>(settings: &Settings, collector: &Collector, syste
     let patience = Duration::from_secs(broker.keepalive_s.into()) * 3 / 2;
     loop {
         let fault = match link.connect(&mut session, &mut input).await {
+            Ok(connection) if !connection.acknowledges() => {
+                connection.close(Some(&[])).await;
+                Fault::Refused(Reason::QOS)
+            }
             Ok(mut connection) => {
                 collector.cloud_connected(link.again());
                 if let Some(topic) = &broker.will {

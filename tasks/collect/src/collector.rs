@@ -235,6 +235,15 @@ impl Collector {
         }
     }
 
+    /// Notes a message that is not as MQTT has it.
+    pub(crate) fn unreadable(&self, topic: &str) {
+        let out = &mut self.state.0.borrow_mut().out;
+        out.counts.malformed += 1;
+        if out.said.is_first_of(hash(topic.as_bytes(), b"")) {
+            println!("collect: cannot be read, on {}: a message that is not as MQTT has it", Sample(topic.as_bytes()));
+        }
+    }
+
     /// Notes that the source is there at this time: closes what is due by the clock.
     pub(crate) fn heard(&self, now: f64) {
         let State { sensors, out, connected, looked_s, .. } = &mut *self.state.0.borrow_mut();

@@ -114,6 +114,7 @@ async fn listen<IO: Read + Write>(
             }
             Event::Repeat => collector.repeated(),
             Event::TooLarge { topic, length } => collector.passed(&topic, length),
+            Event::Malformed { topic } => collector.unreadable(&topic),
             Event::Subscribed { id, granted } => {
                 let filter = usize::from(id).checked_sub(1).and_then(|place| filters.get(place));
                 check_granted(filter.ok_or(Fault::Protocol)?, granted)?;

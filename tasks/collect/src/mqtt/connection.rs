@@ -9,7 +9,7 @@ use embedded_io_async::{Read, Write};
 
 use super::fault::Fault;
 use super::input::{Found, Input};
-use super::packet::{self, ConnAck, Packet, Publish, Version};
+use super::packet::{self, ConnAck, Packet, Publish, Unread, Version};
 use super::reason::Reason;
 use super::session::{self, Session};
 use super::watch::{Due, Watch};
@@ -34,6 +34,11 @@ pub(crate) enum Event<'a> {
         topic: String,
         /// Its packet's length.
         length: usize,
+    },
+    /// A message that is not as MQTT has it; it is acknowledged, so that it does not come again.
+    Malformed {
+        /// The beginning of its topic.
+        topic: String,
     },
     /// A message of ours was taken, or refused.
     Published {
@@ -70,7 +75,7 @@ pub(crate) struct Connection<'b, IO> {
 /// What has come.
 enum Incoming {
     Packet(Range<usize>),
-    TooLarge(super::packet::TooLarge),
+    TooLarge(Unread),
 }
 
 impl<'b, IO: Read + Write> Connection<'b, IO> {
@@ -95,6 +100,7 @@ impl<'b, IO: Read + Write> Connection<'b, IO> {
                 resumed: false,
                 refused: None,
                 receive_maximum: 0,
+                acknowledges: false,
                 packet_bytes: 0,
                 keepalive_s: None,
                 subscription_ids: false,
@@ -148,6 +154,11 @@ impl<'b, IO: Read + Write> Connection<'b, IO> {
         self.answer.packet_bytes
     }
 
+    /// Whether messages can be published that it acknowledges.
+    pub(crate) fn acknowledges(&self) -> bool {
+        self.answer.acknowledges
+    }
+
     /// Asks for messages on these topics, each under a number from 1 on; no more than 64.
     pub(crate) fn subscribe<'t>(&mut self, filters: impl Iterator<Item = &'t str>) {
         let with_id = self.has_subscription_ids();
@@ -192,13 +203,20 @@ impl<'b, IO: Read + Write> Connection<'b, IO> {
             let range = match self.incoming().await? {
                 Incoming::Packet(range) => range,
                 Incoming::TooLarge(message) => {
-                    let (qos, again) = (message.first >> 1 & 3, message.first & 8 != 0);
-                    let new = self.accept(qos, message.id, again, message.length as u32)?;
+                    let new = self.accept_unread(&message)?;
                     let event = Event::TooLarge { topic: message.topic, length: message.length };
                     return Ok(if new { event } else { Event::Repeat });
                 }
             };
-            match packet::decode(self.input.bytes(range.clone()), self.version)? {
+            let packet = match packet::decode(self.input.bytes(range.clone()), self.version) {
+                Ok(packet) => packet,
+                Err(malformed) => {
+                    let message = self.input.unread(range).ok_or(malformed)?;
+                    let new = self.accept_unread(&message)?;
+                    return Ok(if new { Event::Malformed { topic: message.topic } } else { Event::Repeat });
+                }
+            };
+            match packet {
                 Packet::Publish(Publish { qos, id, again, topic, payload, .. }) => {
                     let hash = if qos == 1 { session::hash(topic.as_bytes(), payload) } else { 0 };
                     if !self.accept(qos, id, again, hash)? {
@@ -228,6 +246,12 @@ impl<'b, IO: Read + Write> Connection<'b, IO> {
                 Packet::ConnAck(_) => return Err(Fault::Protocol),
             }
         }
+    }
+
+    /// Acknowledges a message of which no more is known than this; whether it is new.
+    fn accept_unread(&mut self, message: &Unread) -> Result<bool, Fault> {
+        let (qos, again) = (message.first >> 1 & 3, message.first & 8 != 0);
+        self.accept(qos, message.id, again, message.length as u32)
     }
 
     /// Acknowledges a message; whether it is new.

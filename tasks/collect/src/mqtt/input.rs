@@ -6,7 +6,7 @@
 
 use core::ops::Range;
 
-use super::packet::{self, Malformed, TooLarge};
+use super::packet::{self, Malformed, Unread};
 
 /// How much of a topic is kept.
 const TOPIC_BYTES: usize = 64;
@@ -25,14 +25,14 @@ pub(crate) enum Found {
     /// A whole packet, which stays where it is until there is room made for more.
     Packet(Range<usize>),
     /// A message that was too large, and has passed.
-    TooLarge(TooLarge),
+    TooLarge(Unread),
     /// Less than a packet.
     Nothing,
 }
 
 /// A message that is too large, on its way.
 struct Passing {
-    message: TooLarge,
+    message: Unread,
     /// How much of it has passed.
     passed: usize,
     /// Where in it the number is.
@@ -47,6 +47,15 @@ impl<'b> Input<'b> {
     /// What a range that was found stands for.
     pub(crate) fn bytes(&self, range: Range<usize>) -> &[u8] {
         &self.buffer[range]
+    }
+
+    /// What is known of a message that was found and cannot be read; `None` if it is another packet, or nothing can be
+    /// known of it.
+    pub(crate) fn unread(&self, range: Range<usize>) -> Option<Unread> {
+        let bytes = self.bytes(range);
+        let (message, id) = packet::unread(bytes, bytes.len(), TOPIC_BYTES).ok().flatten()?;
+        let id = bytes.get(id)?.iter().fold(0, |id, byte| id << 8 | u16::from(*byte));
+        Some(Unread { id, ..message })
     }
 
     /// What has come and has not been found to be a packet.
@@ -79,7 +88,7 @@ impl<'b> Input<'b> {
         }
         // What is kept must fit the buffer, behind a first byte, a length and the topic's length.
         let kept = TOPIC_BYTES.min(self.buffer.len().saturating_sub(1 + 4 + 2));
-        let Some((message, id)) = packet::too_large(waiting, length, kept)? else { return Ok(Found::Nothing) };
+        let Some((message, id)) = packet::unread(waiting, length, kept)? else { return Ok(Found::Nothing) };
         self.passing = Some(Passing { message, passed: 0, id });
         Ok(self.pass())
     }

@@ -11,9 +11,9 @@ use super::reason::Reason;
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Malformed;
 
-/// A message that was too large for the buffer.
+/// What is known of a message that was too large for the buffer, or cannot be read.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct TooLarge {
+pub(crate) struct Unread {
     /// The first byte of its packet.
     pub(crate) first: u8,
     /// The packet's length in bytes.
@@ -51,6 +51,8 @@ pub struct ConnAck {
     pub refused: Option<Reason>,
     /// How many messages may be under way to it.
     pub receive_maximum: u16,
+    /// It takes messages that it has to acknowledge.
+    pub acknowledges: bool,
     /// The largest packet that it takes.
     pub packet_bytes: u32,
     /// The keepalive that it wants instead of ours.
@@ -127,16 +129,16 @@ pub fn length(bytes: &[u8]) -> Result<Option<usize>, Malformed> {
     }
 }
 
-/// What is known of a message that is too large to be kept, of `length` bytes in all, and where its number is; `None`
-/// when too little of it is here to tell.
+/// What is known of a message that is not looked at, of `length` bytes in all, and where its number is; `None` when too
+/// little of it is here to tell.
 ///
 /// # Errors
 /// It is no message, or one whose topic does not fit its packet.
-pub(super) fn too_large(
+pub(super) fn unread(
     bytes: &[u8],
     length: usize,
     topic_bytes: usize,
-) -> Result<Option<(TooLarge, Range<usize>)>, Malformed> {
+) -> Result<Option<(Unread, Range<usize>)>, Malformed> {
     let mut reader = Reader(bytes);
     let first = reader.byte()?;
     let id_bytes = match (first >> 4, first >> 1 & 3) {
@@ -152,7 +154,7 @@ pub(super) fn too_large(
     }
     let Ok(topic) = reader.take(topic_bytes.min(topic.into())) else { return Ok(None) };
     let topic = String::from_utf8_lossy(topic).into_owned();
-    Ok(Some((TooLarge { first, length, id: 0, topic }, id..id + id_bytes)))
+    Ok(Some((Unread { first, length, id: 0, topic }, id..id + id_bytes)))
 }
 
 /// Decodes one whole packet.
@@ -240,6 +242,7 @@ impl<'a> Reader<'a> {
             resumed: flags & 1 != 0,
             refused: Reason::of_connect(self.byte()?),
             receive_maximum: u16::MAX,
+            acknowledges: true,
             packet_bytes: u32::MAX,
             keepalive_s: None,
             subscription_ids: true,
@@ -255,8 +258,7 @@ impl<'a> Reader<'a> {
                 MAXIMUM_PACKET_SIZE => ack.packet_bytes = properties.number(4)?,
                 SERVER_KEEP_ALIVE => ack.keepalive_s = Some(properties.word()?),
                 SUBSCRIPTION_IDENTIFIERS_AVAILABLE => ack.subscription_ids = properties.byte()? != 0,
-                MAXIMUM_QOS if properties.byte()? == 0 => ack.refused = ack.refused.or(Some(Reason::QOS)),
-                MAXIMUM_QOS => {}
+                MAXIMUM_QOS => ack.acknowledges = properties.byte()? != 0,
                 other => properties.skip_property(other)?,
             }
         }
@@ -269,8 +271,9 @@ impl<'a> Reader<'a> {
             SESSION_EXPIRY_INTERVAL => 4,
             // How long a message holds.
             0x02 => 4,
-            // Topic alias maximum.
-            0x22 => 2,
+            // Topic alias maximum; and topic alias, which we do not ask for: brokers have passed on that of another client,
+            // beside the topic.
+            0x22 | 0x23 => 2,
             // A payload's format; what is available: retained messages, wildcards, shared subscriptions.
             0x01 | 0x25 | 0x28 | 0x2a => 1,
             // Strings and data: a payload's type, where to answer, assigned client, authentication method and data,

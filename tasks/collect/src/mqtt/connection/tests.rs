@@ -1,5 +1,6 @@
 //! Tests of a connection against a broker that is a list of bytes.
 
+use alloc::borrow::ToOwned;
 use alloc::collections::VecDeque;
 use alloc::rc::Rc;
 use alloc::vec;
@@ -210,6 +211,34 @@ fn a_message_that_is_too_large_costs_itself() {
 }
 
 #[test]
+fn a_message_that_cannot_be_read_costs_itself() {
+    let topic = || "t".to_owned();
+    for (what, body, topic) in [
+        ("a topic that is no text", &[0, 1, 0xff, 0, 9, 0][..], "\u{fffd}".to_owned()),
+        ("an unknown property", &[0, 1, b't', 0, 9, 2, 0x7f, 0], topic()),
+        ("more properties than there is room", &[0, 1, b't', 0, 9, 100, 1], topic()),
+        ("nothing behind its number", &[0, 1, b't', 0, 9], topic()),
+    ] {
+        let mut room = Room::new(1000);
+        let stream = room.stream.clone();
+        let mut connection = room.open(false, &[]);
+        stream.say(&[&[0x32, body.len() as u8], body, &message(1)].concat());
+        assert_eq!(poll(connection.next()), Some(Ok(Event::Malformed { topic })), "{what}");
+        assert_eq!(poll(connection.next()), taken(1, b"1"), "{what}");
+        assert_eq!(stream.heard(), [0x40, 2, 0, 9], "{what}");
+    }
+}
+
+#[test]
+fn the_alias_of_somebody_elses_topic_does_no_harm() {
+    let mut room = Room::new(1000);
+    let stream = room.stream.clone();
+    let mut connection = room.open(false, &[]);
+    stream.say(&[0x32, 10, 0, 1, b't', 0, 1, 3, 0x23, 0, 7, b'1']);
+    assert_eq!(poll(connection.next()), taken(1, b"1"));
+}
+
+#[test]
 fn a_wait_that_is_given_up_loses_nothing() {
     let mut room = Room::new(1000);
     let stream = room.stream.clone();
@@ -318,7 +347,6 @@ fn a_broker_that_lets_nobody_in_says_why() {
         (&[0x20, 3, 0, 0x87, 0][..], Fault::Refused(Reason(0x87))),
         (&[0x20, 2, 0, 5], Fault::Refused(Reason(0x87))),
         (&[0x20, 2, 0, 1], Fault::Refused(Reason::VERSION)),
-        (&[0x20, 5, 0, 0, 2, 0x24, 0], Fault::Refused(Reason::QOS)),
         (&[0xd0, 0], Fault::Protocol),
         (b"HTTP/1.1 400 Bad Request\r\n", Fault::Protocol),
         // An alert of TLS: the connection cannot begin so.

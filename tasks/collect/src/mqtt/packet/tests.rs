@@ -101,6 +101,7 @@ fn an_answer_tells_what_the_broker_takes() {
         resumed: false,
         refused: None,
         receive_maximum: 65_535,
+        acknowledges: true,
         packet_bytes: u32::MAX,
         keepalive_s: None,
         subscription_ids: true,
@@ -118,7 +119,7 @@ fn an_answer_tells_what_the_broker_takes() {
     let expected =
         ConnAck { receive_maximum: 20, packet_bytes: 65_536, keepalive_s: Some(60), subscription_ids: false, ..none };
     assert_eq!(answer(&limits), Ok(expected));
-    assert_eq!(answer(&[0, 0, 2, 0x24, 0]), Ok(ConnAck { refused: Some(Reason::QOS), ..none }), "no QoS 1");
+    assert_eq!(answer(&[0, 0, 2, 0x24, 0]), Ok(ConnAck { acknowledges: false, ..none }), "no QoS 1");
     assert_eq!(answer(&[0, 0, 2, 0x24, 1]), Ok(none));
     let others =
         b"\x11\0\0\0\0\x22\0\0\x25\x01\x28\x01\x29\x01\x2a\x01\x12\0\x01a\x1f\0\x02no\x26\0\x01k\0\x01v\x21\0\x05";
