@@ -2,6 +2,7 @@
 
 #![forbid(unsafe_code)]
 
+mod addresses;
 mod bed;
 mod collect;
 mod console;
@@ -35,6 +36,7 @@ fn main() -> ExitCode {
         copies::SCENARIOS,
         crash::SCENARIOS,
         echo::SCENARIOS,
+        addresses::SCENARIOS,
         collect::SCENARIOS,
         filter::SCENARIOS,
         lifecycle::SCENARIOS,
