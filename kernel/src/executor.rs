@@ -49,3 +49,35 @@ pub fn run<T>(spawn: impl FnOnce(Spawner), mut dispatch: impl FnMut(bool) -> T, 
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    extern crate std;
+
+    use std::panic::{AssertUnwindSafe, catch_unwind, panic_any};
+    use std::vec::Vec;
+
+    use super::{READY, TURNS_WITHOUT_CLOCK, run};
+    use core::sync::atomic::Ordering;
+
+    #[test]
+    fn the_clock_is_read_after_each_sleep_and_now_and_then_while_tasks_are_busy() {
+        // Tasks are busy at first, and sleep three times; the end of the world is a panic.
+        let (mut busy, mut sleeps, mut clock) = (2 * TURNS_WITHOUT_CLOCK, 3, Vec::new());
+        let dispatch = |reads_clock| {
+            clock.push(reads_clock);
+            READY.store(busy > 0, Ordering::Relaxed);
+            busy = busy.saturating_sub(1);
+        };
+        let sleep = |()| {
+            sleeps -= 1;
+            if sleeps == 0 {
+                panic_any("the end");
+            }
+        };
+        let ended = catch_unwind(AssertUnwindSafe(|| run(|_| {}, dispatch, sleep)));
+        assert!(ended.is_err_and(|payload| payload.is::<&str>()));
+        let while_busy = (0..=2 * TURNS_WITHOUT_CLOCK).map(|turn| turn % TURNS_WITHOUT_CLOCK == 0);
+        assert_eq!(clock, while_busy.chain([true, true]).collect::<Vec<_>>());
+    }
+}

@@ -382,6 +382,16 @@ mod tests {
     }
 
     #[test]
+    fn an_object_on_a_boundary_takes_little_more_than_both() {
+        let block = block(1 << 20);
+        let heap = heap_on(block);
+        // SAFETY: the layout is not empty.
+        let pointer = unsafe { heap.alloc(Layout::from_size_align(100, 1 << 16).unwrap()) };
+        assert!(!pointer.is_null());
+        assert!(256 - block.free_pages() <= 16 + 2, "{} pages are left", block.free_pages());
+    }
+
+    #[test]
     fn a_refused_allocation_takes_no_pages() {
         let block = block(1 << 18);
         let heap = heap_on(block);

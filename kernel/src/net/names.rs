@@ -58,7 +58,7 @@ impl Dns for Stack {
         let query = query(host).ok_or(Error::InvalidName)?;
         let servers = self.with(|state| state.addressing.name_servers())?;
         let any = SocketAddr::V4(SocketAddrV4::new(Ipv4Addr::UNSPECIFIED, 0));
-        let mut socket = self.bind(any, LARGEST_MESSAGE_BYTES * 4)?;
+        let mut socket = self.bind(any, LARGEST_MESSAGE_BYTES)?;
         let mut failure = Error::TimedOut;
         for patience in PATIENCE {
             for server in servers.into_iter().flatten() {

@@ -154,6 +154,13 @@ fn a_dropped_question_frees_its_place() {
     assert_eq!(look_up(&world, "sensor.example"), Ok(SENSOR));
 }
 
+#[test]
+fn who_has_an_answer_waits_for_no_time_limit() {
+    let world = world();
+    assert_eq!(look_up(&world, "sensor.example"), Ok(SENSOR));
+    assert_eq!(world.a().with(|state| state.deadlines.next()), None);
+}
+
 /// Longer than anything here takes on the machine's clock.
 const LONG: Duration = Duration::from_secs(3600);
 

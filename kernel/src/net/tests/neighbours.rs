@@ -142,6 +142,23 @@ fn questions_leave_when_they_are_due_though_nothing_else_happens() {
 }
 
 #[test]
+fn a_datagram_waits_some_seconds_for_a_neighbour_that_begins_to_answer() {
+    let world = World::two();
+    let (a, b) = (world.a(), world.b());
+    world.run(async {
+        a.configured().await;
+        let mut server = b.bind_multiple(socket(ANY, 7)).await.expect("a free port");
+        let mut client = a.bind_multiple(socket(ANY, 0)).await.expect("a free port");
+        world.wire.set(|wire| wire.delivers = alloc::boxed::Box::new(|_, _| false));
+        client.send(socket(ANY, 0), socket(B, 7), b"hello").await.expect("room");
+        world.pause(Duration::from_millis(1400)).await;
+        world.wire.set(|wire| wire.delivers = alloc::boxed::Box::new(|_, _| true));
+        let received = select(server.receive_into(&mut [0; 9]), world.pause(Duration::from_secs(3))).await;
+        assert!(matches!(received, Either::First(Ok(_))));
+    });
+}
+
+#[test]
 fn a_neighbour_that_is_known_is_not_asked_for() {
     let world = World::two();
     let (a, b) = (world.a(), world.b());

@@ -372,6 +372,17 @@ fn a_server_that_forgets_its_offer_is_asked_a_few_times() {
 }
 
 #[test]
+fn the_answer_to_the_last_request_counts_as_long_as_it_is_waited_for() {
+    let (mut bed, mut request) = Bed::requesting();
+    for _ in 1..5 {
+        request = bed.next();
+        assert_eq!((request.kind, bed.event()), (DhcpMessageType::Request, None));
+    }
+    bed.answer(DhcpMessageType::Ack, request.transaction);
+    assert_eq!(bed.event(), Some(Event::Bound(LEASE)));
+}
+
+#[test]
 fn a_server_that_was_not_chosen_neither_gives_nor_takes() {
     for kind in [DhcpMessageType::Ack, DhcpMessageType::Nak, DhcpMessageType::Offer] {
         let (mut bed, request) = Bed::requesting();
@@ -442,7 +453,7 @@ fn a_lease_of_no_time_is_none() {
 
 #[test]
 fn a_server_that_wants_to_be_asked_all_the_time_is_not() {
-    for (t1, t2) in [(0, 0), (0, 1), (1, 2), (4, 700), (0, 700), (u32::MAX, u32::MAX)] {
+    for (t1, t2) in [(0, 0), (0, 4), (0, 5), (0, 1), (1, 2), (4, 700), (0, 700), (u32::MAX, u32::MAX)] {
         let (t1, t2) = (u32::to_be_bytes(t1), u32::to_be_bytes(t2));
         let (mut bed, request) = Bed::requesting();
         let options = times(&t1, &t2);
