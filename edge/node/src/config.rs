@@ -26,6 +26,8 @@ pub struct Config {
     pub registries: Vec<String>,
     /// Hosts (`host` or `host:port`, as in the URL) to which results may be sent by HTTP. None unless they are named.
     pub receivers: Vec<String>,
+    /// The MQTT broker (`host:port`) by which results may be published; none unless it is named.
+    pub broker: Option<String>,
     /// Memory of Xen's that is never given to guests, in MiB.
     pub memory_reserve_mib: u32,
     /// The most bytes of images that are kept, in MiB.
@@ -63,6 +65,7 @@ impl Default for Config {
             tasks: "/var/lib/spore/tasks".into(),
             registries: Vec::new(),
             receivers: Vec::new(),
+            broker: None,
             memory_reserve_mib: 16,
             images_mib: 256,
             bridge: "xenbr0".to_owned(),

@@ -13,6 +13,7 @@ mod hands;
 mod http;
 mod log;
 mod metrics;
+mod mqtt;
 mod program;
 mod refused;
 
@@ -63,6 +64,7 @@ fn run<T: Toolstack + Send + 'static>(
         network: !config.bridge.is_empty(),
         reserve_kib: u64::from(config.memory_reserve_mib) << 10,
         receivers: config.receivers.clone(),
+        has_broker: config.broker.is_some(),
     };
     let (fetches, fetched) = mpsc::channel();
     let (deliveries, delivered) = mpsc::channel();
@@ -85,7 +87,7 @@ fn run<T: Toolstack + Send + 'static>(
     start("hands", move || hands::run(toolstack, &hands, &wakes, &board, poll))?;
     let fetching = fetch::Fetcher::new(store, clerk.clone(), config);
     start("fetch", move || fetching.run(&fetched))?;
-    let delivering = deliver::Deliverer::new(clerk.clone(), state.join("results"));
+    let delivering = deliver::Deliverer::new(clerk.clone(), config)?;
     start("deliver", move || delivering.run(&delivered))?;
     serve(&config.socket, http::Server { clerk, name, consoles })
 }

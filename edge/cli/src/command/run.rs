@@ -62,7 +62,7 @@ pub struct Arguments {
     /// The longest pause.
     #[arg(long, default_value = "5m", value_parser = whole_seconds, value_name = "DURATION")]
     longest_pause: NonZeroU32,
-    /// Where its result goes: node, file, http://..., https://... or mqtt:TOPIC.
+    /// Where its result goes: node, file, http://... or mqtt:TOPIC.
     #[arg(long, default_value = "node", value_parser = destination)]
     result: Destination,
     /// Wait for its end, and print its result.
@@ -188,12 +188,10 @@ fn destination(text: &str) -> Result<Destination, String> {
     match text {
         "node" => Ok(Destination::Node),
         "file" => Ok(Destination::File),
-        url if url.starts_with("http://") || url.starts_with("https://") => {
-            Ok(Destination::Http { url: url.to_owned() })
-        }
+        url if url.starts_with("http://") => Ok(Destination::Http { url: url.to_owned() }),
         other => match other.strip_prefix("mqtt:") {
             Some(topic) if !topic.is_empty() => Ok(Destination::Mqtt { topic: topic.to_owned() }),
-            _ => Err("a result goes to node, file, http://..., https://... or mqtt:TOPIC".to_owned()),
+            _ => Err("a result goes to node, file, http://... or mqtt:TOPIC".to_owned()),
         },
     }
 }

@@ -191,3 +191,58 @@ fn an_image_that_flash_has_forgotten_is_fetched_again_before_its_guest_starts() 
     assert_eq!(board.get(&path(&acme, "two")).json["attempts"], 2);
     assert_eq!(fs::read(image).unwrap(), before);
 }
+
+/// A broker for one publication: takes it, and acknowledges it or goes away. The topic and the content.
+fn broker(listener: &TcpListener, acknowledges: bool) -> (String, Value) {
+    let (mut stream, _) = listener.accept().unwrap();
+    let packet = |stream: &mut TcpStream| {
+        let mut first = [0];
+        stream.read_exact(&mut first).unwrap();
+        let (mut length, mut shift) = (0, 0);
+        loop {
+            let mut byte = [0];
+            stream.read_exact(&mut byte).unwrap();
+            length |= usize::from(byte[0] & 0x7f) << shift;
+            shift += 7;
+            if byte[0] & 0x80 == 0 {
+                break;
+            }
+        }
+        let mut rest = vec![0; length];
+        stream.read_exact(&mut rest).unwrap();
+        (first[0], rest)
+    };
+    assert_eq!(packet(&mut stream).0, 0x10, "CONNECT");
+    stream.write_all(&[0x20, 2, 0, 0]).unwrap();
+    let (kind, rest) = packet(&mut stream);
+    // PUBLISH with QoS 1, not retained.
+    assert_eq!(kind & 0xf7, 0x32);
+    let topic_length = usize::from(u16::from_be_bytes([rest[0], rest[1]]));
+    let topic = String::from_utf8(rest[2..2 + topic_length].to_vec()).unwrap();
+    let id = &rest[2 + topic_length..4 + topic_length];
+    if acknowledges {
+        stream.write_all(&[0x40, 2, id[0], id[1]]).unwrap();
+        assert_eq!(packet(&mut stream).0, 0xe0, "DISCONNECT");
+    }
+    (topic, serde_json::from_slice(&rest[4 + topic_length..]).unwrap())
+}
+
+#[test]
+fn a_result_is_published_again_until_the_broker_has_acknowledged_it() {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let board = board(&format!("broker = \"{}\"", listener.local_addr().unwrap()));
+    let acme = board.tenant("acme", QUOTA);
+    let mut published = command(&acme, "one", "act=finish number=5 bytes=50000");
+    for topic in ["other/results", "acme", "acme/", "acme/#", "acmeresults"] {
+        published.result = Destination::Mqtt { topic: topic.to_owned() };
+        assert_eq!(board.send_command(&acme, &published).status, 422, "{topic}");
+    }
+    published.result = Destination::Mqtt { topic: "acme/results".to_owned() };
+    assert_eq!(board.send_command(&acme, &published).status, 201);
+    let first = broker(&listener, false);
+    let second = broker(&listener, true);
+    assert_eq!(first, second);
+    assert_eq!(second.0, "acme/results");
+    assert_eq!(second.1["outcome"]["finished"]["fields"]["answer"], "5");
+    wait_for("the delivery to be counted", || board.get("/metrics").text.contains("spore_results_delivered_total 1"));
+}

@@ -47,6 +47,8 @@ pub(super) struct Facts {
     pub(super) reserve_kib: u64,
     /// Where results may be sent by HTTP.
     pub(super) receivers: Vec<String>,
+    /// Whether results may be published.
+    pub(super) has_broker: bool,
 }
 
 /// What was counted since the program started.

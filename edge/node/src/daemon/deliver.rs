@@ -12,7 +12,8 @@ use ureq::Agent;
 
 use super::clerk::Clerk;
 use super::log::{self, Level};
-use crate::Key;
+use super::mqtt::Broker;
+use crate::{Config, Key};
 
 /// The pause after the first try that failed; it doubles with each, up to the longest.
 const FIRST_PAUSE: Duration = Duration::from_secs(1);
@@ -25,6 +26,7 @@ pub(super) struct Deliverer {
     clerk: Clerk,
     results: PathBuf,
     agent: Agent,
+    broker: Option<Broker>,
 }
 
 /// A result that is not where it is to go yet.
@@ -35,14 +37,15 @@ struct Pending {
 }
 
 impl Deliverer {
-    pub(super) fn new(clerk: Clerk, results: PathBuf) -> Self {
+    pub(super) fn new(clerk: Clerk, settings: &Config) -> Result<Self, String> {
         let config = Agent::config_builder()
             .timeout_global(Some(PATIENCE))
             .user_agent(concat!("spored/", env!("CARGO_PKG_VERSION")))
             // A tenant says where its result goes; not where someone there sends the node on to.
             .max_redirects(0)
             .build();
-        Self { clerk, results, agent: config.new_agent() }
+        let broker = settings.broker.as_ref().map(|address| Broker::at(address, settings)).transpose()?;
+        Ok(Self { clerk, results: settings.state.join("results"), agent: config.new_agent(), broker })
     }
 
     /// Delivers for ever.
@@ -85,8 +88,10 @@ impl Deliverer {
             Destination::Node => return Ok(()),
             Destination::File => self.write(&report).map_err(|error| error.to_string())?,
             Destination::Http { url } => self.push(&url, &report)?,
-            // Refused when the command came.
-            Destination::Mqtt { .. } => return Ok(()),
+            Destination::Mqtt { topic } => {
+                let broker = self.broker.as_ref().ok_or("the node's config names no broker any more")?;
+                broker.publish(&topic, document::encode(&report), PATIENCE)?;
+            }
         }
         let taken = key.clone();
         self.clerk.ask_now(move |books| books.taken(&taken)).map_err(|error| error.to_string())

@@ -63,7 +63,7 @@ impl Books {
             );
             return Err(Refused::new(409, problem, "sign it anew to have it run"));
         }
-        self.may_be_sent(&command.result)?;
+        self.may_be_sent(&command.tenant, &command.result)?;
         self.admit_early(&verified)?;
         let entry = self.node.accept(&verified, now())?;
         drop(self.fetches.send(entry.key()));
@@ -71,7 +71,7 @@ impl Books {
     }
 
     /// Whether a result may go there.
-    fn may_be_sent(&self, destination: &Destination) -> Result<(), Refused> {
+    fn may_be_sent(&self, tenant: &Tenant, destination: &Destination) -> Result<(), Refused> {
         match destination {
             Destination::Node | Destination::File => Ok(()),
             Destination::Http { url } => {
@@ -87,9 +87,16 @@ impl Books {
                 let problem = format!("results may not be sent to \"{}\" from this node", host.escape_debug());
                 Err(Refused::new(422, problem, "have the operator name the host in the node's config: receivers"))
             }
-            Destination::Mqtt { .. } => {
-                Err(Refused::new(422, "this node sends no results by MQTT", "have it kept, or sent by HTTP"))
+            Destination::Mqtt { .. } if !self.facts.has_broker => {
+                let remedy = "have the operator name a broker in the node's config";
+                Err(Refused::new(422, "this node sends no results by MQTT", remedy))
             }
+            // The broker cannot tell one tenant from another: the node is one client to it.
+            Destination::Mqtt { topic } if !is_topic_of(tenant, topic) => {
+                let problem = format!("the topic \"{}\" is not one of tenant \"{tenant}\"", topic.escape_debug());
+                Err(Refused::new(422, problem, &format!("begin it with \"{tenant}/\", without + and #")))
+            }
+            Destination::Mqtt { .. } => Ok(()),
         }
     }
 
@@ -276,6 +283,12 @@ fn fields(entry: &Entry, postcard: &str) -> Result<std::collections::BTreeMap<St
     let bytes = Base64::decode_vec(postcard).map_err(|error| error.to_string())?;
     let fields = prepared.config.description().report_fields(&bytes).map_err(|error| format!("{error:#}"))?;
     Ok(fields.into_iter().collect())
+}
+
+/// Whether a tenant may publish to a topic.
+fn is_topic_of(tenant: &Tenant, topic: &str) -> bool {
+    let rest = topic.strip_prefix(tenant.as_str()).and_then(|rest| rest.strip_prefix('/'));
+    rest.is_some_and(|rest| !rest.is_empty() && topic.len() <= 1000 && !topic.contains(['+', '#', '\0']))
 }
 
 fn needs(kept: &Kept) -> Needs {
