@@ -1,6 +1,8 @@
 //! What was lost, or counted wrong, in silence.
 
+use qemu_tests::packages::NEWER_BROKER;
 use qemu_tests::replay::Flood;
+use qemu_tests::setup::setup_newer_broker;
 use std::io::{ErrorKind, Read, Write};
 use std::net::TcpListener;
 
@@ -189,6 +191,41 @@ fn a_session_that_is_taken_over_is_said() {
     said::wait(&["another client with the name collect-taken-over has taken it"], PATIENCE);
     other.kill().unwrap();
     other.wait().unwrap();
+    task.stop.try_send(()).unwrap();
+    task.report();
+}
+
+#[test]
+fn a_newer_broker_says_itself_that_a_session_was_taken_over() {
+    setup_newer_broker(&mut Lines).unwrap();
+    let bench = Bench::new("taken-over-newer");
+    let broker = Broker::start_of(&NEWER_BROKER, "taken-over-newer", EVERYONE).unwrap();
+    let source = address(&broker).to_string();
+    let client = Some("collect-rival".to_owned());
+    let task = Task::start(Parameters { source: source.clone(), client, ..bench.parameters() });
+    said::wait(&[&format!("subscribed at the source broker {source}")], PATIENCE);
+    let mut other = broker.client("mosquitto_sub").unwrap();
+    let mut other = other.args(["-V", "mqttv5", "-i", "collect-rival", "-t", "none"]).spawn().unwrap();
+    let words = "another client with the same name has taken the session over (0x8e)";
+    said::wait(&[&format!("source broker {source}: it ends the connection: {words}")], PATIENCE);
+    other.kill().unwrap();
+    other.wait().unwrap();
+    task.stop.try_send(()).unwrap();
+    task.report();
+}
+
+#[test]
+fn a_port_that_speaks_tls_is_said() {
+    std::fs::create_dir_all(place::logs()).unwrap();
+    let keys = place::logs().join("tls.keys");
+    std::fs::write(&keys, "somebody:0123456789abcdef\n").unwrap();
+    // TLS needs no certificate with keys that both know. OpenSSL closes what begins otherwise without a word.
+    let tls = format!("{EVERYONE}psk_hint any\npsk_file {}\n", keys.display());
+    let bench = Bench::with("tls", &tls, &tls);
+    let task = Task::start(bench.parameters());
+    for (role, cable) in [("source", &bench.source_cable), ("cloud", &bench.cloud_cable)] {
+        said::wait(&[&format!("{role} broker {}: it speaks TLS, which this task does not", cable.end())], PATIENCE);
+    }
     task.stop.try_send(()).unwrap();
     task.report();
 }

@@ -13,6 +13,7 @@ use kernel::{Networked, System};
 use crate::mqtt::connection::UNDER_WAY;
 use crate::mqtt::packet::Version;
 use crate::mqtt::reason::Reason;
+use crate::mqtt::tls;
 use crate::mqtt::write::Connect;
 use crate::mqtt::{Connection, Fault, Session};
 use dialect::Dialect;
@@ -123,7 +124,14 @@ impl<'a, S: Networked> Link<'a, S> {
         let Address { host, port } = &broker.address;
         let stream = connect(network, host, *port, CONNECT).await.map_err(Fault::NotConnected)?;
         let greeted = with_timeout(GREETING, Connection::open(stream, input, session, greeting)).await;
-        let connection = greeted.unwrap_or(Err(Fault::Silent)).inspect_err(|fault| self.dialect.failed(*fault))?;
+        let connection = match greeted.unwrap_or(Err(Fault::Silent)) {
+            Ok(connection) => connection,
+            Err(Fault::Unanswered) if !self.dialect.is_known() && self.is_tls().await => return Err(Fault::Tls),
+            Err(fault) => {
+                self.dialect.failed(fault);
+                return Err(fault);
+            }
+        };
         if !self.dialect.answered() {
             connection.close(None).await;
             return Err(Fault::Older);
@@ -133,6 +141,15 @@ impl<'a, S: Networked> Link<'a, S> {
         self.since = Some(Instant::now());
         self.connections += 1;
         Ok(connection)
+    }
+
+    /// Whether the port speaks TLS.
+    async fn is_tls(&self) -> bool {
+        let Address { host, port } = &self.broker.address;
+        match connect(self.system.network(), host, *port, CONNECT).await {
+            Ok(stream) => with_timeout(GREETING, tls::speaks(stream)).await.unwrap_or(false),
+            Err(_) => false,
+        }
     }
 
     /// Whether there has been a connection before the present one.

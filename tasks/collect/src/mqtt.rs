@@ -11,6 +11,7 @@ pub(crate) mod input;
 pub(crate) mod packet;
 pub(crate) mod reason;
 pub(crate) mod session;
+pub(crate) mod tls;
 pub(crate) mod watch;
 pub(crate) mod write;
 

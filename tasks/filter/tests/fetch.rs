@@ -221,6 +221,27 @@ fn a_transfer_that_was_cut_off_goes_on_where_it_was() {
 }
 
 #[test]
+fn a_server_that_is_away_for_a_while_is_asked_again() {
+    let (body, sum) = readings(1000);
+    let cut = body.len() / 2;
+    let whole = head(&format!("ETag: \"7\"\r\nContent-Length: {}\r\n", body.len()));
+    let first = || Server::answer(vec![whole.clone(), body[..cut].to_vec()]);
+    let silent = || Server::answer(vec![]);
+    let busy = Server::answer(vec![b"HTTP/1.1 503 Service Unavailable\r\n\r\n".to_vec()]);
+    let range = format!("Content-Range: bytes {cut}-{}/{}\r\n", body.len() - 1, body.len());
+    let rest = format!("HTTP/1.1 206 Partial Content\r\n{range}\r\n").into_bytes();
+    let server = Server::start(vec![first(), silent(), busy, Server::answer(vec![rest, body[cut..].to_vec()])]);
+    let report = filter(&server).expect("a report");
+    assert_complete(&report, &body, 1000, sum);
+    assert_eq!((report.resumed, server.requests().len()), (1, 4));
+    // Nobody is there any more.
+    let server = Server::start(vec![first()]);
+    let error = filter(&server).unwrap_err();
+    let (interruption, why) = (Interruption::Ended, NotResumed::Unreachable);
+    assert_eq!(error, Error::Interrupted { interruption, bytes: cut as u64, why });
+}
+
+#[test]
 fn what_could_not_be_resumed_is_reported_as_far_as_it_came() {
     let body = b"a,1\nb,2\na,3";
     let cut = |fields: &str, second: Option<String>| {

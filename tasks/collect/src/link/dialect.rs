@@ -34,6 +34,11 @@ impl Dialect {
         self.version
     }
 
+    /// Whether the broker has understood us before.
+    pub(super) fn is_known(&self) -> bool {
+        self.known != Known::Nothing
+    }
+
     /// Notes that there is no connection because of this fault.
     pub(super) fn failed(&mut self, fault: Fault) {
         let other = if self.version == Version::V5 { Version::V311 } else { Version::V5 };

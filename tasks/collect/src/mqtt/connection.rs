@@ -12,14 +12,12 @@ use super::input::{Found, Input};
 use super::packet::{self, ConnAck, Packet, Publish, Unread, Version};
 use super::reason::Reason;
 use super::session::{self, Session};
+use super::tls;
 use super::watch::{Due, Watch};
 use super::write::{self, Connect};
 
 /// How many messages may be under way in one direction.
 pub(crate) const UNDER_WAY: u16 = 8;
-
-/// What a TLS server sends to a client that does not speak TLS: an alert, of any version of it (RFC 8446, section 5.1).
-const TLS_ALERT: &[u8] = &[0x15, 0x03];
 
 /// What a broker says.
 #[derive(Debug, PartialEq, Eq)]
@@ -134,7 +132,7 @@ impl<'b, IO: Read + Write> Connection<'b, IO> {
     fn unanswered(&self, fault: Fault) -> Fault {
         match fault {
             Fault::Closed if self.input.waiting().is_empty() => Fault::Unanswered,
-            Fault::Closed | Fault::Protocol if self.input.came_first(TLS_ALERT) => Fault::Tls,
+            Fault::Closed | Fault::Protocol if tls::is_answer(self.input.first()) => Fault::Tls,
             fault => fault,
         }
     }

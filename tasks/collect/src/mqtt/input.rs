@@ -63,9 +63,9 @@ impl<'b> Input<'b> {
         &self.buffer[self.received.clone()]
     }
 
-    /// Whether these bytes were the first of all.
-    pub(crate) fn came_first(&self, bytes: &[u8]) -> bool {
-        self.buffer[..self.received.end].starts_with(bytes)
+    /// The first bytes of all, before room is made for more.
+    pub(crate) fn first(&self) -> &[u8] {
+        &self.buffer[..self.received.end]
     }
 
     /// Takes the next packet, if it is there.
