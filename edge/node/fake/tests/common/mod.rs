@@ -7,9 +7,10 @@ use std::process::Command;
 
 use node_fake::board::{Board, TestTenant};
 
-/// The program with this config.
+/// The program with this config: as it was built for tests, or another build of it that SPORED names, to be measured.
 pub fn program(config: &Path) -> Command {
-    let mut program = Command::new(env!("CARGO_BIN_EXE_spored-fake"));
+    let built = std::env::var_os("SPORED").unwrap_or_else(|| env!("CARGO_BIN_EXE_spored-fake").into());
+    let mut program = Command::new(built);
     program.arg("--config").arg(config);
     program
 }
