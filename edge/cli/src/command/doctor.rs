@@ -73,88 +73,82 @@ pub fn run(arguments: &Arguments, format: Format) -> Result<()> {
 }
 
 fn look(arguments: &Arguments) -> Vec<Finding> {
+    let mut findings = of_xen(&arguments.root);
     let at = |path: &str| arguments.root.join(path);
+    let seconds = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs());
+    findings.push(finding(
+        ("clock", Verdict::Missing),
+        (seconds >= THIS_PROGRAMS_TIME, &humantime::format_rfc3339_seconds(SystemTime::now()).to_string()),
+        "set it (systemd-timesyncd, chrony): deadlines and accesses are judged by it",
+    ));
+    findings.push(finding(
+        ("bridge", Verdict::Limited),
+        (at(&format!("sys/class/net/{}/bridge", arguments.bridge)).exists(), &arguments.bridge),
+        "make a bridge with the board's network card in it, or set bridge = \"\" in /etc/spore/node.toml: then tasks \
+         with a network card are refused",
+    ));
+    findings.push(finding(
+        ("node", Verdict::Missing),
+        (UnixStream::connect(&arguments.socket).is_ok(), &arguments.socket.display().to_string()),
+        "start it: systemctl enable --now spored; systemctl status spored says why it does not run",
+    ));
+    findings
+}
+
+/// What there is of Xen and its tools.
+fn of_xen(root: &Path) -> Vec<Finding> {
+    let at = |path: &str| root.join(path);
     let info = output_of("xl", &["info"]);
     let of_info = |key: &str| {
-        let line =
-            info.as_deref().unwrap_or_default().lines().find(|line| line.split(':').next().map(str::trim) == Some(key));
+        let is_it = |line: &&str| line.split(':').next().map(str::trim) == Some(key);
+        let line = info.as_deref().unwrap_or_default().lines().find(is_it);
         line.and_then(|line| line.split_once(':')).map(|(_, value)| value.trim().to_owned())
     };
-    let missing = Verdict::Missing;
     let capabilities = fs::read_to_string(at("proc/xen/capabilities")).unwrap_or_default();
-    let bridge = format!("sys/class/net/{}/bridge", arguments.bridge);
+    let has_devices = at("dev/xen/privcmd").exists() && at("dev/xen/evtchn").exists();
+    let stores = ["run/xenstored/socket", "var/run/xenstored/socket", "dev/xen/xenbus"];
     let free = of_info("free_memory").and_then(|text| text.parse::<u64>().ok());
-    let seconds = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs());
     let silo = output_of("xl", &["dmesg"]).is_some_and(|text| text.to_lowercase().contains("xsm silo"));
     vec![
         finding(
-            "dom0",
-            missing,
-            capabilities.contains("control_d"),
-            capabilities.trim(),
+            ("dom0", Verdict::Missing),
+            (capabilities.contains("control_d"), capabilities.trim()),
             "boot this machine with Xen, and run this in its control domain",
         ),
         finding(
-            "devices",
-            missing,
-            at("dev/xen/privcmd").exists() && at("dev/xen/evtchn").exists(),
-            "/dev/xen",
-            "load the module xen-privcmd and mount xenfs: modprobe xen-privcmd; mount -t xenfs xenfs /proc/xen",
+            ("devices", Verdict::Missing),
+            (has_devices, "/dev/xen"),
+            "load them: modprobe xen-privcmd xen-evtchn; mount -t xenfs xenfs /proc/xen",
         ),
         finding(
-            "xl",
-            missing,
-            info.is_some(),
-            &of_info("xen_version").unwrap_or_default(),
+            ("xl", Verdict::Missing),
+            (info.is_some(), &of_info("xen_version").unwrap_or_default()),
             "install xl (Debian: xen-utils), and be root",
         ),
         finding(
-            "xenstored",
-            missing,
-            ["run/xenstored/socket", "var/run/xenstored/socket", "dev/xen/xenbus"].iter().any(|path| at(path).exists()),
-            "",
+            ("xenstored", Verdict::Missing),
+            (stores.iter().any(|path| at(path).exists()), ""),
             "start it: systemctl start xenstored (Debian: xen)",
         ),
         finding(
-            "memory",
-            missing,
-            free.is_some_and(|free| free >= LEAST_FREE_MIB),
-            &free.map_or("unknown".to_owned(), |free| format!("{free} MiB free")),
-            "leave Xen memory: set dom0_mem=... on Xen's command line",
+            ("memory", Verdict::Missing),
+            (
+                free.is_some_and(|free| free >= LEAST_FREE_MIB),
+                &free.map_or(String::new(), |free| format!("{free} MiB")),
+            ),
+            "leave Xen memory for guests: set dom0_mem=... on Xen's command line",
         ),
         finding(
-            "clock",
-            missing,
-            seconds >= THIS_PROGRAMS_TIME,
-            &humantime::format_rfc3339_seconds(SystemTime::now()).to_string(),
-            "set it (systemd-timesyncd, chrony): deadlines and accesses are judged by it",
-        ),
-        finding(
-            "bridge",
-            Verdict::Limited,
-            at(&bridge).exists(),
-            &arguments.bridge,
-            "make a bridge with the board's network card in it, or set bridge = \"\" in /etc/spore/node.toml: then tasks with a network card are refused",
-        ),
-        finding(
-            "guest to guest",
-            Verdict::Limited,
-            !silo,
-            if silo { "XSM SILO" } else { "" },
+            ("guest to guest", Verdict::Limited),
+            (!silo, if silo { "XSM SILO" } else { "" }),
             "set xsm=dummy on Xen's command line if guests are to exchange data directly; tasks run without",
-        ),
-        finding(
-            "node",
-            missing,
-            UnixStream::connect(&arguments.socket).is_ok(),
-            &arguments.socket.display().to_string(),
-            "start it: systemctl enable --now spored; systemctl status spored says why it does not run",
         ),
     ]
 }
 
-fn finding(what: &'static str, otherwise: Verdict, is_good: bool, found: &str, remedy: &'static str) -> Finding {
-    let (verdict, remedy) = if is_good { (Verdict::Good, "") } else { (otherwise, remedy) };
+/// A finding: what it is about and how bad it is when it is not so; whether it is so, and what was found.
+fn finding((what, otherwise): (&'static str, Verdict), (is_so, found): (bool, &str), remedy: &'static str) -> Finding {
+    let (verdict, remedy) = if is_so { (Verdict::Good, "") } else { (otherwise, remedy) };
     let found = if found.is_empty() { "-" } else { found };
     Finding { what, verdict, found: found.to_owned(), remedy }
 }

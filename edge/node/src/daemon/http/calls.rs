@@ -60,27 +60,14 @@ pub(super) async fn call(
         Call::Node => Ok(json(200, &clerk.ask(move |books| books.node_state(&caller)).await?)),
         Call::Tasks => Ok(json(200, &clerk.ask(move |books| books.tasks(&caller)).await?)),
         Call::Tenants => Ok(json(200, &clerk.ask(move |books| books.tenants(&caller)).await?)),
-        Call::PutTenant => {
-            let tenant: Tenant = name(&arguments[0])?;
-            let record: TenantRecord = document::decode(&body(request, TenantRecord::MOST_BYTES).await?)
-                .map_err(|error| Refused::new(400, error, "send a tenant as /v1/openapi.json describes it"))?;
-            if record.tenant != tenant {
-                let problem = format!("the path names tenant \"{tenant}\", the document \"{}\"", record.tenant);
-                return Err(Refused::new(400, problem, "name the same one"));
-            }
-            Ok(json(200, &clerk.ask(move |books| books.put_tenant(record)).await?))
-        }
+        Call::PutTenant => put_tenant(server, &arguments[0], request).await,
         Call::RemoveTenant => {
             let (tenant, force) = (name::<Tenant>(&arguments[0])?, query.is("force"));
             clerk.ask(move |books| books.remove_tenant(&tenant, force)).await?;
             Ok(response(204, super::JSON, Body::Whole(None)))
         }
         Call::Events => {
-            let last = request.headers().get("last-event-id");
-            let last = last.map(|value| value.to_str().ok().and_then(|text| text.parse().ok()).ok_or(())).transpose();
-            let last =
-                last.map_err(|()| Refused::new(400, "Last-Event-ID is no number", "send the last event's id"))?;
-            let after = if last.is_some() { last } else { query.parsed("after")? };
+            let after = last_event_id(&request)?.map_or_else(|| query.parsed("after"), |last| Ok(Some(last)))?;
             streams::events(clerk, caller, after).await
         }
         Call::Metrics => {
@@ -93,6 +80,24 @@ pub(super) async fn call(
         }
         Call::OpenApi => Ok(json(200, &openapi::document())),
     }
+}
+
+async fn put_tenant(server: &Server, tenant: &str, request: Request<Incoming>) -> Result<Response<Body>, Refused> {
+    let tenant: Tenant = name(tenant)?;
+    let record: TenantRecord = document::decode(&body(request, TenantRecord::MOST_BYTES).await?)
+        .map_err(|error| Refused::new(400, error, "send a tenant as /v1/openapi.json describes it"))?;
+    if record.tenant != tenant {
+        let problem = format!("the path names tenant \"{tenant}\", the document \"{}\"", record.tenant);
+        return Err(Refused::new(400, problem, "name the same one"));
+    }
+    Ok(json(200, &server.clerk.ask(move |books| books.put_tenant(record)).await?))
+}
+
+/// The event that a reader of a stream had seen when it broke off.
+fn last_event_id(request: &Request<Incoming>) -> Result<Option<u64>, Refused> {
+    let Some(value) = request.headers().get("last-event-id") else { return Ok(None) };
+    let number = value.to_str().ok().and_then(|text| text.parse().ok());
+    number.map(Some).ok_or_else(|| Refused::new(400, "Last-Event-ID is no number", "send the last event's id"))
 }
 
 /// A request's body, up to its limit.
