@@ -193,12 +193,20 @@ impl Guest {
         Ok(format!("/local/domain/{}/{node}", self.domain()?))
     }
 
-    /// The value of a node of this domain, such as `data/result`.
+    /// The value of a node of this domain, such as `data/status`.
     ///
     /// # Errors
     /// As [`Dom0::xenstore_read`].
     pub fn xenstore_read(&self, node: &str) -> Result<Option<Vec<u8>>> {
         self.dom0.xenstore_read(&self.xenstore_path(node)?)
+    }
+
+    /// The report that its task left, as postcard; none when there is none or it is not whole.
+    ///
+    /// # Errors
+    /// As [`Dom0::xenstore_read`].
+    pub fn report(&self) -> Result<Option<Vec<u8>>> {
+        kernel::report::nodes::join(|node| self.xenstore_read(node))
     }
 
     /// Removes the files that it was made from, for one that is not started again: dom0's file system is dom0's memory.

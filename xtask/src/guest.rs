@@ -39,7 +39,7 @@ pub struct Outcome {
     pub end: End,
     /// "ok" or the task's error: `data/status`, or what the console said where the task has no xenstore driver.
     pub status: Option<String>,
-    /// `data/result`: the report as postcard.
+    /// The report as postcard.
     pub report: Option<Vec<u8>>,
     /// From the guest's first instruction to its end.
     pub ran: Duration,
@@ -172,7 +172,7 @@ fn status(line: &str) -> Option<String> {
 /// Reads what the guest left in xenstore, then removes it.
 fn outcome(guest: Guest, end: End, ran: Duration) -> Result<Outcome> {
     let status = guest.xenstore_read("data/status")?.map(|bytes| String::from_utf8_lossy(&bytes).into_owned());
-    let report = guest.xenstore_read("data/result")?.filter(|_| status.as_deref() == Some("ok"));
+    let report = guest.report()?.filter(|_| status.as_deref() == Some("ok"));
     guest.destroy()?;
     Ok(Outcome { end, status, report, ran })
 }

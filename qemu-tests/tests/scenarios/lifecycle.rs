@@ -14,6 +14,7 @@ pub const SCENARIOS: &[Scenario] = &[
     Scenario { name: "lifecycle: xl reboot ends the task in order, to be started again", run: reboot },
     Scenario { name: "lifecycle: a guest that is rebooted serves again", run: restart },
     Scenario { name: "lifecycle: a task that fails says why and ends in order", run: failure },
+    Scenario { name: "lifecycle: a report of 10 KB arrives whole", run: large_report },
     Scenario { name: "lifecycle: a task that does not listen is ended", run: deaf },
     Scenario { name: "lifecycle: a paused guest goes on where it was", run: pause },
     Scenario { name: "lifecycle: an idle guest uses no CPU", run: idle },
@@ -23,6 +24,18 @@ fn one_connection(context: &Context<'_>) -> Result<()> {
     let wanted = TcpConnections { address: SERVER, count: 1, parallel: 1, size_bytes: 1000, patience_ms: 60_000 };
     let result = context.bed.tcp_connections(&wanted, PATIENCE)?;
     check!(result.succeeded == 1, "{result:?}");
+    Ok(())
+}
+
+/// More than xenstored takes as one node of a guest.
+fn large_report(context: &Context<'_>) -> Result<()> {
+    const FILLER_BYTES: usize = 10_000;
+    let parameters = format!("fault=None filler_bytes={FILLER_BYTES}");
+    let mut guest = context.bed.create(&guest(context, "trouble", &parameters)?)?;
+    let report: trouble::Report = ends_well(&mut guest)?;
+    check!(report.filler.len() == FILLER_BYTES, "{} bytes of the filler came", report.filler.len());
+    let right = report.filler.iter().enumerate().all(|(number, byte)| *byte == number as u8);
+    check!(right, "the filler has changed on its way");
     Ok(())
 }
 

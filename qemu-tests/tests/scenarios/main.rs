@@ -15,13 +15,13 @@ mod leftovers;
 mod lifecycle;
 mod linux;
 mod load;
-mod node;
 mod parameters;
 mod reconnect;
 mod support;
 mod survive;
 mod suspend;
 mod time;
+mod toolstack;
 mod traffic;
 mod xen_view;
 
@@ -47,7 +47,7 @@ fn main() -> ExitCode {
         linux::SCENARIOS,
         time::SCENARIOS,
         traffic::SCENARIOS,
-        node::SCENARIOS,
+        toolstack::SCENARIOS,
     ]
     .concat();
     qemu_tests::harness::main(&scenarios)

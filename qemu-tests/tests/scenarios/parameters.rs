@@ -35,7 +35,7 @@ fn trouble(context: &Context<'_>, parameters: &str, error: &str) -> Result<()> {
 }
 
 fn unknown(context: &Context<'_>) -> Result<()> {
-    let error = "error: parameter \"falut\" is unknown; there are: fault, lines, wait_s";
+    let error = "error: parameter \"falut\" is unknown; there are: fault, lines, wait_s, filler_bytes";
     trouble(context, "fault=None falut=None", error)
 }
 
@@ -66,7 +66,12 @@ fn malformed_address(context: &Context<'_>) -> Result<()> {
 }
 
 fn wanted() -> Result<Vec<u8>> {
-    Ok(postcard::to_stdvec(&trouble::Parameters { fault: trouble::Fault::Error, lines: None, wait_s: None })?)
+    Ok(postcard::to_stdvec(&trouble::Parameters {
+        fault: trouble::Fault::Error,
+        lines: None,
+        wait_s: None,
+        filler_bytes: None,
+    })?)
 }
 
 fn from_a_program(context: &Context<'_>) -> Result<()> {

@@ -33,8 +33,8 @@ pub fn ends_well<R: DeserializeOwned>(guest: &mut Guest) -> Result<R> {
 pub fn left_well<R: DeserializeOwned>(guest: &Guest) -> Result<R> {
     let status = status(guest)?;
     check!(status == "ok", "data/status is {status:?}");
-    let Some(report) = guest.xenstore_read("data/result")? else {
-        return Err(guest.complaint("it left no data/result"));
+    let Some(report) = guest.report()? else {
+        return Err(guest.complaint("it left no report, or not all of it"));
     };
     Ok(postcard::from_bytes(&report)?)
 }

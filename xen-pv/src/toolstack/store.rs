@@ -6,7 +6,7 @@
 //! | `control/sysrq` | `xl sysrq` writes a letter, whichever: the guest says what it has counted, then writes nothing |
 //! | `data/counters` | what it had counted then, as `name=count ...` |
 //! | `data/parameters` | the task's parameters as postcard, where a program set them |
-//! | `data/result` | the task's report as postcard |
+//! | `data/result`, `data/result-1`, ... | the task's report as postcard, see `kernel::report::nodes` |
 //! | `data/status` | `ok`, or `error: ` and why |
 //!
 //! Source: `docs/misc/xenstore-paths.pandoc` of Xen, section Domain Controlled Paths.
@@ -19,6 +19,7 @@ use core::task::{Context, Poll, Waker};
 use alloc::string::{String, ToString};
 use alloc::vec::Vec;
 use embassy_executor::Spawner;
+use kernel::report::nodes;
 use kernel::{Stop, println};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -32,9 +33,6 @@ use crate::{arch, resume};
 
 /// How long the end of a guest may be held up by a store that does not answer.
 const PATIENCE_NS: u64 = 5_000_000_000;
-
-/// The largest value that fits a message of the store beside its path. Source: `XENSTORE_PAYLOAD_MAX`, 4096 bytes.
-const REPORT_MAX: usize = 4000;
 
 const SHUTDOWN: &str = "control/shutdown";
 const SYSRQ: &str = "control/sysrq";
@@ -188,8 +186,13 @@ impl Toolstack {
     /// Leaves the report for a program.
     pub(crate) fn report<R: Serialize>(&self, report: &R) {
         match postcard::to_allocvec(report) {
-            Ok(bytes) if bytes.len() <= REPORT_MAX => self.leave("data/result", &bytes),
-            _ => println!("warning: the report is larger than xenstore takes; the line above has it all"),
+            Ok(bytes) if bytes.len() <= nodes::REPORT_MAX_BYTES => {
+                nodes::split(&bytes).enumerate().for_each(|(number, value)| self.leave(&nodes::path(number), value));
+            }
+            _ => println!(
+                "warning: the report is larger than {} bytes; the line above has it all",
+                nodes::REPORT_MAX_BYTES
+            ),
         }
     }
 

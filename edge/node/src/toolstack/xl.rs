@@ -7,7 +7,7 @@
 //! |---|---|---|
 //! | `spore/made` | this node, last | the guest is whole and may run |
 //! | `spore/started` | this node, before it lets it run | seconds since the board's boot |
-//! | `data/status`, `data/result` | the guest | see xen-pv/src/toolstack/store.rs |
+//! | `data/status`, `data/result` and more | the guest | see xen-pv/src/toolstack/store.rs |
 
 mod leftovers;
 mod output;
@@ -380,8 +380,8 @@ impl Toolstack for Xl {
 
     fn ended(&mut self, guest: GuestId) -> Result<Ended, Error> {
         let known = self.guest(guest)?;
-        let node = |name: &str| format!("/local/domain/{}/data/{name}", known.domain);
-        let status = self.store.read(&node("status"))?;
+        let path = |name: &str| format!("/local/domain/{}/{name}", known.domain);
+        let status = self.store.read(&path("data/status"))?;
         let status = status.map(|status| String::from_utf8_lossy(&status).into_owned());
         let Some(status) = status else {
             self.consoles.settle(guest);
@@ -392,7 +392,8 @@ impl Toolstack for Xl {
             let error = status.strip_prefix("error: ").unwrap_or(&status).to_owned();
             return Ok(Ended { report: None, error: Some(error), console });
         }
-        Ok(Ended { report: self.store.read(&node("result"))?, error: None, console })
+        let report = kernel::report::nodes::join(|name| self.store.read(&path(name)))?;
+        Ok(Ended { report, error: None, console })
     }
 
     fn destroy(&mut self, guest: GuestId) -> Result<(), Error> {

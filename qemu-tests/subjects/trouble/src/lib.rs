@@ -11,6 +11,7 @@ use core::fmt;
 use core::future::pending;
 
 use alloc::string::String;
+use alloc::vec::Vec;
 use embassy_time::{Duration, Instant, Timer};
 use kernel::System;
 use postcard_schema::Schema;
@@ -27,6 +28,8 @@ pub struct Parameters {
     pub lines: Option<u32>,
     /// How many seconds to wait before that; none if not given.
     pub wait_s: Option<u32>,
+    /// How many bytes the report has of no meaning; none if not given.
+    pub filler_bytes: Option<u32>,
 }
 
 /// A mistake.
@@ -67,6 +70,8 @@ pub struct Report {
     pub ran_ms: u64,
     /// Random words.
     pub random: [u64; 4],
+    /// The low bytes of 0, 1, 2 and so on.
+    pub filler: Vec<u8>,
 }
 
 /// The error that [`Fault::Error`] asks for.
@@ -106,7 +111,9 @@ pub async fn run(parameters: Parameters, system: &impl System) -> Result<Report,
         system.random(&mut bytes);
         *word = u64::from_le_bytes(bytes);
     }
-    Ok(Report { unix_time_ms: system.unix_time().as_millis() as u64, ran_ms: start.elapsed().as_millis(), random })
+    let filler = (0..parameters.filler_bytes.unwrap_or(0)).map(|number| number as u8).collect();
+    let unix_time_ms = system.unix_time().as_millis() as u64;
+    Ok(Report { unix_time_ms, ran_ms: start.elapsed().as_millis(), random, filler })
 }
 
 /// The next line of the console, without its end.

@@ -1,4 +1,4 @@
-//! The node of a board, with the real `xl`, xenstored and bridge.
+//! The node's toolstack, driven by hand: the real `xl` and xenstored.
 
 use crate::support::PATIENCE;
 use anyhow::{Context as _, Result};
@@ -10,22 +10,22 @@ use qemu_tests::session::{News, Session};
 
 /// All of this module's.
 pub const SCENARIOS: &[Scenario] = &[
-    Scenario { name: "node: the toolstack makes, starts, reads and removes a guest", run: one_guest },
-    Scenario { name: "node: the toolstack tells a crash and an error from a good end", run: other_ends },
+    Scenario { name: "toolstack: it makes, starts, reads and removes a guest", run: one_guest },
+    Scenario { name: "toolstack: it tells a crash and an error from a good end", run: other_ends },
 ];
 
 /// What drives the toolstack by hand.
 const TOOLSTACK: Program = Program { package: "node", name: "toolstack", example: true };
 
 /// The program, and what it has printed and nobody has read.
-struct Toolstack {
+pub struct Toolstack {
     session: Session,
     printed: String,
 }
 
 impl Toolstack {
     /// Starts it for an image.
-    fn start(context: &Context<'_>, task: &str) -> Result<Self> {
+    pub fn start(context: &Context<'_>, task: &str) -> Result<Self> {
         context.bring_program(TOOLSTACK)?;
         let image = format!("/var/lib/spore/{task}.img");
         context.bed.put(&image, &context.image(task)?)?;
@@ -55,7 +55,7 @@ impl Toolstack {
     }
 
     /// Has it do something; returns its answer without the time that it took.
-    fn ask(&mut self, command: &str) -> Result<String> {
+    pub fn ask(&mut self, command: &str) -> Result<String> {
         self.session.input().write(format!("{command}\n").as_bytes())?;
         let line = self.line()?;
         let (answer, took) = line.rsplit_once(" (").context("an answer without its time")?;
@@ -64,15 +64,15 @@ impl Toolstack {
     }
 
     /// The same, when it must be this.
-    fn expect(&mut self, command: &str, answer: &str) -> Result<()> {
+    pub fn expect(&mut self, command: &str, answer: &str) -> Result<()> {
         let given = self.ask(command)?;
         check!(given == answer, "{command}: {given:?} instead of {answer:?}");
         Ok(())
     }
 }
 
-/// What there is of guests in dom0 and xenstore, one a line.
-fn traces(context: &Context<'_>) -> Result<String> {
+/// What there is of guests in dom0 and xenstore, one a line; nothing when all are gone.
+pub fn traces(context: &Context<'_>) -> Result<String> {
     let script = "xenstore-ls -f / | grep -E '^/(local/domain|libxl|vm|local/domain/0/backend/[a-z]+)/[^ ]' |
             grep -vE '^/(local/domain|libxl)/0( |/)|^/vm/00000000-0000-0000-0000-000000000000' ;
         xenstore-ls -f /local/domain/0/backend 2>/dev/null | grep -E '/backend/[a-z]+/[0-9]' ;
