@@ -7,6 +7,7 @@
 //! | target | who sends | to what |
 //! |---|---|---|
 //! | [`backend`] | a network backend, and the toolstack's nodes about it | netfront, from the handshake to the rings |
+//! | [`channel`] | the other end of a channel | ours |
 //! | [`commands`] | a tenant, or who would like to be one | a node: documents and signatures |
 //! | [`xenstore`] | the store | the client of the store |
 //! | [`device_tree`] | the toolstack, on ARM | its reader |
@@ -18,6 +19,7 @@
 //! | [`filter`] | an HTTP server | `filter` |
 
 pub mod backend;
+pub mod channel;
 pub mod commands;
 pub mod device_tree;
 pub mod dhcp;
@@ -33,8 +35,9 @@ pub mod xenstore;
 pub type Target = fn(&[u8]);
 
 /// All targets by their names, which are those of their corpora and programs.
-pub const TARGETS: [(&str, Target); 10] = [
+pub const TARGETS: [(&str, Target); 11] = [
     ("backend", backend::run),
+    ("channel", channel::run),
     ("commands", commands::run),
     ("device_tree", device_tree::run),
     ("dhcp", dhcp::run),

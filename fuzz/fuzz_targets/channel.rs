@@ -1,0 +1,5 @@
+//! `fuzz::channel` under libFuzzer.
+
+#![no_main]
+
+libfuzzer_sys::fuzz_target!(|bytes: &[u8]| fuzz::channel::run(bytes));
