@@ -4,8 +4,12 @@
 
 use core::mem::{offset_of, size_of};
 
-use crate::types::{Domid, PAGE_SIZE};
+use crate::types::{Domid, GrantRef, PAGE_SIZE};
 
+/// Maps pages of other domains; the arguments are [`MapGrantRef`]s. Source: `GNTTABOP_map_grant_ref`.
+pub const GNTTABOP_MAP_GRANT_REF: usize = 0;
+/// Ends that; the arguments are [`UnmapGrantRef`]s. Source: `GNTTABOP_unmap_grant_ref`.
+pub const GNTTABOP_UNMAP_GRANT_REF: usize = 1;
 /// Asks for the frames of the table; the argument is a [`SetupTable`]. Source: `GNTTABOP_setup_table`.
 pub const GNTTABOP_SETUP_TABLE: usize = 2;
 /// Asks how large the table is and may become; the argument is a [`QuerySize`]. Source: `GNTTABOP_query_size`.
@@ -13,6 +17,11 @@ pub const GNTTABOP_QUERY_SIZE: usize = 6;
 
 /// The operation succeeded. Source: `GNTST_okay`.
 pub const GNTST_OKAY: i16 = 0;
+
+/// The page becomes memory of the domain, for its CPUs. Source: `GNTMAP_host_map`.
+pub const GNTMAP_HOST_MAP: u32 = 1 << 1;
+/// It can only be read. Source: `GNTMAP_readonly`.
+pub const GNTMAP_READONLY: u32 = 1 << 2;
 
 /// Entries at the start of the table that the toolstack may fill. Source: `GNTTAB_NR_RESERVED_ENTRIES`.
 pub const RESERVED_ENTRIES: u32 = 8;
@@ -72,6 +81,42 @@ pub struct QuerySize {
     pub status: i16,
 }
 
+/// Argument of [`GNTTABOP_MAP_GRANT_REF`]; each of several has a status of its own. Source: `gnttab_map_grant_ref_t`.
+#[repr(C)]
+#[derive(Debug, Clone, Copy)]
+pub struct MapGrantRef {
+    /// In: where the page is to be: a virtual address on x86 PV, a guest-physical one where memory is translated.
+    pub host_addr: u64,
+    /// In: `GNTMAP_*`.
+    pub flags: u32,
+    /// In: the other domain's name of the page.
+    pub reference: GrantRef,
+    /// In: the other domain.
+    pub dom: Domid,
+    /// Out: `GNTST_*`.
+    pub status: i16,
+    /// Out: by what the mapping is named when it ends.
+    pub handle: u32,
+    /// Out: an address for devices.
+    pub dev_bus_addr: u64,
+}
+
+/// Argument of [`GNTTABOP_UNMAP_GRANT_REF`]. Source: `gnttab_unmap_grant_ref_t`.
+#[repr(C)]
+#[derive(Debug, Clone, Copy)]
+pub struct UnmapGrantRef {
+    /// In: where the page is.
+    pub host_addr: u64,
+    /// In: an address for devices, or 0.
+    pub dev_bus_addr: u64,
+    /// In: the mapping.
+    pub handle: u32,
+    /// Out: `GNTST_*`.
+    pub status: i16,
+}
+
+const _: () = assert!(size_of::<MapGrantRef>() == 32 && offset_of!(MapGrantRef, handle) == 20);
+const _: () = assert!(size_of::<UnmapGrantRef>() == 24 && offset_of!(UnmapGrantRef, status) == 20);
 const _: () = assert!(size_of::<EntryV1>() == 8 && offset_of!(EntryV1, frame) == 4);
 const _: () = assert!(size_of::<SetupTable>() == 24 && offset_of!(SetupTable, frame_list) == 16);
 const _: () = assert!(size_of::<QuerySize>() == 16 && offset_of!(QuerySize, status) == 12);

@@ -123,6 +123,20 @@ fn event_and_grant_facts(facts: &mut Facts) {
     layout!(facts, "evtchn_alloc_unbound_t" => event_channel::AllocUnbound {
         "dom" => dom, "remote_dom" => remote_dom, "port" => port,
     });
+    layout!(facts, "evtchn_bind_interdomain_t" => event_channel::BindInterdomain {
+        "remote_dom" => remote_dom, "remote_port" => remote_port, "local_port" => local_port,
+    });
+    layout!(facts, "evtchn_status_t" => event_channel::Status {
+        "dom" => dom, "port" => port, "status" => status, "vcpu" => vcpu, "u.interdomain.dom" => remote_dom,
+        "u.interdomain.port" => remote_port,
+    });
+    layout!(facts, "gnttab_map_grant_ref_t" => grant_table::MapGrantRef {
+        "host_addr" => host_addr, "flags" => flags, "ref" => reference, "dom" => dom, "status" => status,
+        "handle" => handle, "dev_bus_addr" => dev_bus_addr,
+    });
+    layout!(facts, "gnttab_unmap_grant_ref_t" => grant_table::UnmapGrantRef {
+        "host_addr" => host_addr, "dev_bus_addr" => dev_bus_addr, "handle" => handle, "status" => status,
+    });
     layout!(facts, "evtchn_close_t" => event_channel::Close { "port" => port });
     layout!(facts, "evtchn_send_t" => event_channel::Send { "port" => port });
     layout!(facts, "grant_entry_v1_t" => grant_table::EntryV1 {
@@ -135,6 +149,13 @@ fn event_and_grant_facts(facts: &mut Facts) {
         "dom" => dom, "nr_frames" => nr_frames, "max_nr_frames" => max_nr_frames, "status" => status,
     });
     constants!(facts,
+        "EVTCHNOP_bind_interdomain" => event_channel::EVTCHNOP_BIND_INTERDOMAIN,
+        "EVTCHNOP_status" => event_channel::EVTCHNOP_STATUS,
+        "EVTCHNSTAT_interdomain" => event_channel::EVTCHNSTAT_INTERDOMAIN,
+        "GNTTABOP_map_grant_ref" => grant_table::GNTTABOP_MAP_GRANT_REF,
+        "GNTTABOP_unmap_grant_ref" => grant_table::GNTTABOP_UNMAP_GRANT_REF,
+        "GNTMAP_host_map" => grant_table::GNTMAP_HOST_MAP,
+        "GNTMAP_readonly" => grant_table::GNTMAP_READONLY,
         "EVTCHNOP_close" => event_channel::EVTCHNOP_CLOSE,
         "EVTCHNOP_send" => event_channel::EVTCHNOP_SEND,
         "EVTCHNOP_alloc_unbound" => event_channel::EVTCHNOP_ALLOC_UNBOUND,
