@@ -106,3 +106,15 @@ fn what_is_wrong_is_said_again_after_a_while_with_the_number_of_lines_that_were_
         show(&mut bed, "2");
     }
 }
+
+#[test]
+fn a_card_of_another_number_than_the_first_is_named_by_it() {
+    kernel::console::attach(&Buffer);
+    let mut bed = Bed::unattached(BUFFERS);
+    let mut netback = Netback::numbered(&bed.machine.xen, Domid(0), 3);
+    netback.features.retain(|(name, _)| *name != "feature-rx-copy");
+    WRITTEN.take();
+    bed.machine.attach(netback);
+    bed.machine.settle();
+    assert!(lines().contains(&"network card 3: feature-rx-copy: the backend lacks it".to_owned()));
+}

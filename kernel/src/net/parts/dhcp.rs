@@ -156,10 +156,7 @@ impl Client {
             {
                 self.lose(random, now);
             }
-            State::Bound(binding) if self.next_at <= now => {
-                self.transaction = None;
-                self.state = State::Renewing(binding);
-            }
+            State::Bound(binding) if self.next_at <= now => self.state = State::Renewing(binding),
             _ => {}
         }
         if let State::Renewing(binding) = self.state

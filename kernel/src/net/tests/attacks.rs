@@ -286,6 +286,45 @@ fn a_handshake_with_a_distant_peer_is_not_given_up_without_need() {
 }
 
 #[test]
+fn a_handshake_is_not_given_up_for_another_before_its_answer_can_be_there() {
+    let (world, heard) = world(3, |_, _| {});
+    let a = world.a();
+    world.run(async {
+        let listener = a.listen(PORT, 1).await.expect("a port");
+        for port in [2000, 2001, 2002] {
+            world.wire.send(1, Segment::syn(port).frame());
+            world.pause(Duration::from_millis(20)).await;
+        }
+        let answer = heard.borrow()[0];
+        finish(&world.wire, answer);
+        let (remote, _connection) = listener.accept().await.expect("a connection");
+        assert_eq!((remote.port(), heard.borrow().len()), (2000, 1));
+    });
+    assert_eq!((a.drops().half_open, a.drops().backlog_full), (0, 2));
+}
+
+#[test]
+fn what_the_first_number_is_made_of_comes_from_the_seed_too() {
+    // smoltcp's own number, without what the boundary adds.
+    let own_number = |seed: u8| {
+        let (world, heard) = world(seed, |_, _| {});
+        let a = world.a();
+        world.run(async {
+            let _listener = a.listen(PORT, 1).await.expect("a port");
+            world.wire.send(1, Segment::syn(2000).frame());
+            world.pause(Duration::from_millis(1)).await;
+            let acknowledged = Some(heard.borrow()[0].number);
+            let mut frame = Segment { control: TcpControl::None, acknowledged, ..Segment::syn(2000) }.frame();
+            a.with(|state| state.sockets.sequences.arrive(&mut frame, true));
+            let ip = Ipv4Packet::new_checked(&frame[14..]).expect("a packet");
+            TcpPacket::new_checked(ip.payload()).expect("a segment").ack_number().0
+        })
+    };
+    assert_eq!(own_number(1), own_number(1));
+    assert_ne!(own_number(1), own_number(2));
+}
+
+#[test]
 fn the_first_number_of_a_stream_tells_nothing_of_another_connections() {
     // Stacks with the same seed: smoltcp draws the same number for their first connections.
     let first_number = |port: u16| {

@@ -118,6 +118,22 @@ fn errors_say_what_is_wrong_with_a_datagram() {
 }
 
 #[test]
+fn dropped_sockets_give_way_to_new_ones_though_their_datagrams_cannot_leave() {
+    let world = World::two();
+    let a = world.a();
+    // Two sockets with the smallest buffers.
+    a.with(|state| state.sockets.set_budget(20_000));
+    world.run(async {
+        a.configured().await;
+        for _ in 0..5 {
+            let mut client = a.bind_multiple(socket(ANY, 0)).await.expect("room");
+            client.send(socket(ANY, 0), socket([10, 0, 0, 99].into(), 7), b"nobody is there").await.expect("room");
+        }
+    });
+    assert_eq!(a.drops().evicted, 3);
+}
+
+#[test]
 fn a_dropped_socket_still_sends_its_datagrams() {
     let world = World::two();
     let (a, b) = (world.a(), world.b());

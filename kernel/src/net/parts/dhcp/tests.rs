@@ -261,6 +261,14 @@ fn transactions_cannot_be_told_from_earlier_ones() {
 }
 
 #[test]
+fn who_has_heard_one_exchange_cannot_answer_the_next() {
+    let (mut bed, request) = Bed::requesting();
+    bed.answer(DhcpMessageType::Ack, request.transaction);
+    let renewal = bed.next();
+    assert_ne!(renewal.transaction, request.transaction);
+}
+
+#[test]
 fn a_late_offer_counts_while_others_are_asked_for() {
     let mut bed = Bed::new();
     let first = bed.next();
@@ -385,16 +393,15 @@ fn the_answer_to_the_last_request_counts_as_long_as_it_is_waited_for() {
 #[test]
 fn a_server_that_was_not_chosen_neither_gives_nor_takes() {
     for kind in [DhcpMessageType::Ack, DhcpMessageType::Nak, DhcpMessageType::Offer] {
-        let (mut bed, request) = Bed::requesting();
-        bed.say(kind, request.transaction, FROM_ANOTHER);
-        assert!(bed.is_undisturbed(DhcpMessageType::Request), "{kind:?} while requesting");
-        let (mut bed, renewal) = Bed::renewing();
-        bed.say(kind, renewal.transaction, FROM_ANOTHER);
-        assert!(bed.is_undisturbed(DhcpMessageType::Request), "{kind:?} while renewing");
+        for state in [Bed::requesting, Bed::renewing] {
+            let ((mut bed, request), (mut alone, _)) = (state(), state());
+            bed.say(kind, request.transaction, FROM_ANOTHER);
+            assert_eq!((bed.next_with_event(), bed.now), (alone.next_with_event(), alone.now), "{kind:?}");
+        }
     }
-    let (mut bed, rebinding) = Bed::rebinding();
+    let ((mut bed, rebinding), (mut alone, _)) = (Bed::rebinding(), Bed::rebinding());
     bed.say(DhcpMessageType::Nak, rebinding.transaction, FROM_ANOTHER);
-    assert!(bed.is_undisturbed(DhcpMessageType::Request), "a NAK while rebinding");
+    assert_eq!((bed.next_with_event(), bed.now), (alone.next_with_event(), alone.now), "a NAK while rebinding");
 }
 
 #[test]
