@@ -130,10 +130,10 @@ impl fmt::Display for Error {
                     write!(f, " ({media_type})")?;
                 }
                 write!(f, ": {unread} lines or fields are none")?;
-                return match sample {
-                    Some(sample) => write!(f, ", the first of them {sample}"),
-                    None => Ok(()),
-                };
+                if let Some(sample) = sample {
+                    write!(f, ", the first of them {sample}")?;
+                }
+                return f.write_str("; parameter \"format\" says how it is read");
             }
             Self::NotConnected(error) => return error.fmt(f),
             Self::Silent => "the server is silent",

@@ -148,7 +148,7 @@ fn a_page_instead_of_readings_is_an_error_that_shows_it() {
     let page = b"<!doctype html>\n<html><body>\n<h1>Please log in</h1>\n</body></html>\n".to_vec();
     let error = filter(&Server::saying(vec![head("Content-Type: text/html; charset=utf-8\r\n"), page])).unwrap_err();
     let expected = "there is no reading in the content (text/html): 4 lines or fields are none, the first of them \
-                    line 1: <!doctype html>";
+                    line 1: <!doctype html>; parameter \"format\" says how it is read";
     assert_eq!(error.to_string(), expected);
     // Nothing at all is no error: a log that is empty today.
     let report = filter(&Server::saying(vec![head("Content-Length: 0\r\n")])).expect("a report");
