@@ -93,12 +93,18 @@ pub(crate) struct Link<'a, S> {
     since: Option<Instant>,
     connections: u32,
     dialect: Dialect,
+    /// Whether the broker may have a session of this run.
+    has_session: bool,
+    /// Whether it had one before.
+    finds_session: bool,
 }
 
 impl<'a, S: Networked> Link<'a, S> {
     pub(crate) fn new(broker: &'a Broker, system: &'a S) -> Self {
         let dialect = Dialect::new();
-        Self { broker, system, next_pause_ms: FIRST_PAUSE_MS, since: None, connections: 0, dialect }
+        let (has_session, finds_session) = (false, false);
+        let next_pause_ms = FIRST_PAUSE_MS;
+        Self { broker, system, next_pause_ms, since: None, connections: 0, dialect, has_session, finds_session }
     }
 
     /// Tries once to connect, and to go on with the session of before if one is wanted. `input` takes the largest
@@ -133,6 +139,7 @@ impl<'a, S: Networked> Link<'a, S> {
             }
         };
         if !self.dialect.answered() {
+            self.has_session = true;
             connection.close(None).await;
             return Err(Fault::Older);
         }
@@ -140,6 +147,8 @@ impl<'a, S: Networked> Link<'a, S> {
         kernel::println!("collect: connected to the {} broker {}{note}", broker.role, broker.address);
         self.since = Some(Instant::now());
         self.connections += 1;
+        self.finds_session = connection.is_resumed() && !self.has_session;
+        self.has_session = true;
         Ok(connection)
     }
 
@@ -155,6 +164,11 @@ impl<'a, S: Networked> Link<'a, S> {
     /// Whether there has been a connection before the present one.
     pub(crate) fn again(&self) -> bool {
         self.connections > 1
+    }
+
+    /// Whether the session of the present connection is one of an earlier run.
+    pub(crate) fn finds_session(&self) -> bool {
+        self.finds_session
     }
 
     /// Says why there is no connection and waits before the next attempt: twice as long each time, and not exactly, so

@@ -46,8 +46,9 @@ pub(crate) async fn run<S: Networked>(settings: &Settings, collector: &Collector
             Either::First(_) => break,
             Either::Second(Ok(mut connection)) => {
                 let resumed = connection.is_resumed();
-                if resumed && !link.again() {
-                    kernel::println!("collect: the source broker has kept the session of an earlier run");
+                if link.finds_session() {
+                    let address = &settings.source.address;
+                    kernel::println!("collect: the source broker {address} has kept the session of an earlier run");
                 }
                 if link.again() && !resumed {
                     kernel::println!(
