@@ -77,6 +77,16 @@ impl<H: Hypervisor> Events<H> {
         Ok(self.insert(port, true))
     }
 
+    /// Opens a new port that is bound to `theirs`, which domain `remote` has opened. It is closed when the channel is
+    /// dropped.
+    ///
+    /// # Errors
+    /// The hypervisor's error.
+    pub fn bind_interdomain(&self, remote: Domid, theirs: Port) -> Result<EventChannel<H>, Error> {
+        let port = self.shared.hypervisor.bind_interdomain(remote, theirs)?;
+        Ok(self.insert(port, true))
+    }
+
     /// The guest's clock, in nanoseconds.
     #[must_use]
     pub fn now_ns(&self) -> u64 {
@@ -178,6 +188,12 @@ impl<H: Hypervisor> EventChannel<H> {
     /// That the other end is gone shows in its device state, and so is not an error here.
     pub fn notify(&self) {
         let _ = self.shared.hypervisor.notify(self.port());
+    }
+
+    /// Whether there is another end.
+    #[must_use]
+    pub fn is_bound(&self) -> bool {
+        self.port() != NOBODYS && self.shared.hypervisor.is_bound(self.port())
     }
 
     /// Sends an event if the push of a ring asked for it.

@@ -6,7 +6,8 @@
 
 use xen_sys::arch::hypercall2;
 use xen_sys::event_channel::{
-    AllocUnbound, Close, EVTCHNOP_ALLOC_UNBOUND, EVTCHNOP_CLOSE, EVTCHNOP_SEND, Send as SendEvent,
+    AllocUnbound, BindInterdomain, Close, EVTCHNOP_ALLOC_UNBOUND, EVTCHNOP_BIND_INTERDOMAIN, EVTCHNOP_CLOSE,
+    EVTCHNOP_SEND, EVTCHNOP_STATUS, Send as SendEvent, Status,
 };
 use xen_sys::number;
 use xen_sys::sched::{Poll, SCHEDOP_POLL, SCHEDOP_YIELD};
@@ -38,6 +39,16 @@ unsafe impl Operation for SendEvent {
 unsafe impl Operation for AllocUnbound {
     const HYPERCALL: usize = number::EVENT_CHANNEL_OP;
     const OPERATION: usize = EVTCHNOP_ALLOC_UNBOUND;
+}
+// SAFETY: `evtchn_bind_interdomain_t`; Xen writes the port.
+unsafe impl Operation for BindInterdomain {
+    const HYPERCALL: usize = number::EVENT_CHANNEL_OP;
+    const OPERATION: usize = EVTCHNOP_BIND_INTERDOMAIN;
+}
+// SAFETY: `evtchn_status_t`; Xen writes its second half.
+unsafe impl Operation for Status {
+    const HYPERCALL: usize = number::EVENT_CHANNEL_OP;
+    const OPERATION: usize = EVTCHNOP_STATUS;
 }
 // SAFETY: `evtchn_close_t`, which Xen only reads.
 unsafe impl Operation for Close {

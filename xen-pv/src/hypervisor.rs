@@ -3,10 +3,13 @@
 //! Drivers are written against [`Hypervisor`], so that the same code runs on Xen and, on the developer's machine, on
 //! the fake of crate `xen-fake`.
 
-use xen_sys::types::{Domid, Gfn, Port};
+use alloc::vec::Vec;
+
+use xen_sys::types::{Domid, Gfn, GrantRef, Port};
 
 pub use crate::error::Error;
 use crate::memory::Page;
+use crate::shared_page::Shared;
 
 /// What drivers ask of the hypervisor.
 ///
@@ -30,6 +33,15 @@ pub unsafe trait Hypervisor: Clone + 'static {
     /// [`Error::NoSpace`] when the domain has as many ports as it may have.
     fn allocate_unbound(&self, remote: Domid) -> Result<Port, Error>;
 
+    /// Opens a port that is bound to the port `theirs` of domain `remote`, which has opened it for this domain.
+    ///
+    /// # Errors
+    /// [`Error::Invalid`] when it has not, [`Error::NoSpace`] as above.
+    fn bind_interdomain(&self, remote: Domid, theirs: Port) -> Result<Port, Error>;
+
+    /// Whether `port` has another end: nobody may have bound to it yet, or the other domain may be dead.
+    fn is_bound(&self, port: Port) -> bool;
+
     /// Closes `port`; no further event arrives on it.
     ///
     /// # Errors
@@ -48,4 +60,29 @@ pub unsafe trait Hypervisor: Clone + 'static {
 
     /// Lets other domains run first that wait for this CPU, if any do.
     fn yield_cpu(&self);
+}
+
+/// What the other domain's page is mapped for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum MapFor {
+    /// It is only read.
+    Reading,
+    /// It is read and written.
+    Writing,
+}
+
+/// A page of another domain is not to be had. Source: `xen/include/public/grant_table.h`, `GNTST_*`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct NotMapped(pub i16);
+
+/// A hypervisor by which this domain reaches pages of others.
+pub trait MapPages: Hypervisor {
+    /// A page that is mapped. Dropping it ends that.
+    type Mapped: Shared + 'static;
+
+    /// Maps pages of domain `of`, which it has granted.
+    ///
+    /// # Errors
+    /// Why one of them cannot be mapped; then none is.
+    fn map(&self, of: Domid, references: &[GrantRef], access: MapFor) -> Result<Vec<Self::Mapped>, NotMapped>;
 }

@@ -32,6 +32,8 @@ pub mod memory;
 pub mod netfront;
 pub mod ring;
 pub mod shared_page;
+#[cfg(feature = "vchan")]
+pub mod vchan;
 #[cfg(feature = "xenstore")]
 pub mod xenbus;
 #[cfg(feature = "xenstore")]

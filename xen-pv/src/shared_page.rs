@@ -9,7 +9,7 @@
 use core::marker::PhantomData;
 use core::mem::size_of;
 use core::ptr::NonNull;
-use core::sync::atomic::{Ordering, fence};
+use core::sync::atomic::{AtomicU8, Ordering, fence};
 
 use zerocopy::{FromBytes, IntoBytes};
 
@@ -93,6 +93,24 @@ impl SharedPage<'_> {
             // SAFETY: the byte is one of those that `at` found inside the page.
             unsafe { destination.add(position).write_volatile(*byte) };
         }
+    }
+
+    /// A byte that both sides change with atomic instructions only.
+    fn atomic(&self, offset: usize) -> &AtomicU8 {
+        let address = self.at(offset, 1);
+        // SAFETY: the byte is inside the page, which stays mapped as long as it is borrowed; an atomic may be changed by
+        // others at any time.
+        unsafe { AtomicU8::from_ptr(address) }
+    }
+
+    /// Sets bits of a byte, in one step; it has no order by itself.
+    pub fn set_bits(self, offset: usize, bits: u8) {
+        self.atomic(offset).fetch_or(bits, Ordering::Relaxed);
+    }
+
+    /// Clears bits of a byte, in one step, and says what the byte was; it has no order by itself.
+    pub fn clear_bits(self, offset: usize, bits: u8) -> u8 {
+        self.atomic(offset).fetch_and(!bits, Ordering::Relaxed)
     }
 }
 
@@ -181,6 +199,18 @@ mod tests {
         }
         let mut end = [0; 8];
         shared.read_bytes(4088, &mut end);
+    }
+
+    #[test]
+    fn bits_are_set_and_cleared_and_their_neighbours_left_alone() {
+        let (_page, shared) = page();
+        shared.write_bytes(20, &[0xf0, 0xf0, 0xf0]);
+        shared.set_bits(21, 0x81);
+        assert_eq!(shared.read::<u8>(21), 0xf1);
+        assert_eq!(shared.clear_bits(21, 0x11), 0xf1);
+        let mut bytes = [0; 3];
+        shared.read_bytes(20, &mut bytes);
+        assert_eq!(bytes, [0xf0, 0xe0, 0xf0]);
     }
 
     #[test]

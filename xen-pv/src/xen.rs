@@ -3,7 +3,7 @@
 use core::sync::atomic::{AtomicU64, Ordering};
 
 use xen_sys::arch::hypercall2;
-use xen_sys::event_channel::{AllocUnbound, Close, Send as SendEvent};
+use xen_sys::event_channel::{AllocUnbound, BindInterdomain, Close, EVTCHNSTAT_INTERDOMAIN, Send as SendEvent, Status};
 use xen_sys::number;
 use xen_sys::sched::{POLL_PORTS_MAX, Poll, SCHEDOP_SHUTDOWN, Shutdown, ShutdownReason};
 use xen_sys::shared_info::EVENT_WORDS;
@@ -28,6 +28,18 @@ unsafe impl Hypervisor for Xen {
         let mut argument = AllocUnbound { dom: Domid::SELF, remote_dom: remote, port: Port(0) };
         operation(&mut argument)?;
         Ok(argument.port)
+    }
+
+    fn bind_interdomain(&self, remote: Domid, theirs: Port) -> Result<Port, Error> {
+        let mut argument = BindInterdomain { remote_dom: remote, remote_port: theirs, local_port: Port(0) };
+        operation(&mut argument)?;
+        Ok(argument.local_port)
+    }
+
+    fn is_bound(&self, port: Port) -> bool {
+        let (dom, remote_dom) = (Domid::SELF, Domid::SELF);
+        let mut argument = Status { dom, port, status: 0, vcpu: 0, remote_dom, remote_port: Port(0) };
+        operation(&mut argument).is_ok() && argument.status == EVTCHNSTAT_INTERDOMAIN
     }
 
     fn close(&self, port: Port) -> Result<(), Error> {

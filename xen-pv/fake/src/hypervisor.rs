@@ -3,7 +3,7 @@
 //! It finds out what a real one cannot tell a guest: another domain that reaches for a page whose access was ended, a
 //! page that is used for something new while it is granted, and access that is never ended. A copy is a copy, as by
 //! `GNTTABOP_copy`; what is mapped is the guest's own memory, as rings need it, and each look at it checks the grant
-//! again.
+//! again. The other way round, other domains offer pages to the guest, and know how often each is mapped.
 
 use std::cell::{Cell, RefCell};
 use std::collections::BTreeMap;
@@ -12,7 +12,7 @@ use std::rc::Rc;
 use std::sync::atomic::{AtomicU16, Ordering};
 use std::time::Duration;
 
-use xen_pv::hypervisor::{Error, Hypervisor};
+use xen_pv::hypervisor::{Error, Hypervisor, MapFor, MapPages, NotMapped};
 use xen_pv::memory::{PAGE_SIZE, Page};
 use xen_pv::shared_page::{Shared, SharedPage};
 use xen_sys::grant_table::{EntryV1, GTF_PERMIT_ACCESS, GTF_READING, GTF_READONLY, GTF_WRITING};
@@ -33,6 +33,10 @@ struct State {
     pages: RefCell<Vec<NonNull<u8>>>,
     /// How often each entry is mapped.
     mapped: RefCell<BTreeMap<u32, u32>>,
+    /// Pages of other domains, by who has granted them and as what.
+    foreign: RefCell<BTreeMap<(u16, u32), Foreign>>,
+    /// Ports that other domains have opened for the guest.
+    offered: RefCell<Vec<(Domid, Port)>>,
     ports: RefCell<Vec<FakePort>>,
     /// Ports that a guest may have.
     port_limit: Cell<usize>,
@@ -75,13 +79,27 @@ impl Drop for State {
         let mapped = self.mapped.borrow();
         let forgotten: Vec<_> = self.granted().filter(|reference| !mapped.contains_key(&reference.0)).collect();
         assert!(forgotten.is_empty() || std::thread::panicking(), "access was never ended: {forgotten:?}");
+        let foreign = self.foreign.borrow();
+        let kept: Vec<_> = foreign.iter().filter(|(_, page)| page.mapped > 0).map(|(name, _)| name).collect();
+        assert!(kept.is_empty() || std::thread::panicking(), "pages of others stay mapped: {kept:?}");
     }
+}
+
+/// A page of another domain that it has granted to the guest.
+#[derive(Debug)]
+struct Foreign {
+    page: Rc<Page>,
+    writable: bool,
+    /// How often the guest has it mapped.
+    mapped: usize,
 }
 
 #[derive(Debug, Clone, Copy)]
 struct FakePort {
     open: bool,
     remote: Domid,
+    /// There is another end.
+    bound: bool,
     /// The guest's pending bit.
     pending: bool,
     /// Events for the other end.
@@ -100,6 +118,8 @@ impl FakeXen {
             entry_count,
             pages: RefCell::default(),
             mapped: RefCell::default(),
+            foreign: RefCell::default(),
+            offered: RefCell::default(),
             ports: RefCell::default(),
             port_limit: Cell::new(1024),
             notifications: Cell::new(0),
@@ -131,7 +151,7 @@ impl FakeXen {
             "a backend of the domain before is still there"
         );
         for (number, port) in (1..).zip(self.0.ports.borrow_mut().iter_mut()) {
-            *port = FakePort { open: number == kept.0, pending: false, outgoing: 0, ..*port };
+            *port = FakePort { open: number == kept.0, bound: number == kept.0, pending: false, outgoing: 0, ..*port };
         }
         (0..self.0.entry_count).for_each(|number| self.0.flags(GrantRef(number)).store(0, Ordering::SeqCst));
     }
@@ -182,11 +202,64 @@ impl FakeXen {
         count
     }
 
+    /// The other end of a port appears or goes, as when a domain binds to it or dies.
+    pub fn set_bound(&self, port: Port, bound: bool) {
+        if let Some(port) = self.port_mut(port) {
+            port.set(|port| port.bound = bound);
+        }
+    }
+
+    /// Domain `by` opens a port for the guest.
+    pub fn offer_port(&self, by: Domid, port: Port) {
+        self.0.offered.borrow_mut().push((by, port));
+    }
+
+    /// Domain `by` grants a page of its own to the guest. Returns the page as that domain sees it.
+    ///
+    /// # Panics
+    /// Without memory.
+    pub fn offer_page(&self, by: Domid, reference: GrantRef, writable: bool) -> ForeignPage {
+        let page = Rc::new(Page::allocate().unwrap_or_else(|| panic!("no memory")));
+        let foreign = Foreign { page: Rc::clone(&page), writable, mapped: 0 };
+        self.0.foreign.borrow_mut().insert((by.0, reference.0), foreign);
+        ForeignPage(page)
+    }
+
+    /// Domain `by` grants a page no longer; what is mapped stays mapped.
+    pub fn withdraw_page(&self, by: Domid, reference: GrantRef) {
+        self.0.foreign.borrow_mut().retain(|name, page| *name != (by.0, reference.0) || page.mapped > 0);
+    }
+
+    /// How many pages of other domains the guest has mapped.
+    #[must_use]
+    pub fn foreign_mapped(&self) -> usize {
+        self.0.foreign.borrow().values().map(|page| page.mapped).sum()
+    }
+
     /// Who may bind to a port, if it is open.
     #[must_use]
     pub fn remote(&self, port: Port) -> Option<Domid> {
         let ports = self.0.ports.borrow();
         ports.get(port.0.checked_sub(1)? as usize).filter(|port| port.open).map(|port| port.remote)
+    }
+
+    /// Opens a port of the guest's.
+    fn open(&self, remote: Domid, bound: bool) -> Result<Port, Error> {
+        if self.open_ports() >= self.0.port_limit.get() {
+            return Err(Error::NoSpace);
+        }
+        let mut ports = self.0.ports.borrow_mut();
+        // Like Xen, the lowest number that is free. A pending bit may have survived its port.
+        match ports.iter_mut().enumerate().find(|(_, port)| !port.open) {
+            Some((index, port)) => {
+                *port = FakePort { open: true, remote, bound, pending: port.pending, outgoing: 0 };
+                Ok(Port(index as u32 + 1))
+            }
+            None => {
+                ports.push(FakePort { open: true, remote, bound, pending: false, outgoing: 0 });
+                Ok(Port(ports.len() as u32))
+            }
+        }
     }
 
     fn port_mut(&self, port: Port) -> Option<PortMut<'_>> {
@@ -311,6 +384,65 @@ impl Drop for Mapping {
     }
 }
 
+/// A page of another domain, as that domain sees it.
+#[derive(Debug, Clone)]
+pub struct ForeignPage(Rc<Page>);
+
+impl Shared for ForeignPage {
+    fn shared(&self) -> SharedPage<'_> {
+        // SAFETY: the page lives as long as the borrow, and nothing refers into it.
+        unsafe { SharedPage::new(self.0.address()) }
+    }
+}
+
+/// A page of another domain that the guest has mapped; dropping it unmaps it.
+#[derive(Debug)]
+pub struct ForeignMapping {
+    xen: FakeXen,
+    name: (u16, u32),
+    page: ForeignPage,
+}
+
+impl Shared for ForeignMapping {
+    fn shared(&self) -> SharedPage<'_> {
+        self.page.shared()
+    }
+}
+
+impl Drop for ForeignMapping {
+    fn drop(&mut self) {
+        if let Some(page) = self.xen.0.foreign.borrow_mut().get_mut(&self.name) {
+            page.mapped -= 1;
+        }
+    }
+}
+
+impl MapPages for FakeXen {
+    type Mapped = ForeignMapping;
+
+    fn map(&self, of: Domid, references: &[GrantRef], access: MapFor) -> Result<Vec<ForeignMapping>, NotMapped> {
+        /// Source: `GNTST_bad_gntref`, `GNTST_permission_denied`.
+        const BAD_REFERENCE: i16 = -3;
+        const DENIED: i16 = -8;
+        let mut mapped = Vec::new();
+        for reference in references {
+            let name = (of.0, reference.0);
+            let mut foreign = self.0.foreign.borrow_mut();
+            let outcome = match foreign.get_mut(&name) {
+                None => Err(NotMapped(BAD_REFERENCE)),
+                Some(page) if access == MapFor::Writing && !page.writable => Err(NotMapped(DENIED)),
+                Some(page) => {
+                    page.mapped += 1;
+                    Ok(ForeignPage(Rc::clone(&page.page)))
+                }
+            };
+            drop(foreign);
+            mapped.push(ForeignMapping { xen: self.clone(), name, page: outcome? });
+        }
+        Ok(mapped)
+    }
+}
+
 // SAFETY: a page has one number, by which the fake's other domains reach that page alone. There is one thread.
 unsafe impl Hypervisor for FakeXen {
     fn notify(&self, port: Port) -> Result<(), Error> {
@@ -320,21 +452,18 @@ unsafe impl Hypervisor for FakeXen {
     }
 
     fn allocate_unbound(&self, remote: Domid) -> Result<Port, Error> {
-        if self.open_ports() >= self.0.port_limit.get() {
-            return Err(Error::NoSpace);
-        }
-        let mut ports = self.0.ports.borrow_mut();
-        // Like Xen, the lowest number that is free. A pending bit may have survived its port.
-        match ports.iter_mut().enumerate().find(|(_, port)| !port.open) {
-            Some((index, port)) => {
-                *port = FakePort { open: true, remote, pending: port.pending, outgoing: 0 };
-                Ok(Port(index as u32 + 1))
-            }
-            None => {
-                ports.push(FakePort { open: true, remote, pending: false, outgoing: 0 });
-                Ok(Port(ports.len() as u32))
-            }
-        }
+        self.open(remote, false)
+    }
+
+    fn bind_interdomain(&self, remote: Domid, theirs: Port) -> Result<Port, Error> {
+        let offered = self.0.offered.borrow().contains(&(remote, theirs));
+        if offered { self.open(remote, true) } else { Err(Error::Invalid) }
+    }
+
+    fn is_bound(&self, port: Port) -> bool {
+        let index = port.0.checked_sub(1).map(|index| index as usize);
+        let ports = self.0.ports.borrow();
+        index.and_then(|index| ports.get(index)).is_some_and(|port| port.open && port.bound)
     }
 
     fn close(&self, port: Port) -> Result<(), Error> {

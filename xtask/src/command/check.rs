@@ -21,8 +21,9 @@ pub struct Arguments {
     no_tests: bool,
 }
 
-/// The drivers that a task can choose, as features of `xen-pv`; each has all before it.
-const DRIVERS: [Option<&str>; 4] = [None, Some("xenstore"), Some("netfront"), Some("segmentation-offload")];
+/// The drivers that a task can choose, as features of `xen-pv`; each has what it stands on.
+const DRIVERS: [Option<&str>; 5] =
+    [None, Some("xenstore"), Some("vchan"), Some("netfront"), Some("segmentation-offload")];
 
 /// Of the kernel, on this machine: xen-pv brings the others in guests.
 const KERNEL: [Option<&str>; 3] = [None, Some("net"), Some("segmentation-offload")];
@@ -117,7 +118,12 @@ impl Check {
 
     fn document_guest(&self, arch: Arch) -> Result<()> {
         let mut cargo = self.guest("doc", arch);
-        process::run(self.document(&mut cargo).args(["--package", "xen-pv", "--features", "segmentation-offload"]))
+        process::run(self.document(&mut cargo).args([
+            "--package",
+            "xen-pv",
+            "--features",
+            "segmentation-offload,vchan",
+        ]))
     }
 
     fn document<'c>(&self, cargo: &'c mut Command) -> &'c mut Command {
