@@ -18,6 +18,7 @@ pub enum Value {
 
 impl Value {
     /// Reads a decimal number that is all of the text.
+    #[inline]
     pub fn read(text: &[u8]) -> Option<Self> {
         match Millionths::read(text) {
             Some((number, [])) => Some(Self::Decimal(number)),
