@@ -132,6 +132,29 @@ mod tests {
     }
 
     #[test]
+    fn what_is_typed_comes_in_order_also_across_the_end_of_ring_and_index() {
+        let (ring, page) = ring();
+        let typed: Vec<u8> = (0..5000u32).map(|number| number as u8).collect();
+        let start = u32::MAX - 100;
+        for offset in [offset_of!(ConsoleInterface, in_cons), offset_of!(ConsoleInterface, in_prod)] {
+            page.write(offset, start);
+        }
+        let mut taken = Vec::<u8>::new();
+        for (index, byte) in typed.iter().enumerate() {
+            let place = start.wrapping_add(index as u32);
+            page.write_bytes(offset_of!(ConsoleInterface, input) + (place % INPUT_BYTES) as usize, &[*byte]);
+            page.write(offset_of!(ConsoleInterface, in_prod), place.wrapping_add(1));
+            if index % 700 == 0 || index + 1 == typed.len() {
+                let mut piece = [0; 300];
+                while let length @ 1.. = ring.read(&mut piece) {
+                    taken.extend(&piece[..length]);
+                }
+            }
+        }
+        assert_eq!(taken, typed);
+    }
+
+    #[test]
     fn an_index_that_makes_no_sense_is_a_full_ring_and_no_input() {
         let (ring, page) = ring();
         page.write(offset_of!(ConsoleInterface, out_cons), 5u32);
