@@ -8,7 +8,9 @@ mod tables;
 use filter::{Error, Interruption, NotResumed, Parameters, Report};
 use host::Host;
 use kernel::Failed;
+use qemu_tests::broker::Broker;
 use qemu_tests::cable::Cable;
+use qemu_tests::place;
 use qemu_tests::progress::Lines;
 use qemu_tests::replay::{Data, Figures};
 use qemu_tests::setup::setup_host;
@@ -84,6 +86,19 @@ fn nginx_serves_files() {
 #[test]
 fn lighttpd_serves_files() {
     serves_files(Kind::Lighttpd, "lighttpd-files");
+}
+
+#[test]
+fn a_port_that_speaks_tls_is_hinted_at() {
+    setup_host(&mut Lines).unwrap();
+    std::fs::create_dir_all(place::logs()).unwrap();
+    let keys = place::logs().join("filter-tls.keys");
+    std::fs::write(&keys, "somebody:0123456789abcdef\n").unwrap();
+    // Any server will do: it is OpenSSL that closes the connection without a word.
+    let tls = format!("psk_hint any\npsk_file {}\n", keys.display());
+    let server = Broker::start_with("filter-tls", &tls).unwrap();
+    let failed = fetch(format!("http://127.0.0.1:{}/", server.port()), Parameters::default()).unwrap_err();
+    assert_eq!(failed.error.to_string(), "the connection ended before the server answered, as on a port for https");
 }
 
 #[test]

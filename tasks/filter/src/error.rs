@@ -137,7 +137,7 @@ impl fmt::Display for Error {
             }
             Self::NotConnected(error) => return error.fmt(f),
             Self::Silent => "the server is silent",
-            Self::Lost => "the connection ended before the server answered",
+            Self::Lost => "the connection ended before the server answered, as on a port for https",
             Self::Head(fault) => return fault.fmt(f),
             Self::Interim => "the server sends interim answers without end",
             Self::Status(status) => return write!(f, "the server answered with status {status}"),
