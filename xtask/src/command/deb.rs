@@ -48,6 +48,7 @@ pub fn run(arguments: &Arguments) -> Result<ExitCode> {
         fs::remove_dir_all(&folder)?;
     }
     lay_out(root, &folder, &programs)?;
+    describe(root, &folder, (architecture == HERE).then(|| programs.join("spore")))?;
     let package = control(root, &folder, architecture)?;
     let mut pack = Command::new("dpkg-deb");
     pack.args(["--root-owner-group", "-Zxz", "--build"]).arg(&folder).arg(&package);
@@ -75,21 +76,23 @@ fn lay_out(root: &Path, folder: &Path, programs: &Path) -> Result<()> {
         }
     }
     let debian = root.join("edge/node/debian");
-    install(folder, "lib/systemd/system/spored.service", 0o644, &read(&debian.join("spored.service"))?)?;
+    install(folder, "usr/lib/systemd/system/spored.service", 0o644, &read(&debian.join("spored.service"))?)?;
     install(folder, "etc/spore/node.toml", 0o644, &read(&debian.join("node.toml"))?)?;
     for licence in ["LICENSE-APACHE", "LICENSE-MIT"] {
         install(folder, &format!("usr/share/doc/spored/{licence}"), 0o644, &read(&root.join(licence))?)?;
     }
     install(folder, "usr/share/doc/spored/node.md", 0o644, &read(&root.join("docs/node.md"))?)?;
-    described_by_itself(root, folder)
+    Ok(())
 }
 
-/// Manual pages and completions, written by the program itself as it runs here.
-fn described_by_itself(root: &Path, folder: &Path) -> Result<()> {
+/// Manual pages and completions, written by the program itself: the one of the package where it runs here.
+fn describe(root: &Path, folder: &Path, packed: Option<PathBuf>) -> Result<()> {
     let spore = |words: &[&str]| {
-        let mut cargo = process::cargo();
-        cargo.args(["run", "--quiet", "--locked", "-p", "cli", "--"]).args(words).current_dir(root);
-        process::output(&mut cargo)
+        let mut command = packed.as_ref().map_or_else(process::cargo, Command::new);
+        if packed.is_none() {
+            command.args(["run", "--quiet", "--locked", "-p", "cli", "--"]).current_dir(root);
+        }
+        process::output(command.args(words))
     };
     let man = folder.join("usr/share/man/man1");
     fs::create_dir_all(&man)?;

@@ -244,6 +244,31 @@ impl Board {
     }
 }
 
+/// What a run costs, for who measures.
+impl Board {
+    /// The CPU time of the program's process so far, in milliseconds.
+    ///
+    /// # Panics
+    /// The kernel does not say.
+    #[must_use]
+    pub fn cpu_milliseconds(&self) -> u64 {
+        let stat = fs::read_to_string(format!("/proc/{}/stat", self.process())).unwrap();
+        // proc(5): utime and stime are fields 14 and 15, in hundredths of a second; the name in field 2 may have spaces.
+        let fields: Vec<_> = stat.rsplit(')').next().unwrap().split_whitespace().collect();
+        [11, 12].into_iter().map(|field| fields[field].parse::<u64>().unwrap() * 10).sum()
+    }
+
+    /// Bytes that the program's process has caused to be written to a disk.
+    ///
+    /// # Panics
+    /// The kernel does not say.
+    #[must_use]
+    pub fn written_bytes(&self) -> u64 {
+        let io = fs::read_to_string(format!("/proc/{}/io", self.process())).unwrap();
+        io.lines().find_map(|line| line.strip_prefix("write_bytes: ")).unwrap().parse().unwrap()
+    }
+}
+
 impl Drop for Board {
     fn drop(&mut self) {
         if let Some(mut child) = self.child.take() {

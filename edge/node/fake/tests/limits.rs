@@ -85,7 +85,9 @@ fn memory_is_flat_over_thousands_of_commands_and_the_journal_too() {
     rounds(count / 4, count);
     let (memory_then, disk_then) =
         (board.memory_kib("VmRSS"), fs::metadata(board.path().join("state/journal")).unwrap().len());
+    let (cpu_milliseconds, written) = (board.cpu_milliseconds(), board.written_bytes());
     println!("{count} commands: {memory} KiB, then {memory_then} KiB; journal {disk}, then {disk_then} bytes");
+    println!("each: {} us of CPU, {} bytes written", cpu_milliseconds * 1000 / count as u64, written / count as u64);
     assert!(memory_then < memory + 1024, "{memory} KiB grew to {memory_then}");
     assert!(disk_then <= disk * 2, "{disk} bytes grew to {disk_then}");
     assert_eq!(board.guests(), 0);
