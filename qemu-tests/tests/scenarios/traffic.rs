@@ -194,12 +194,15 @@ fn dhcp_spoofing(context: &Context<'_>) -> Result<()> {
     let mut guest = context.bed.create(&spec)?;
     let line = guest.wait_for("echo: listening on ", PATIENCE)?;
     let target = Target::new(context, guest, line.trim_start_matches("echo: listening on ").parse()?)?;
+    let [_, mac] = target.from_nobody.macs;
+    // Everybody has heard it: the guest asks without an address, and so all.
+    let transaction = dhcp_transaction(context, mac)?;
     let mut forged = Vec::new();
     for receiver in [*target.server.ip(), Ipv4Addr::BROADCAST] {
         let path = Path { addresses: [Ipv4Addr::new(10, 0, 2, 2), receiver], ..target.from_nobody };
         // An offer, a refusal and an agreement, for a client that has asked for nothing.
         for kind in [2, 6, 5] {
-            let message = path.udp([67, 68], &dhcp_message(kind, target.from_nobody.macs[1]));
+            let message = path.udp([67, 68], &dhcp_message(kind, transaction, mac));
             forged.extend(frames::cut(&message));
             forged.push(message);
         }
@@ -211,14 +214,30 @@ fn dhcp_spoofing(context: &Context<'_>) -> Result<()> {
     target.finish().map(drop)
 }
 
+/// The word before a DHCP message's options.
+const DHCP_COOKIE: [u8; 4] = [99, 130, 83, 99];
+
+/// The number of the last exchange between the client and a DHCP server, from the packets that left for this machine.
+fn dhcp_transaction(context: &Context<'_>, client: Mac) -> Result<[u8; 4]> {
+    let capture = context.bed.capture().context("nothing is captured")?;
+    wait_until("the client's message to DHCP servers is captured", || {
+        let file = capture.file().unwrap_or_default();
+        let cookies = file.windows(4).enumerate().filter(|(_, word)| *word == DHCP_COOKIE);
+        let messages = cookies.filter_map(|(place, _)| file.get(place.checked_sub(236)?..place));
+        let mut own = messages.filter(|message| message[0] == 1 && message[28..34] == client);
+        Ok(own.next_back().and_then(|message| message[4..8].try_into().ok()))
+    })
+}
+
 /// A server's message (RFC 2131) that would give the client another address, gateway and name server.
-fn dhcp_message(kind: u8, client: Mac) -> Vec<u8> {
+fn dhcp_message(kind: u8, transaction: [u8; 4], client: Mac) -> Vec<u8> {
     let wrong = [10, 0, 2, 99];
     let mut message = vec![0; 240];
     message[..4].copy_from_slice(&[2, 1, 6, 0]);
+    message[4..8].copy_from_slice(&transaction);
     message[16..20].copy_from_slice(&wrong);
     message[28..34].copy_from_slice(&client);
-    message[236..240].copy_from_slice(&[99, 130, 83, 99]);
+    message[236..240].copy_from_slice(&DHCP_COOKIE);
     message.extend([53, 1, kind, 54, 4, 10, 0, 2, 2, 51, 4, 0, 0, 14, 16, 1, 4, 255, 255, 0, 0]);
     for option in [3, 6] {
         message.extend([option, 4]);
