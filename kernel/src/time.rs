@@ -120,6 +120,7 @@ mod tests {
         driver.look();
         assert_eq!(driver.next_wake_ns(), Some(1000 * TICK_NS));
         NOW_NS.store(3_600_000_000_000, Ordering::Relaxed);
+        assert_eq!(driver.now(), 3_600_000_000_000 / TICK_NS);
         assert_eq!(driver.next_wake_ns(), Some(1000 * TICK_NS), "nobody has looked at the clock");
         driver.look();
         assert_eq!(driver.next_wake_ns(), None, "nothing is left, and nothing is due at once again");

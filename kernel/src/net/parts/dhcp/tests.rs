@@ -269,6 +269,16 @@ fn who_has_heard_one_exchange_cannot_answer_the_next() {
 }
 
 #[test]
+fn pauses_are_short_again_when_a_link_comes_back() {
+    let mut bed = Bed::new();
+    bed.now = Instant::from_secs(1000);
+    bed.client.restart(bed.now);
+    let asked: Vec<_> =
+        (0..4).map(|_| (bed.next().kind, (bed.now - Instant::from_secs(1000)).total_millis())).collect();
+    assert_eq!(asked, [0, 250, 500, 1000].map(|at_ms| (DhcpMessageType::Discover, at_ms)));
+}
+
+#[test]
 fn a_late_offer_counts_while_others_are_asked_for() {
     let mut bed = Bed::new();
     let first = bed.next();
