@@ -15,6 +15,7 @@ mod leftovers;
 mod lifecycle;
 mod linux;
 mod load;
+mod node;
 mod parameters;
 mod reconnect;
 mod support;
@@ -48,6 +49,7 @@ fn main() -> ExitCode {
         time::SCENARIOS,
         traffic::SCENARIOS,
         toolstack::SCENARIOS,
+        node::SCENARIOS,
     ]
     .concat();
     qemu_tests::harness::main(&scenarios)

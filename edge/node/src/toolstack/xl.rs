@@ -33,7 +33,7 @@ use output::{Condition, Domain};
 use process::Runner;
 
 /// What is known is asked for anew after this, also when nothing says that it has changed: a person may pause a guest.
-const LOOK_AGAIN: Duration = Duration::from_secs(10);
+const LOOK_AGAIN: Duration = Duration::from_secs(30);
 /// Lines of a console that say why a guest has crashed.
 const LAST_LINES: usize = 20;
 /// Where the node's own program for network cards is installed.
@@ -214,13 +214,16 @@ impl Xl {
             return Ok(());
         }
         self.listed = None;
-        self.memory = None;
         let domains = output::domains(&self.runner.run(&["list", "-v"])?)?;
         let mut guests = BTreeMap::new();
         // One that is dying is gone for everybody but Xen's free memory.
         for domain in domains.into_iter().filter(|domain| domain.condition != Condition::Dying) {
             guests.insert(domain.id, self.known(domain)?);
             self.consoles.attach(domain.id, domain.number);
+        }
+        // What a guest gives back, it gives back when it is gone.
+        if !guests.keys().eq(self.guests.keys()) {
+            self.memory = None;
         }
         self.guests = guests;
         self.listed = Some(Instant::now());
