@@ -1,19 +1,23 @@
 //! A board with the node `spored` in its dom0, used with `spore` as a person does: the real `xl`, xenstored and bridge.
 
 use crate::support::{PATIENCE, wait_until};
-use crate::toolstack::traces;
+use crate::toolstack::{Toolstack, traces};
 use anyhow::{Context as _, Result};
-use qemu_tests::check;
 use qemu_tests::dom0_program::Program;
 use qemu_tests::harness::{Context, Scenario};
 use qemu_tests::protocol;
 use qemu_tests::session::Session;
+use qemu_tests::{Arch, check};
 
 /// All of this module's.
 pub const SCENARIOS: &[Scenario] = &[
     Scenario { name: "node: a signed command runs a task and its result arrives", run: result },
     Scenario { name: "node: a task that crashes starts again, and the end says why", run: crash },
     Scenario { name: "node: what is beyond a tenant's quota is refused with the numbers", run: quota },
+    Scenario { name: "node: a task with a network card serves on the bridge", run: network },
+    Scenario { name: "node: one that was killed goes on with the guests that it had", run: killed },
+    Scenario { name: "node: guests that no command knows are removed, those of others are not", run: orphans },
+    Scenario { name: "node: 64 guests at once", run: many },
 ];
 
 const SPORED: Program = Program { package: "node", name: "spored", example: false };
@@ -65,6 +69,13 @@ impl<'c> Board<'c> {
         let wanted = protocol::Session { command, directory: "/".into(), environment, terminal: None };
         self.spored = Some(self.context.bed.start(wanted)?);
         wait_until("the node serves", || Ok((self.context.bed.shell("spore node")?.status == 0).then_some(())))
+    }
+
+    /// Kills the node as a lack of memory would.
+    fn kill(&mut self) -> Result<()> {
+        self.context.bed.must("kill -9 $(pidof spored)")?;
+        self.spored = None;
+        Ok(())
     }
 
     /// Runs `spore`, which must succeed; returns what it printed.
@@ -161,5 +172,84 @@ fn quota(context: &Context<'_>) -> Result<()> {
     check!(board.domains()?.len() == 1, "more guests than the quota has: {:?}", board.domains()?);
     board.spore("stop acme/first")?;
     board.wait_phase("second", "finished")?;
+    board.leaves_nothing()
+}
+
+fn network(context: &Context<'_>) -> Result<()> {
+    let board = Board::start(context, &["echo"], "")?;
+    board.spore(&Board::run("echo", "one", "--persistent"))?;
+    let address = wait_until("the guest has an address", || {
+        let logs = board.spore("logs acme/one")?;
+        let line = logs.lines().find_map(|line| line.strip_prefix("network: ")?.split('/').next().map(str::to_owned));
+        Ok(line)
+    })?;
+    context.bed.must(&format!("ping -c 3 -W 60 {address}"))?;
+    board.spore("stop acme/one")?;
+    board.leaves_nothing()
+}
+
+fn killed(context: &Context<'_>) -> Result<()> {
+    let mut board = Board::start(context, &["trouble"], "")?;
+    board.spore(&Board::run("trouble", "long", "fault=None wait_s=20"))?;
+    board.wait_phase("long", "running")?;
+    let before = board.domains()?;
+    board.kill()?;
+    check!(board.domains()? == before, "a guest went with the node");
+    board.begin()?;
+    board.wait_phase("long", "running")?;
+    check!(board.domains()? == before, "the guest was not adopted: {before:?}, now {:?}", board.domains()?);
+    board.spore("result acme/long --wait")?;
+    // In the middle of a start, wherever that is: nothing is lost and nothing runs twice.
+    for number in 0..3 {
+        board.spore(&Board::run("trouble", &format!("short-{number}"), "fault=None"))?;
+        board.kill()?;
+        board.begin()?;
+        board.spore(&format!("result acme/short-{number} --wait"))?;
+    }
+    board.leaves_nothing()
+}
+
+fn orphans(context: &Context<'_>) -> Result<()> {
+    let mut board = Board::start(context, &["trouble"], "")?;
+    board.kill()?;
+    let mut toolstack = Toolstack::start(context, "trouble")?;
+    toolstack.expect("create 1 fault=None wait_s=3600", "made")?;
+    toolstack.expect("create 2 fault=None", "made")?;
+    toolstack.expect("unpause 1", "runs")?;
+    drop(toolstack);
+    let mut other = crate::support::guest(context, "trouble", "fault=None wait_s=3600")?;
+    other.name = "somebody".into();
+    let other = context.bed.create(&other)?;
+    board.begin()?;
+    let domain = other.domain()?.to_string();
+    wait_until("the orphans are gone", || Ok((board.domains()? == [domain.clone()]).then_some(())))?;
+    board.spore(&Board::run("trouble", "one", "fault=None --wait"))?;
+    wait_until("the guest of somebody else is there, alone", || {
+        Ok((board.domains()? == [domain.clone()]).then_some(()))
+    })?;
+    other.destroy()?;
+    board.leaves_nothing()
+}
+
+fn many(context: &Context<'_>) -> Result<()> {
+    const GUESTS: usize = 64;
+    if context.arch != Arch::X86_64 {
+        return Err(qemu_tests::verdict::Skip("the board has not the memory for them".into()).into());
+    }
+    let quota = "--guests 64 --memory 256 --queued 100 --starts-per-minute 1000";
+    let board = Board::start(context, &["trouble"], quota)?;
+    for number in 0..GUESTS {
+        board.spore(&Board::run("trouble", &format!("guest-{number}"), "fault=None wait_s=3600"))?;
+    }
+    wait_until("all guests run", || {
+        let listed = board.spore("ps")?;
+        Ok((listed.lines().filter(|line| line.contains("running")).count() == GUESTS).then_some(()))
+    })?;
+    check!(board.domains()?.len() == GUESTS, "{} domains", board.domains()?.len());
+    let memory = context.bed.must("grep -E 'VmRSS|VmHWM' /proc/$(pidof spored)/status | tr -s '\\t\\n ' ' '")?;
+    println!("       spored with {GUESTS} guests: {memory}");
+    for number in 0..GUESTS {
+        board.spore(&format!("stop acme/guest-{number}"))?;
+    }
     board.leaves_nothing()
 }
