@@ -1,8 +1,8 @@
 //! The program `spored`: a node with everything around it.
 //!
-//! Four threads, so that nothing waits for what may hang: the *clerk* owns the journal and decides ([`books`]); the
-//! *hands* take turns with the toolstack ([`hands`]); one fetches tasks ([`fetch`]), one delivers results
-//! ([`deliver`]); and the program's first thread serves all connections ([`http`]). They ask the clerk and wake each
+//! Four threads, so that nothing waits for what may hang: the *clerk* owns the journal and decides (`books`); the
+//! *hands* take turns with the toolstack (`hands`); one fetches tasks (`fetch`), one delivers results
+//! (`deliver`); and the program's first thread serves all connections (`http`). They ask the clerk and wake each
 //! other; they share nothing.
 
 mod books;
