@@ -8,6 +8,7 @@
 //! - `entropy`: random words of the CPU, where it has a generator;
 //! - `gfn`: the number by which a page is granted;
 //! - `map_grant_frames`: the grant table, mapped;
+//! - `memory::window::open`: addresses outside the memory, at which pages of other domains can be mapped;
 //! - `memory::map_more`: makes further memory usable;
 //! - `now_ns`, `system_time_ns`: the guest's clock, and Xen's at a time of it;
 //! - `shared_info`: where Xen's shared info page is mapped;

@@ -48,6 +48,8 @@ mod console;
 mod crash;
 #[cfg(target_os = "none")]
 mod entry;
+#[cfg(all(target_os = "none", feature = "vchan"))]
+mod foreign;
 #[cfg(target_os = "none")]
 mod hypercall;
 #[cfg(target_os = "none")]

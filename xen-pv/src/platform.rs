@@ -33,6 +33,8 @@ use crate::{arch, console, memory, wall_clock};
 
 mod devices;
 
+#[cfg(feature = "vchan")]
+pub use devices::Channels;
 use devices::Devices;
 
 embassy_time_driver::time_driver_impl!(static TIME: Driver<SystemTime> = Driver::new());

@@ -13,6 +13,8 @@ use crate::{arch, console};
 pub(crate) fn suspend(events: &Events<Xen>, store: &Client<Xen>) {
     kernel::println!("suspended");
     console::flush();
+    #[cfg(feature = "vchan")]
+    crate::foreign::let_go();
     match arch::suspend() {
         Some(ports) => {
             events.forget_all();

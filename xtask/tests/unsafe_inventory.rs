@@ -8,7 +8,7 @@ use std::path::Path;
 
 use common::files;
 
-const INVENTORY: [(&str, &str); 46] = [
+const INVENTORY: [(&str, &str); 48] = [
     // The library OS.
     ("kernel/host/src/log.rs", "the symbols that defmt calls, on the developer's machine"),
     ("kernel/src/executor.rs", "embassy's raw executor, and the symbol that it calls"),
@@ -27,6 +27,7 @@ const INVENTORY: [(&str, &str); 46] = [
     ("xen-pv/src/arch/x86_64/copy.rs", "copies and compares memory"),
     ("xen-pv/src/arch/x86_64/grant_frames.rs", "maps the grant table"),
     ("xen-pv/src/arch/x86_64/memory.rs", "page tables"),
+    ("xen-pv/src/arch/x86_64/memory/window.rs", "page tables"),
     ("xen-pv/src/arch/x86_64/pvclock.rs", "time that the hypervisor writes meanwhile"),
     ("xen-pv/src/arch/x86_64/suspend.rs", "the start info, and the hypercall that ends the domain"),
     ("xen-pv/src/boot.rs", "the pages that the domain builder has made"),
@@ -35,11 +36,12 @@ const INVENTORY: [(&str, &str); 46] = [
     ("xen-pv/src/entry/armv7/traps.rs", "exception vectors"),
     ("xen-pv/src/entry/x86_64.rs", "entry from the hypervisor, the start info"),
     ("xen-pv/src/entry/x86_64/traps.rs", "the trap table and the frames that Xen pushes"),
+    ("xen-pv/src/foreign.rs", "maps pages of other domains"),
     ("xen-pv/src/hypercall.rs", "hypercalls"),
     ("xen-pv/src/lib.rs", "the symbols by which a task's image is linked"),
     ("xen-pv/src/hypervisor.rs", "the promise of a page's frame number"),
     ("xen-pv/src/log.rs", "the symbols that defmt calls"),
-    ("xen-pv/src/platform/devices/network.rs", "takes over the mapped grant table, once"),
+    ("xen-pv/src/platform/devices/grants.rs", "takes over the mapped grant table, once"),
     ("xen-pv/src/single_cpu.rs", "statics of a guest that has one CPU and no interrupts"),
     ("xen-pv/src/wall_clock.rs", "time that the hypervisor writes meanwhile"),
     ("xen-pv/src/xen.rs", "the bits of events in the shared info page, and the hypercall that ends the domain"),

@@ -3,7 +3,7 @@
 //! A driver whose feature the task does not name is not in the image; then nothing here is left of it.
 
 use alloc::string::String;
-#[cfg(feature = "netfront")]
+#[cfg(any(feature = "netfront", feature = "vchan"))]
 use core::cell::OnceCell;
 
 use embassy_executor::Spawner;
@@ -13,13 +13,22 @@ use super::Platform;
 use crate::event_channel::Events;
 use crate::xen::Xen;
 
+#[cfg(feature = "vchan")]
+mod channels;
+#[cfg(any(feature = "netfront", feature = "vchan"))]
+mod grants;
 #[cfg(feature = "netfront")]
 mod network;
 
+#[cfg(feature = "vchan")]
+pub use channels::Channels;
+
 /// What the drivers are driven by.
 pub(super) struct Devices {
-    #[cfg(feature = "netfront")]
+    #[cfg(any(feature = "netfront", feature = "vchan"))]
     events: Events<Xen>,
+    #[cfg(feature = "vchan")]
+    channels: OnceCell<Channels>,
     #[cfg(feature = "netfront")]
     network: OnceCell<network::Interface>,
 }
@@ -27,11 +36,13 @@ pub(super) struct Devices {
 impl Devices {
     /// No driver runs yet.
     pub(super) fn new(events: Events<Xen>) -> Self {
-        #[cfg(not(feature = "netfront"))]
+        #[cfg(not(any(feature = "netfront", feature = "vchan")))]
         let _ = events;
         Self {
-            #[cfg(feature = "netfront")]
+            #[cfg(any(feature = "netfront", feature = "vchan"))]
             events,
+            #[cfg(feature = "vchan")]
+            channels: OnceCell::new(),
             #[cfg(feature = "netfront")]
             network: OnceCell::new(),
         }
@@ -60,13 +71,34 @@ impl Devices {
 pub(super) fn start(platform: &Platform, spawner: Spawner, line: &mut Parameters<'_>) -> Result<(), String> {
     #[cfg(not(feature = "netfront"))]
     let _ = (platform, spawner, line);
+    #[cfg(any(feature = "netfront", feature = "vchan"))]
+    let grants = grants::table()?;
+    #[cfg(feature = "vchan")]
+    {
+        let (events, store) = (platform.devices.events, platform.toolstack.store);
+        // This runs once, so the cell is empty.
+        let _ = platform.devices.channels.set(Channels { events, grants: grants.clone(), store });
+    }
     #[cfg(feature = "netfront")]
     {
-        let network = network::start(platform, spawner, line)?;
+        let network = network::start(platform, &grants, spawner, line)?;
         // This runs once, so the cell is empty.
         let _ = platform.devices.network.set(network);
     }
     Ok(())
+}
+
+#[cfg(feature = "vchan")]
+impl Platform {
+    /// Channels to other domains.
+    #[must_use]
+    pub fn channels(&self) -> &Channels {
+        match self.devices.channels.get() {
+            Some(channels) => channels,
+            // `Platform::prepare` makes them before the task.
+            None => panic!("channels are there before the task"),
+        }
+    }
 }
 
 #[cfg(feature = "netfront")]

@@ -17,6 +17,10 @@ pub const GNTTABOP_QUERY_SIZE: usize = 6;
 
 /// The operation succeeded. Source: `GNTST_okay`.
 pub const GNTST_OKAY: i16 = 0;
+/// It did not, for no reason with a name. Source: `GNTST_general_error`.
+pub const GNTST_GENERAL_ERROR: i16 = -1;
+/// There is no room for another mapping. Source: `GNTST_no_device_space`.
+pub const GNTST_NO_DEVICE_SPACE: i16 = -7;
 
 /// The page becomes memory of the domain, for its CPUs. Source: `GNTMAP_host_map`.
 pub const GNTMAP_HOST_MAP: u32 = 1 << 1;

@@ -17,6 +17,9 @@ use xen_sys::types::PAGE_SIZE;
 
 use crate::single_cpu::SingleCpu;
 
+#[cfg(feature = "vchan")]
+pub(crate) mod window;
+
 /// What an entry of the first level maps.
 pub(crate) const MEGABYTE: usize = 1 << 20;
 /// The first level: an entry for each megabyte of 4 GiB.

@@ -17,6 +17,9 @@ use xen_sys::types::{Mfn, PAGE_SIZE, Pfn};
 use crate::error::Error;
 use crate::single_cpu::SingleCpu;
 
+#[cfg(feature = "vchan")]
+pub(crate) mod window;
+
 const PRESENT: u64 = 1 << 0;
 const WRITABLE: u64 = 1 << 1;
 const USER: u64 = 1 << 2;
@@ -38,8 +41,11 @@ const ENTRIES: usize = 512;
 /// What one page table maps.
 const CHUNK_BYTES: usize = ENTRIES * PAGE_SIZE;
 
-/// What the one second-level table maps that the domain builder makes; memory beyond stays unused.
-pub(crate) const REACH_BYTES: usize = ENTRIES * CHUNK_BYTES;
+/// Chunks at the end of what can be reached that are for pages of other domains.
+const WINDOWS: usize = 4;
+
+/// What the one second-level table maps that the domain builder makes, but for those; memory beyond stays unused.
+pub(crate) const REACH_BYTES: usize = (ENTRIES - WINDOWS) * CHUNK_BYTES;
 
 unsafe extern "C" {
     static __text_end: [u8; 0];

@@ -10,10 +10,10 @@ use kernel::net::{Card, Parameters, Runner, Stack};
 use kernel::parameters::Parameters as CommandLine;
 
 use crate::grant_table::GrantTable;
+use crate::memory;
 use crate::netfront::{Buffers, CounterReader, Dropped, Pacing, Setup, netfront};
 use crate::platform::{Platform, spawn};
 use crate::xen::Xen;
-use crate::{arch, memory};
 
 /// The part of the memory, one in this many, that sockets may take for their buffers: so much that with 32 MiB the
 /// first connection, which may be one that only controls, leaves the second the buffers for a fast network.
@@ -30,13 +30,15 @@ pub(super) struct Interface {
 }
 
 /// Starts the card's driver and the stack. The interface may get its address much later.
-pub(super) fn start(platform: &Platform, spawner: Spawner, line: &mut CommandLine<'_>) -> Result<Interface, String> {
+pub(super) fn start(
+    platform: &Platform,
+    grants: &GrantTable<Xen>,
+    spawner: Spawner,
+    line: &mut CommandLine<'_>,
+) -> Result<Interface, String> {
     let parameters = Parameters::read(line).map_err(|error| error.to_string())?;
     let Card { choice, own_cpu } = Card::read(line).map_err(|error| error.to_string())?;
     let store = &platform.toolstack.store;
-    let (entries, count) = arch::map_grant_frames(memory::allocate_run).ok_or("the hypervisor gives no grant table")?;
-    // SAFETY: the frames are mapped for good, and this is the only table made of them.
-    let grants = unsafe { GrantTable::new(Xen, entries, count) };
     let total_bytes = memory::figures().total_bytes;
     let pacing = if own_cpu { Pacing::own_cpu() } else { Pacing::shared_cpu() };
     let buffers = Buffers::for_memory(total_bytes, &pacing);
@@ -53,7 +55,7 @@ pub(super) fn start(platform: &Platform, spawner: Spawner, line: &mut CommandLin
     spawn(spawner, async move {
         runner.run().await;
     });
-    Ok(Interface { stack, card, grants })
+    Ok(Interface { stack, card, grants: grants.clone() })
 }
 
 impl Interface {

@@ -162,6 +162,8 @@ fn event_and_grant_facts(facts: &mut Facts) {
         "GNTTABOP_setup_table" => grant_table::GNTTABOP_SETUP_TABLE,
         "GNTTABOP_query_size" => grant_table::GNTTABOP_QUERY_SIZE,
         "GNTST_okay" => grant_table::GNTST_OKAY,
+        "GNTST_general_error" => grant_table::GNTST_GENERAL_ERROR,
+        "GNTST_no_device_space" => grant_table::GNTST_NO_DEVICE_SPACE,
         "GNTTAB_NR_RESERVED_ENTRIES" => grant_table::RESERVED_ENTRIES,
         "4096 / sizeof(grant_entry_v1_t)" => grant_table::ENTRIES_PER_FRAME,
         "GTF_invalid" => grant_table::GTF_INVALID,
