@@ -4,6 +4,7 @@
 
 mod addresses;
 mod bed;
+mod channels;
 mod collect;
 mod console;
 mod copies;
@@ -34,6 +35,7 @@ fn main() -> ExitCode {
         hello::SCENARIOS,
         parameters::SCENARIOS,
         console::SCENARIOS,
+        channels::SCENARIOS,
         copies::SCENARIOS,
         crash::SCENARIOS,
         echo::SCENARIOS,
