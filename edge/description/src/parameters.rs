@@ -5,6 +5,7 @@
 
 use std::fmt;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, SocketAddrV4, SocketAddrV6};
+use std::sync::{Mutex, PoisonError};
 
 use anyhow::{Result, bail};
 use kernel::net::{Card, PARAMETER_KEYS};
@@ -124,6 +125,20 @@ fn words(ty: &OwnedNamedType) -> String {
     }
 }
 
+/// Names as serde asks for them, of 'static life. Each list is kept once, however often its schema is used: a node reads
+/// the same ones for as long as it runs.
+fn known(names: Vec<&str>) -> &'static [&'static str] {
+    static LISTS: Mutex<Vec<&'static [&'static str]>> = Mutex::new(Vec::new());
+    let mut lists = LISTS.lock().unwrap_or_else(PoisonError::into_inner);
+    if let Some(list) = lists.iter().find(|list| ***list == *names) {
+        return list;
+    }
+    let kept = names.into_iter().map(|name| &*Box::leak(name.to_owned().into_boxed_str()));
+    let list: &'static [&'static str] = Box::leak(kept.collect());
+    lists.push(list);
+    list
+}
+
 /// Deserializes a value as the type would that has this schema, and forgets it: it asks the deserializer for the same.
 #[derive(Clone, Copy)]
 struct Shape<'s>(&'s OwnedNamedType);
@@ -144,11 +159,6 @@ impl<'de> DeserializeSeed<'de> for Shape<'_> {
             "SocketAddrV6" => return as_type::<SocketAddrV6, D>(from),
             _ => {}
         }
-        // What serde asks for by names of 'static life; a tool reads few schemas, and ends soon.
-        let known = |names: Vec<&str>| -> &'static [&'static str] {
-            let names = names.into_iter().map(|name| &*Box::leak(name.to_owned().into_boxed_str()));
-            Box::leak(names.collect())
-        };
         match &self.0.ty {
             Type::Bool => as_type::<bool, D>(from),
             Type::I8 => as_type::<i8, D>(from),
@@ -267,6 +277,14 @@ mod tests {
         let words: Vec<String> = line.split(' ').filter(|word| !word.is_empty()).map(String::from).collect();
         let description = Description::of::<Parameters, ()>("adder");
         description.check(&words, true).map_err(|error| error.to_string())
+    }
+
+    #[test]
+    fn the_names_of_a_schema_are_kept_once_however_often_it_is_used() {
+        let first = super::known(vec!["here", "once"]);
+        assert_eq!(first, ["here", "once"]);
+        assert!(std::ptr::eq(first, super::known(vec!["here", "once"])));
+        assert_eq!(super::known(vec!["here"]), ["here"]);
     }
 
     fn first_line(line: &str) -> String {
