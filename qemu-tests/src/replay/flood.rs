@@ -12,7 +12,7 @@ const BEGIN_S: u64 = 1_700_000_040;
 
 /// How many records are in a pack, and of how many sensors.
 const RECORDS: u64 = 400;
-/// See [`RECORDS`].
+/// See `RECORDS`.
 pub const SENSORS: u64 = 20;
 
 /// A flood of packs on `sensors/flood`, without acknowledgements. It ends on drop, or with its connection.
