@@ -80,7 +80,6 @@ impl<R: Bytes> Half<R> {
         let (first, second) = destination.split_at_mut(self.to_the_end(destination.len()));
         for (at, part) in [(self.at(), first), (0, second)] {
             match &self.place {
-                _ if part.is_empty() => {}
                 Place::FirstPage(start) => page.read(start + at, part),
                 Place::Pages(pages) => pages.read(at, part),
             }
@@ -92,7 +91,6 @@ impl<R: Bytes> Half<R> {
         let (first, second) = source.split_at(self.to_the_end(source.len()));
         for (at, part) in [(self.at(), first), (0, second)] {
             match &self.place {
-                _ if part.is_empty() => {}
                 Place::FirstPage(start) => page.write(start + at, part),
                 Place::Pages(pages) => pages.write(at, part),
             }
