@@ -16,6 +16,7 @@ mod metrics;
 mod mqtt;
 mod program;
 mod refused;
+mod waker;
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
@@ -30,8 +31,8 @@ use tokio::signal::unix::{SignalKind, signal};
 use crate::turn::Board;
 use crate::{Config, Disk, GuestSpec, Node, Toolstack};
 
-pub use hands::Waker;
 pub use program::main;
+pub use waker::Waker;
 
 use books::{Books, Facts};
 use clerk::Clerk;

@@ -15,8 +15,8 @@ use protocol::{
 };
 use tokio::sync::watch;
 
-use super::hands::Waker;
 use super::refused::Refused;
+use super::waker::Waker;
 use crate::admission::{self, Board, footprint_kib};
 use crate::reconcile::{Effect, Observed};
 use crate::turn::Settled;

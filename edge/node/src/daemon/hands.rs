@@ -1,7 +1,7 @@
 //! The thread that takes turns with the toolstack.
 
 use std::path::PathBuf;
-use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, sync_channel};
+use std::sync::mpsc::{Receiver, RecvTimeoutError};
 use std::time::Duration;
 
 use super::clerk::Clerk;
@@ -9,22 +9,6 @@ use super::log::{self, Level};
 use crate::reconcile::{Effect, Observed};
 use crate::turn::{Board, Desk, Settled, turn};
 use crate::{GuestSpec, NodeError, Toolstack};
-
-/// Wakes the hands: something has changed that they may have to act on.
-#[derive(Debug, Clone)]
-pub struct Waker(SyncSender<()>);
-
-impl Waker {
-    pub(super) fn new() -> (Self, Receiver<()>) {
-        let (sender, receiver) = sync_channel(1);
-        (Self(sender), receiver)
-    }
-
-    /// Wakes them. Once more before they are awake is the same.
-    pub fn wake(&self) {
-        let _ = self.0.try_send(());
-    }
-}
 
 /// The clerk, as a turn sees it.
 struct AtClerk<'c>(&'c Clerk);
