@@ -29,7 +29,7 @@ pub struct NameError {
 macro_rules! name {
     (
         $(#[$documentation:meta])*
-        $name:ident, $kind:literal, $keeps_rule:expr, $most_characters:literal, $pattern:literal, $rule:literal
+        $name:ident, $kind:literal, $keeps_rule:expr, $most_characters:literal, $pattern:expr, $rule:expr
     ) => {
         $(#[$documentation])*
         #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
@@ -84,22 +84,23 @@ macro_rules! name {
     };
 }
 
+/// A label of RFC 1123 as a regular expression, and in words.
+const LABEL_PATTERN: &str = "^[a-z0-9]([-a-z0-9]*[a-z0-9])?$";
+const LABEL_RULE: &str = "1 to 63 of a-z, 0-9 and -, beginning and ending with a letter or digit";
+
 name! {
     /// Who owns a command, a task and its results. A label of RFC 1123, as Kubernetes wants of a namespace.
-    Tenant, "the name of a tenant", is_label, 63, "^[a-z0-9]([-a-z0-9]*[a-z0-9])?$",
-    "1 to 63 of a-z, 0-9 and -, beginning and ending with a letter or digit"
+    Tenant, "the name of a tenant", is_label, 63, LABEL_PATTERN, LABEL_RULE
 }
 
 name! {
     /// A command's name among those of its tenant. The tenant chooses it; the same one twice is one command.
-    CommandId, "the id of a command", is_label, 63, "^[a-z0-9]([-a-z0-9]*[a-z0-9])?$",
-    "1 to 63 of a-z, 0-9 and -, beginning and ending with a letter or digit"
+    CommandId, "the id of a command", is_label, 63, LABEL_PATTERN, LABEL_RULE
 }
 
 name! {
     /// A task's name.
-    TaskName, "the name of a task", is_label, 63, "^[a-z0-9]([-a-z0-9]*[a-z0-9])?$",
-    "1 to 63 of a-z, 0-9 and -, beginning and ending with a letter or digit"
+    TaskName, "the name of a task", is_label, 63, LABEL_PATTERN, LABEL_RULE
 }
 
 name! {
