@@ -2,7 +2,7 @@
 
 use description::Description;
 use postcard_schema::schema::owned::OwnedNamedType;
-use protocol::{Document, TaskName, Version};
+use protocol::{Document, NameError, TaskName, Version};
 use serde::{Deserialize, Serialize};
 
 /// What a task takes and gives, and what it needs of a board: the config of each CPU's manifest.
@@ -39,6 +39,16 @@ pub enum Feature {
 }
 
 impl Config {
+    /// That of a task which says this of itself and needs so much.
+    ///
+    /// # Errors
+    /// Its name is none.
+    pub fn new(description: Description, memory_mib: u32, features: Vec<Feature>) -> Result<Self, NameError> {
+        let Description { task, version, parameters, report } = description;
+        let task = task.parse()?;
+        Ok(Self { version: Version, task, task_version: version, parameters, report, memory_mib, features })
+    }
+
     /// What checks parameters and prints reports.
     #[must_use]
     pub fn description(&self) -> Description {

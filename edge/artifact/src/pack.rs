@@ -4,7 +4,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use description::Description;
-use protocol::{Digest, Tenant, Version, document};
+use protocol::{Digest, Tenant, document};
 
 use crate::Error;
 use crate::architecture::Architecture;
@@ -48,15 +48,8 @@ impl Built {
         let cfg = file("cfg");
         let needs = Needs::of(&String::from_utf8_lossy(&read(&cfg)?))
             .map_err(|reason| Error::malformed(cfg.display().to_string(), reason))?;
-        let config = Config {
-            version: Version,
-            task: description.task.parse().map_err(|error| Error::malformed(elf.display().to_string(), error))?,
-            task_version: description.version,
-            parameters: description.parameters,
-            report: description.report,
-            memory_mib: needs.memory_mib,
-            features: needs.features,
-        };
+        let config = Config::new(description, needs.memory_mib, needs.features)
+            .map_err(|error| Error::malformed(elf.display().to_string(), error))?;
         Ok(Self { architecture, config, image: read(&file("img"))? })
     }
 }

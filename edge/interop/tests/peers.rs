@@ -6,7 +6,7 @@ use std::io::Read;
 use artifact::{Architecture, Built, Config, Layout, Registry, Release, Source, Target, copy, pack, sign, verify};
 use description::Description;
 use interop::{Peer, RegistryServer, run};
-use protocol::{Digest, SecretKey, Tenant, Version};
+use protocol::{Digest, SecretKey, Tenant};
 use tempfile::TempDir;
 
 /// A tenant with a task in a registry.
@@ -66,16 +66,7 @@ fn acme() -> Tenant {
 }
 
 fn built() -> Vec<Built> {
-    let description = Description::of::<(), u32>("hello");
-    let config = Config {
-        version: Version,
-        task: "hello".parse().unwrap(),
-        task_version: description.version,
-        parameters: description.parameters,
-        report: description.report,
-        memory_mib: 4,
-        features: Vec::new(),
-    };
+    let config = Config::new(Description::of::<(), u32>("hello"), 4, Vec::new()).unwrap();
     let image = |architecture: Architecture| [architecture.name().as_bytes(), &[7; 50_000]].concat();
     [Architecture::X86_64, Architecture::Armv7]
         .map(|architecture| Built { architecture, config: config.clone(), image: image(architecture) })

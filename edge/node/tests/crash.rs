@@ -242,16 +242,7 @@ impl ReadConsole for NoConsoles {
 }
 
 fn prepared() -> Prepared {
-    let description = Description::of::<(), ()>("task");
-    let config = Config {
-        version: Version,
-        task: "task".parse().unwrap(),
-        task_version: description.version,
-        parameters: description.parameters,
-        report: description.report,
-        memory_mib: 4,
-        features: Vec::new(),
-    };
+    let config = Config::new(Description::of::<(), ()>("task"), 4, Vec::new()).unwrap();
     Prepared { config, image: Digest::of(b"image"), memory_mib: 4 }
 }
 

@@ -74,16 +74,7 @@ fn entry(number: u64, tenant: &str, memory_mib: u32, state: State) -> Entry {
 }
 
 fn prepared(memory_mib: u32) -> Prepared {
-    let description = Description::of::<TaskParameters, ()>("task");
-    let config = Config {
-        version: Version,
-        task: "task".parse().unwrap(),
-        task_version: description.version,
-        parameters: description.parameters,
-        report: description.report,
-        memory_mib,
-        features: Vec::new(),
-    };
+    let config = Config::new(Description::of::<TaskParameters, ()>("task"), memory_mib, Vec::new()).unwrap();
     Prepared { config, image: Digest::of(b"image"), memory_mib }
 }
 

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 
 use artifact::{Architecture, Built, Config, Feature, Layout, Reference, pack};
 use description::Description;
-use protocol::{Digest, SecretKey, Tenant, Version};
+use protocol::{Digest, SecretKey, Tenant};
 use tempfile::TempDir;
 
 /// A folder with artifacts, which goes with the test.
@@ -41,16 +41,7 @@ impl Folder {
 
 /// A built image of a task.
 pub fn built(architecture: Architecture, task: &str, image: &[u8]) -> Built {
-    let description = Description::of::<(), u32>(task);
-    let config = Config {
-        version: Version,
-        task: task.parse().unwrap(),
-        task_version: description.version,
-        parameters: description.parameters,
-        report: description.report,
-        memory_mib: 4,
-        features: vec![Feature::Network],
-    };
+    let config = Config::new(Description::of::<(), u32>(task), 4, vec![Feature::Network]).unwrap();
     Built { architecture, config, image: [architecture.name().as_bytes(), image].concat() }
 }
 

@@ -140,16 +140,8 @@ impl Board {
     #[must_use]
     pub fn tenant(&self, name: &str, quota: Quota) -> TestTenant {
         let (key, name) = (SecretKey::new(), name.parse::<Tenant>().unwrap());
-        let description = Description::of::<toolstack::Parameters, toolstack::Report>("fake");
-        let config = Config {
-            version: Version,
-            task: "fake".parse().unwrap(),
-            task_version: description.version,
-            parameters: description.parameters,
-            report: description.report,
-            memory_mib: 4,
-            features: Vec::new(),
-        };
+        let config =
+            Config::new(Description::of::<toolstack::Parameters, toolstack::Report>("fake"), 4, Vec::new()).unwrap();
         let image = format!("the image of {name}").into_bytes();
         let built = Built { architecture: Architecture::here(), config, image };
         let layout = Layout::open(&self.path().join("tasks")).unwrap();
