@@ -4,6 +4,8 @@
 use std::collections::BTreeMap;
 use std::fmt;
 
+use readings::SensorReport;
+
 use super::{Reading, Summary};
 
 /// A task may differ from the exact figures by this share of the values' size: some rounding of `f64`, no more.
@@ -22,6 +24,13 @@ pub struct Figures {
     pub mean: f64,
     /// Their variance, divided by the count.
     pub variance: f64,
+}
+
+impl From<&SensorReport> for Figures {
+    fn from(sensor: &SensorReport) -> Self {
+        let &SensorReport { count, minimum, maximum, mean, variance, .. } = sensor;
+        Self { count, minimum, maximum, mean, variance }
+    }
 }
 
 /// The figures of all windows and all sensors.

@@ -20,7 +20,7 @@ use kernel::{Memory, Networked, Stop, System};
 use qemu_tests::broker::Broker;
 use qemu_tests::cable::Cable;
 use qemu_tests::progress::Lines;
-use qemu_tests::replay::{Data, Figures, Message, Summaries, publish};
+use qemu_tests::replay::{Data, Message, Summaries, publish};
 use qemu_tests::setup::setup_host;
 use qemu_tests::{host_tool, place};
 
@@ -195,14 +195,7 @@ fn assert_complete(data: &Data, summaries: &Summaries, report: &Report) {
     assert_eq!((report.ahead, report.too_large, report.unasked, report.copies), (0, 0, 0, 0));
     assert_eq!(report.sensors.len(), expected.sensors.len());
     for sensor in &report.sensors {
-        let found = Figures {
-            count: sensor.count,
-            minimum: sensor.minimum,
-            maximum: sensor.maximum,
-            mean: sensor.mean,
-            variance: sensor.variance,
-        };
-        assert_eq!(expected.compare_sensor(&sensor.name, &found), None);
+        assert_eq!(expected.compare_sensor(&sensor.name, &sensor.into()), None);
     }
 }
 

@@ -12,7 +12,7 @@ use qemu_tests::broker::Broker;
 use qemu_tests::cable::Cable;
 use qemu_tests::place;
 use qemu_tests::progress::Lines;
-use qemu_tests::replay::{Data, Figures};
+use qemu_tests::replay::Data;
 use qemu_tests::setup::setup_host;
 use qemu_tests::web_server::{Kind, WebServer};
 
@@ -41,14 +41,7 @@ fn assert_complete(port: u16, path: &str) -> Report {
     assert_eq!((report.readings, report.malformed, report.over_limit), (expected.readings, 0, 0));
     assert_eq!(report.sensors.len(), expected.sensors.len());
     for sensor in &report.sensors {
-        let found = Figures {
-            count: sensor.count,
-            minimum: sensor.minimum,
-            maximum: sensor.maximum,
-            mean: sensor.mean,
-            variance: sensor.variance,
-        };
-        assert_eq!(expected.compare_sensor(&sensor.name, &found), None);
+        assert_eq!(expected.compare_sensor(&sensor.name, &sensor.into()), None);
     }
     report
 }

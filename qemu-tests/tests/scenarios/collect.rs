@@ -8,7 +8,7 @@ use collect::Report;
 use qemu_tests::broker::Broker;
 use qemu_tests::cable::Cable;
 use qemu_tests::harness::{Context, Scenario};
-use qemu_tests::replay::{Data, Figures, Flood, Message, Summaries, flood::SENSORS, publish};
+use qemu_tests::replay::{Data, Flood, Message, Summaries, flood::SENSORS, publish};
 use qemu_tests::{Guest, check};
 use std::net::{Ipv4Addr, SocketAddr};
 
@@ -79,14 +79,7 @@ impl Bench {
         let received = self.summaries.collect(expected.windows.len(), PATIENCE)?;
         let mut differences = expected.compare(&received);
         for sensor in &report.sensors {
-            let found = Figures {
-                count: sensor.count,
-                minimum: sensor.minimum,
-                maximum: sensor.maximum,
-                mean: sensor.mean,
-                variance: sensor.variance,
-            };
-            differences.extend(expected.compare_sensor(&sensor.name, &found));
+            differences.extend(expected.compare_sensor(&sensor.name, &sensor.into()));
         }
         let differences: Vec<_> = differences.iter().take(5).map(ToString::to_string).collect();
         check!(differences.is_empty(), "{}", differences.join("\n"));

@@ -7,7 +7,7 @@ use anyhow::Result;
 use filter::Report;
 use qemu_tests::harness::{Context, Scenario};
 use qemu_tests::http::{Body, Framing, HttpServer};
-use qemu_tests::replay::{Data, Figures};
+use qemu_tests::replay::Data;
 use qemu_tests::{Guest, ShutdownReason, check};
 use std::time::Duration;
 
@@ -52,14 +52,7 @@ fn read(context: &Context<'_>, memory_mib: u32, times: u64, framing: Framing) ->
     check!(counts == (expected.readings, 0, 0), "of {} readings: {report:?}", expected.readings);
     check!(report.sensors.len() == expected.sensors.len(), "{report:?}");
     for sensor in &report.sensors {
-        let found = Figures {
-            count: sensor.count,
-            minimum: sensor.minimum,
-            maximum: sensor.maximum,
-            mean: sensor.mean,
-            variance: sensor.variance,
-        };
-        if let Some(difference) = expected.compare_sensor(&sensor.name, &found) {
+        if let Some(difference) = expected.compare_sensor(&sensor.name, &sensor.into()) {
             return Err(guest.complaint(&difference.to_string()));
         }
     }
