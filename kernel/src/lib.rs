@@ -34,6 +34,7 @@ pub mod outcome;
 pub mod parameters;
 pub mod report;
 pub mod schema;
+pub mod stream;
 pub mod system;
 pub mod time;
 

@@ -48,5 +48,5 @@ pub use runner::Runner;
 pub use stack::Stack;
 pub use tcp::TcpConnection;
 pub use time_source::{ManualTime, TimeSource};
-pub use traits::{Buffers, Network, ReadInPlace, TcpAccept, TcpListen};
+pub use traits::{Buffers, Network, TcpAccept, TcpListen};
 pub use udp::{ConnectedUdpSocket, UdpSocket};

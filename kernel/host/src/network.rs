@@ -8,7 +8,8 @@ use std::ops::Range;
 
 use async_io::Async;
 use embedded_nal_async::{AddrType, Dns, TcpConnect, UdpStack};
-use kernel::net::{Network, ReadInPlace, TcpAccept, TcpListen};
+use kernel::net::{Network, TcpAccept, TcpListen};
+use kernel::stream::ReadInPlace;
 use std_embedded_nal_async::Stack;
 
 /// An address outside, of those that are reserved for documentation: a socket connected to it, which sends nothing,

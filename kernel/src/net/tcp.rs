@@ -15,7 +15,7 @@ use super::parts::sockets::{Sockets, keep_alive};
 use super::stack::Stack;
 use super::state::State;
 use super::timeout::Timeout;
-use super::traits::ReadInPlace;
+use crate::stream::ReadInPlace;
 
 /// How long a client waits for the answer to its SYN, which is repeated after 1, 3 and 7 seconds: 15 seconds, in parts.
 /// Before each but the first it has the neighbour asked for that the SYN has to go through; nearly always the answer is

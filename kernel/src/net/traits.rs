@@ -9,6 +9,8 @@
 
 use core::net::{Ipv4Addr, SocketAddr};
 
+use crate::stream::ReadInPlace;
+
 /// A network with TCP both ways, UDP and name resolution.
 pub trait Network:
     for<'a> embedded_nal_async::TcpConnect<Connection<'a>: ReadInPlace>
@@ -31,21 +33,6 @@ pub struct Buffers {
     pub receive: usize,
     /// What was written and is not acknowledged, in bytes.
     pub send: usize,
-}
-
-/// A stream whose data can be taken where it lies, without a copy.
-pub trait ReadInPlace: embedded_io_async::Read {
-    /// Waits for data, then calls `take` once with what has arrived in one piece, or with nothing at the end of the
-    /// stream.
-    ///
-    /// `take` returns how many bytes it is done with, and what the call returns. The others are there at the next call;
-    /// a later call may hand out less in one piece than has arrived, so what is wanted whole must be put together by
-    /// the caller.
-    ///
-    /// # Errors
-    ///
-    /// Those of reading.
-    async fn read_in_place<R>(&mut self, take: impl FnOnce(&[u8]) -> (usize, R)) -> Result<R, Self::Error>;
 }
 
 /// A network on which a task can wait for TCP connections.

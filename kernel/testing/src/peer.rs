@@ -7,7 +7,7 @@ use std::rc::Rc;
 use std::task::Poll;
 
 use embedded_io_async::{ErrorType, Read, Write};
-use kernel::net::ReadInPlace;
+use kernel::stream::ReadInPlace;
 
 use crate::error::Error;
 

@@ -238,7 +238,7 @@ mod tests {
 
     use embassy_futures::yield_now;
     use embedded_io_async::ErrorType;
-    use kernel::net::ReadInPlace;
+    use kernel::stream::ReadInPlace;
 
     use super::*;
 

@@ -15,9 +15,8 @@ use smoltcp::socket::Socket;
 use smoltcp::wire::{EthernetFrame, EthernetProtocol, Ipv4Packet, TcpPacket};
 
 use super::world::{A, B, World, at, dhcp, pattern, socket};
-use crate::net::{
-    Buffers, Error, Network, Parameters, ReadInPlace, Stack, TcpAccept, TcpConnection, TcpListen, TcpListener,
-};
+use crate::net::{Buffers, Error, Network, Parameters, Stack, TcpAccept, TcpConnection, TcpListen, TcpListener};
+use crate::stream::ReadInPlace;
 
 const PORT: u16 = 7;
 

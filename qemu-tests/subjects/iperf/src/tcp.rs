@@ -4,7 +4,8 @@ use alloc::vec::Vec;
 
 use embassy_futures::yield_now;
 use embedded_io_async::Write;
-use kernel::net::{ReadInPlace, TcpAccept};
+use kernel::net::TcpAccept;
+use kernel::stream::ReadInPlace;
 
 use crate::protocol::{self, Cookie, State};
 use crate::results::Tally;

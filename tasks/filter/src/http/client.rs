@@ -13,7 +13,8 @@ use embassy_time::{Duration, Instant, Timer, with_timeout};
 use embedded_io_async::Write;
 use embedded_nal_async::TcpConnect;
 use kernel::Networked;
-use kernel::net::{Buffers, Network, ReadInPlace, connect};
+use kernel::net::{Buffers, Network, connect};
+use kernel::stream::ReadInPlace;
 
 use super::body::Body;
 use super::content::{Content, Take};
