@@ -26,6 +26,7 @@ pub mod console;
 pub mod entropy;
 #[allow(unsafe_code, reason = "embassy-executor's raw executor, and the symbol that it calls")]
 pub mod executor;
+pub mod feed;
 #[allow(unsafe_code, reason = "a global allocator")]
 pub mod heap;
 #[cfg(feature = "net")]
@@ -41,4 +42,4 @@ pub mod time;
 pub use outcome::{Failed, Outcome};
 #[cfg(feature = "net")]
 pub use system::Networked;
-pub use system::{Counts, Memory, Stop, System};
+pub use system::{Counts, Fed, Memory, Stop, System};

@@ -8,6 +8,8 @@ use alloc::rc::Rc;
 use alloc::string::String;
 use core::time::Duration;
 
+use crate::feed::{self, Feed, Source};
+
 /// How much memory there is and how it is used, in bytes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Memory {
@@ -64,6 +66,23 @@ pub trait System {
     async fn console_input(&self, _destination: &mut [u8]) -> usize {
         core::future::pending().await
     }
+}
+
+/// A platform with readings for the task.
+#[diagnostic::on_unimplemented(
+    message = "this task reads a feed, but its image has no driver for channels",
+    note = "name the driver in the task's Cargo.toml: xen-pv = {{ workspace = true, features = [\"vchan\"] }}"
+)]
+#[allow(async_fn_in_trait)]
+pub trait Fed: System {
+    /// Where the feed's bytes come from.
+    type Source: Source;
+
+    /// The task's readings, as soon as somebody feeds it.
+    ///
+    /// # Errors
+    /// There is no feed, or it was taken before.
+    async fn feed(&self) -> Result<Feed<Self::Source>, feed::Error>;
 }
 
 /// A platform with a network.

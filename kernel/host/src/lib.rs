@@ -2,7 +2,8 @@
 //!
 //! Purpose: the same `lib.rs` of a task that becomes an image also becomes a program. It uses the machine's own network
 //! (no root needed, except for ports below 1024), clock, randomness and standard output; Ctrl-C asks it to end.
-//! Parameters are `key=value` words of the command line, read by the same code as in a guest.
+//! Parameters are `key=value` words of the command line, read by the same code as in a guest. A task with a feed is given a
+//! file of readings: `feed=readings.csv`, see the crate [`feed_files`].
 //!
 //! [`main!`] is all that a task's `main.rs` needs. From the workspace:
 //!
@@ -11,12 +12,14 @@
 //! echo: listening on 127.0.0.1:7007
 //! ```
 
+mod feed;
 mod help;
 mod log;
 mod network;
 mod program;
 mod system;
 
+pub use feed::FileFeed;
 pub use network::{Connection, HostNetwork, Listener};
 pub use program::run;
 pub use system::Host;

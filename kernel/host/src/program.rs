@@ -1,5 +1,6 @@
 //! A task's life as a process.
 
+use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::Duration;
 
@@ -27,7 +28,7 @@ where
         return ExitCode::SUCCESS;
     }
     let ended = match read::<P>(&words.join(" ")) {
-        Ok(parameters) => attempt(task, parameters),
+        Ok((parameters, feed)) => attempt(task, parameters, feed),
         Err(error) => Err(format!("{error}\n{}", help::text::<P>(name))),
     };
     log::report_dropped();
@@ -40,22 +41,33 @@ where
     }
 }
 
-/// Reads the task's parameters, and those of a guest's network, which have no meaning here.
-fn read<P: DeserializeOwned>(command_line: &str) -> Result<P, Box<Error>> {
+/// Where a task's feed comes from.
+#[derive(serde::Deserialize)]
+struct Input {
+    feed: Option<PathBuf>,
+}
+
+/// Reads the task's parameters, the file of its feed, and the parameters of a guest's network, which have no meaning here.
+fn read<P: DeserializeOwned>(command_line: &str) -> Result<(P, Option<PathBuf>), Box<Error>> {
     let mut parameters = Parameters::parse(command_line)?;
     let task = parameters.read::<P>()?;
+    let Input { feed } = parameters.read()?;
     let network = net::Parameters::read(&mut parameters)?;
     let card = net::Card::read(&mut parameters)?;
     parameters.finish()?;
     if network != net::Parameters::default() || card != net::Card::default() {
         eprintln!("note: ip, gateway, dns, vif and pacing have no effect here; the task uses this machine's network");
     }
-    Ok(task)
+    Ok((task, feed))
 }
 
 /// Runs the task to its end, and shows its report as one line.
-fn attempt<P, O: Outcome>(task: impl AsyncFnOnce(P, &Host) -> O, parameters: P) -> Result<(), String> {
-    let host = Host::new().map_err(|error| format!("the platform cannot start: {error}"))?;
+fn attempt<P, O: Outcome>(
+    task: impl AsyncFnOnce(P, &Host) -> O,
+    parameters: P,
+    feed: Option<PathBuf>,
+) -> Result<(), String> {
+    let host = Host::new().map_err(|error| format!("the platform cannot start: {error}"))?.with_feed(feed);
     let work = async {
         let (report, ended) = task(parameters, &host).await.parts();
         (report, ended.map_err(|error| error.to_string()))

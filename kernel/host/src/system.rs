@@ -4,6 +4,7 @@ use std::cell::RefCell;
 use std::future::{pending, poll_fn};
 use std::io::Stdin;
 use std::os::unix::net::UnixStream;
+use std::path::PathBuf;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
@@ -12,10 +13,11 @@ use std::time::{Duration, SystemTime};
 use async_io::Async;
 use blocking::Unblock;
 use futures_lite::AsyncRead;
-use kernel::{Memory, Networked, Stop, System};
+use kernel::feed::{self, Feed};
+use kernel::{Fed, Memory, Networked, Stop, System};
 use signal_hook::consts::{SIGINT, SIGTERM};
 
-use crate::HostNetwork;
+use crate::{FileFeed, HostNetwork};
 
 /// The exit status of a process that Ctrl-C ended, as shells count it.
 const INTERRUPTED: i32 = 130;
@@ -28,6 +30,8 @@ pub struct Host {
     /// A thread of its own reads it: the standard input may be a file, which is never waited for, or a terminal, whose
     /// mode is not ours alone.
     input: RefCell<Unblock<Stdin>>,
+    /// The file of the task's feed.
+    feed: Option<PathBuf>,
 }
 
 impl Host {
@@ -48,7 +52,14 @@ impl Host {
             network: HostNetwork::default(),
             signals: Async::new(signals)?,
             input: RefCell::new(Unblock::new(std::io::stdin())),
+            feed: None,
         })
+    }
+
+    /// Gives the task a file of readings as its feed.
+    #[must_use]
+    pub fn with_feed(self, file: Option<PathBuf>) -> Self {
+        Self { feed: file, ..self }
     }
 }
 
@@ -87,6 +98,17 @@ impl System for Host {
             Ok(length @ 1..) => length,
             // Nobody can type any more.
             Ok(0) | Err(_) => pending().await,
+        }
+    }
+}
+
+impl Fed for Host {
+    type Source = FileFeed;
+
+    async fn feed(&self) -> Result<Feed<FileFeed>, feed::Error> {
+        match &self.feed {
+            Some(file) => FileFeed::read(file, self.unix_time().as_secs_f64()).map(Feed::new),
+            None => Err(feed::Error::None("name a file of readings, such as feed=readings.csv".to_owned())),
         }
     }
 }

@@ -11,9 +11,11 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::task::{Context, Poll, Wake, Waker};
 use std::time::Duration;
 
-use kernel::{Memory, Networked, Stop, System};
+use kernel::feed::Feed;
+use kernel::{Fed, Memory, Networked, Stop, System};
 
 use crate::datagrams::Mail;
+use crate::feed::{FeedBytes, Feeder};
 use crate::peer::{Peer, Progress};
 
 /// Polls without progress after which a task waits for something that does not come.
@@ -39,6 +41,7 @@ pub struct Guest {
     pub(crate) clients: RefCell<HashMap<u16, VecDeque<Peer>>>,
     pub(crate) names: RefCell<HashMap<String, IpAddr>>,
     pub(crate) mail: Rc<Mail>,
+    feed: RefCell<Option<Vec<u8>>>,
     stopped: Cell<bool>,
 }
 
@@ -76,6 +79,16 @@ impl Guest {
     /// The datagrams that the task has sent since this was last asked, each with its destination.
     pub fn sent_datagrams(&self) -> Vec<(SocketAddr, Vec<u8>)> {
         self.mail.outgoing.take()
+    }
+
+    /// Feeds the task with this, and then ends the feed.
+    pub fn feed(&self, feed: Feeder) {
+        self.feed.replace(Some(feed.whole()));
+    }
+
+    /// Feeds the task with any bytes, whatever they are.
+    pub fn feed_bytes(&self, bytes: Vec<u8>) {
+        self.feed.replace(Some(bytes));
     }
 
     /// Asks the task to end, as `xl shutdown` does.
@@ -137,6 +150,15 @@ impl System for Guest {
 
     async fn stop_requested(&self) -> Stop {
         poll_fn(|_| if self.stopped.get() { Poll::Ready(Stop::PowerOff) } else { Poll::Pending }).await
+    }
+}
+
+impl Fed for Guest {
+    type Source = FeedBytes;
+
+    async fn feed(&self) -> Result<Feed<FeedBytes>, kernel::feed::Error> {
+        let bytes = self.feed.take().ok_or(kernel::feed::Error::Taken)?;
+        Ok(Feed::new(FeedBytes { bytes, here: 0..0 }))
     }
 }
 

@@ -26,19 +26,21 @@
 //! ```
 //!
 //! A task that serves is called by [`Guest::client`], takes datagrams from [`Guest::send_datagram`], and is asked to
-//! end with [`Guest::stop`]; the tests of `echo` show it. Timers run on the clock of embassy-time's driver in the
+//! end with [`Guest::stop`]; the tests of `echo` show it. A task with a feed gets it from a [`Feeder`]. Timers run on the clock of embassy-time's driver in the
 //! test's program, and [`Guest::run`] does not wait for them.
 
 #![forbid(unsafe_code)]
 
 mod datagrams;
 mod error;
+mod feed;
 mod guest;
 mod network;
 mod peer;
 
 pub use datagrams::Datagrams;
 pub use error::Error;
+pub use feed::{FeedBytes, Feeder};
 pub use guest::Guest;
 pub use network::Listener;
 pub use peer::{Peer, Stream};
