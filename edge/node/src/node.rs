@@ -114,7 +114,7 @@ impl<J: Journal> Node<J> {
         }
     }
 
-    /// The entry of this very command, when it came before.
+    /// The entry of this command, when it came before.
     ///
     /// # Errors
     /// A command of this name with other content is known, or the journal fails.
@@ -122,7 +122,7 @@ impl<J: Journal> Node<J> {
         let command = verified.command();
         let key = Key { tenant: command.tenant.clone(), id: command.id.clone() };
         match self.find(&key)? {
-            Some(entry) if entry.command_digest != verified.digest() => Err(NodeError::OtherContent(key)),
+            Some(entry) if !entry.command.is_same(command) => Err(NodeError::OtherContent(key)),
             known => Ok(known),
         }
     }

@@ -17,8 +17,8 @@ pub struct Command {
     pub version: Version<1>,
     /// Whose command it is; its signature must be by a key of this tenant.
     pub tenant: Tenant,
-    /// Its name among those of the tenant. A second command of the same id with the same content is the same command;
-    /// with other content it is refused.
+    /// Its name among those of the tenant. A second command of the same id with the same content is the same command,
+    /// whenever it was signed; with other content it is refused.
     pub id: CommandId,
     /// When it was signed. A node refuses commands that are older than its memory of ended ones.
     pub issued: Timestamp,
@@ -52,6 +52,14 @@ pub struct Command {
     /// Where its result goes.
     #[serde(default)]
     pub result: Destination,
+}
+
+impl Command {
+    /// Whether another one asks for the same, by the same name: who had no answer may have signed it once more.
+    #[must_use]
+    pub fn is_same(&self, other: &Self) -> bool {
+        Self { issued: other.issued, ..self.clone() } == *other
+    }
 }
 
 fn is_empty(parameters: &Parameters) -> bool {
