@@ -233,6 +233,7 @@ fn a_toolstack_that_hangs_or_fails_keeps_nobody_from_asking_and_the_node_goes_on
     fs::write(board.fake("create-fails"), "").unwrap();
     assert_eq!(board.send(&acme, "start", "act=finish").status, 201);
     wait_for("a start to fail", || board.get(&path(&acme, "start")).json["waits_for"].to_string().contains("a pause"));
+    assert!(board.log().contains("could not be made: fake: create-fails"), "{}", board.log());
     fs::remove_file(board.fake("create-fails")).unwrap();
     board.wait(&acme, "start", "finished");
     assert_eq!(board.get(&path(&acme, "start")).json["attempts"], 2);

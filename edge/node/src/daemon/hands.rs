@@ -19,6 +19,10 @@ impl Desk for AtClerk<'_> {
     }
 
     fn settle(&mut self, settled: Settled) -> Result<(), NodeError> {
+        if let Settled::NotStarted(guest, why) = &settled {
+            // The journal keeps only the last reason, and only when its command is given up.
+            log::say(Level::Warning, &format!("guest {guest} could not be made: {why}; its command tries five times"));
+        }
         self.0.ask_now(move |books| books.settle(settled))
     }
 }
