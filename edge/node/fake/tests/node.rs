@@ -51,6 +51,22 @@ fn every_end_is_named() {
 }
 
 #[test]
+fn a_guest_that_dies_at_once_a_hundred_times_is_made_as_often_and_no_more() {
+    let board = board("");
+    let (acme, other) = (board.tenant("acme", QUOTA), board.tenant("other", QUOTA));
+    let mut dies = command(&acme, "dies", "act=crash");
+    dies.on_crash = OnCrash::Again { times: 99, first_pause_seconds: 0, longest_pause_seconds: 0 };
+    assert_eq!(board.send_command(&acme, &dies).status, 201);
+    // Meanwhile others' commands run.
+    assert_eq!(board.send(&other, "one", "act=finish").status, 201);
+    board.wait(&other, "one", "finished");
+    board.wait(&acme, "dies", "failed");
+    assert_eq!(board.get(&path(&acme, "dies")).json["state"]["failed"]["crashed"]["attempts"], 100);
+    assert_eq!(made(&board, &acme, "dies"), 100);
+    wait_for("the guests to be gone", || board.guests() == 0);
+}
+
+#[test]
 fn what_a_guest_leaves_that_is_no_report_is_a_failure_and_not_the_nodes() {
     let board = board("");
     let acme = board.tenant("acme", QUOTA);
