@@ -6,8 +6,8 @@ use core::arch::global_asm;
 use core::ptr::NonNull;
 
 use kernel::println;
-use xen_sys::arch::StartInfo;
 use xen_sys::elf_note;
+use xen_sys::start_info::StartInfo;
 use xen_sys::types::{Mfn, Port};
 
 use crate::arch::{self, memory};

@@ -4,6 +4,8 @@
 
 use core::mem::{offset_of, size_of};
 
+use zerocopy::{FromBytes, Immutable, IntoBytes};
+
 use crate::types::{Domid, Port};
 
 /// Binds a new port to one that another domain has opened; the argument is a [`BindInterdomain`]. Source:
@@ -53,7 +55,7 @@ pub struct Status {
 
 /// Argument of [`EVTCHNOP_ALLOC_UNBOUND`]. Source: `evtchn_alloc_unbound_t`.
 #[repr(C)]
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone, Copy, FromBytes, IntoBytes, Immutable)]
 pub struct AllocUnbound {
     /// In: whose port; an ordinary guest says [`Domid::SELF`].
     pub dom: Domid,

@@ -4,6 +4,8 @@
 
 use core::mem::{offset_of, size_of};
 
+use zerocopy::{Immutable, IntoBytes};
+
 use crate::types::{Domid, GrantRef, PAGE_SIZE};
 
 /// Maps pages of other domains; the arguments are [`MapGrantRef`]s. Source: `GNTTABOP_map_grant_ref`.
@@ -29,6 +31,10 @@ pub const GNTMAP_READONLY: u32 = 1 << 2;
 
 /// Entries at the start of the table that the toolstack may fill. Source: `GNTTAB_NR_RESERVED_ENTRIES`.
 pub const RESERVED_ENTRIES: u32 = 8;
+/// That of the console's page. Source: `GNTTAB_RESERVED_CONSOLE`.
+pub const RESERVED_CONSOLE: usize = 0;
+/// That of xenstore's page. Source: `GNTTAB_RESERVED_XENSTORE`.
+pub const RESERVED_XENSTORE: usize = 1;
 /// Entries in each frame of the table.
 pub const ENTRIES_PER_FRAME: usize = PAGE_SIZE / size_of::<EntryV1>();
 
@@ -45,7 +51,7 @@ pub const GTF_WRITING: u16 = 1 << 4;
 
 /// One entry of the table. Source: `grant_entry_v1_t`.
 #[repr(C)]
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone, Copy, IntoBytes, Immutable)]
 pub struct EntryV1 {
     /// `GTF_*`.
     pub flags: u16,

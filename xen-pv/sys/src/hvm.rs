@@ -4,8 +4,12 @@
 
 use core::mem::{offset_of, size_of};
 
+use zerocopy::{FromBytes, Immutable, IntoBytes};
+
 use crate::types::Domid;
 
+/// Sets a parameter; the argument is a [`Param`]. Source: `HVMOP_set_param`.
+pub const HVMOP_SET_PARAM: usize = 0;
 /// Reads a parameter; the argument is a [`Param`]. Source: `HVMOP_get_param`.
 pub const HVMOP_GET_PARAM: usize = 1;
 
@@ -18,9 +22,9 @@ pub const PARAM_CONSOLE_PFN: u32 = 17;
 /// Event channel of the console. Source: `HVM_PARAM_CONSOLE_EVTCHN`.
 pub const PARAM_CONSOLE_EVTCHN: u32 = 18;
 
-/// Argument of [`HVMOP_GET_PARAM`]. Source: `xen_hvm_param_t`.
+/// Argument of [`HVMOP_GET_PARAM`] and [`HVMOP_SET_PARAM`]. Source: `xen_hvm_param_t`.
 #[repr(C)]
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone, Copy, FromBytes, IntoBytes, Immutable)]
 pub struct Param {
     /// In: whose parameter.
     pub domid: Domid,
@@ -28,7 +32,7 @@ pub struct Param {
     pub pad: u16,
     /// In: which one.
     pub index: u32,
-    /// Out: its value.
+    /// Its value.
     pub value: u64,
 }
 

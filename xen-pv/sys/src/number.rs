@@ -16,9 +16,15 @@ pub const XEN_VERSION: usize = 17;
 pub const GRANT_TABLE_OP: usize = 20;
 /// Virtual CPUs.
 pub const VCPU_OP: usize = 24;
+/// Page tables as a whole; paravirtualised guests only.
+pub const MMUEXT_OP: usize = 26;
 /// Scheduling, shutdown, polling.
 pub const SCHED_OP: usize = 29;
 /// Event channels.
 pub const EVENT_CHANNEL_OP: usize = 32;
 /// Parameters of guests with hardware-translated memory.
 pub const HVM_OP: usize = 34;
+/// The machine; the toolstack only.
+pub const SYSCTL: usize = 35;
+/// Domains; the toolstack only.
+pub const DOMCTL: usize = 36;

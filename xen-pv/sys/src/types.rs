@@ -2,14 +2,14 @@
 //!
 //! Source: `xen/include/public/xen.h`, `xen/include/public/grant_table.h`, `xen/include/public/event_channel.h`.
 
-use zerocopy::{FromBytes, IntoBytes};
+use zerocopy::{FromBytes, Immutable, IntoBytes};
 
 /// Size in bytes of a page, as Xen's interface counts them on every CPU.
 pub const PAGE_SIZE: usize = 4096;
 
 /// A domain. Source: `domid_t`.
 #[repr(transparent)]
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default, FromBytes, IntoBytes, Immutable)]
 pub struct Domid(pub u16);
 
 impl Domid {
@@ -26,7 +26,7 @@ pub struct GrantRef(pub u32);
 
 /// This domain's end of an event channel. Source: `evtchn_port_t`.
 #[repr(transparent)]
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default, FromBytes, IntoBytes, Immutable)]
 pub struct Port(pub u32);
 
 /// A page of the guest's linear idea of its memory: physical address divided by 4096.

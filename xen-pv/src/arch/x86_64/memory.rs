@@ -11,7 +11,8 @@ use core::cell::RefCell;
 use core::ops::Range;
 use core::ptr::NonNull;
 
-use xen_sys::arch::{MMU_NORMAL_PT_UPDATE, MmuUpdate, StartInfo, Translation, mmu_update, update_va_mapping};
+use xen_sys::arch::{MMU_NORMAL_PT_UPDATE, MmuUpdate, Translation, mmu_update, update_va_mapping};
+use xen_sys::start_info::StartInfo;
 use xen_sys::types::{Mfn, PAGE_SIZE, Pfn};
 
 use crate::error::Error;

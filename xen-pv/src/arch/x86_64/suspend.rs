@@ -10,9 +10,10 @@
 use core::cell::Cell;
 use core::ptr::NonNull;
 
-use xen_sys::arch::{StartInfo, hypercall3};
+use xen_sys::arch::hypercall3;
 use xen_sys::number;
 use xen_sys::sched::{SCHEDOP_SHUTDOWN, Shutdown, ShutdownReason};
+use xen_sys::start_info::StartInfo;
 use xen_sys::types::{Mfn, PAGE_SIZE, Pfn, Port};
 
 use super::grant_frames;

@@ -8,7 +8,7 @@ use std::process::Command;
 use xen_sys::io::{console, netif, ring, xenbus::XenbusState, xs_wire};
 use xen_sys::shared_info::VcpuTimeInfo;
 use xen_sys::types::{Domid, GrantRef, Port};
-use xen_sys::{elf_note, event_channel, grant_table, hvm, memory, number, sched, vcpu};
+use xen_sys::{domctl, elf_note, event_channel, grant_table, hvm, memory, number, sched, sysctl, vcpu};
 
 #[path = "../c/mod.rs"]
 mod c;
@@ -23,6 +23,7 @@ impl Facts {
         xen_facts(&mut facts);
         event_and_grant_facts(&mut facts);
         translated_guest_facts(&mut facts);
+        toolstack_facts(&mut facts);
         ring_and_console_facts(&mut facts);
         netif_facts(&mut facts);
         xenstore_facts(&mut facts);
@@ -105,6 +106,9 @@ fn xen_facts(facts: &mut Facts) {
         "__HYPERVISOR_update_va_mapping" => number::UPDATE_VA_MAPPING,
         "__HYPERVISOR_vcpu_op" => number::VCPU_OP,
         "__HYPERVISOR_hvm_op" => number::HVM_OP,
+        "__HYPERVISOR_mmuext_op" => number::MMUEXT_OP,
+        "__HYPERVISOR_sysctl" => number::SYSCTL,
+        "__HYPERVISOR_domctl" => number::DOMCTL,
     );
     layout!(facts, "sched_poll_t" => sched::Poll { "ports" => ports, "nr_ports" => nr_ports, "timeout" => timeout_ns });
     layout!(facts, "sched_shutdown_t" => sched::Shutdown { "reason" => reason });
@@ -166,6 +170,8 @@ fn event_and_grant_facts(facts: &mut Facts) {
         "GNTST_no_device_space" => grant_table::GNTST_NO_DEVICE_SPACE,
         "GNTTAB_NR_RESERVED_ENTRIES" => grant_table::RESERVED_ENTRIES,
         "4096 / sizeof(grant_entry_v1_t)" => grant_table::ENTRIES_PER_FRAME,
+        "GNTTAB_RESERVED_CONSOLE" => grant_table::RESERVED_CONSOLE,
+        "GNTTAB_RESERVED_XENSTORE" => grant_table::RESERVED_XENSTORE,
         "GTF_invalid" => grant_table::GTF_INVALID,
         "GTF_permit_access" => grant_table::GTF_PERMIT_ACCESS,
         "GTF_readonly" => grant_table::GTF_READONLY,
@@ -184,6 +190,7 @@ fn translated_guest_facts(facts: &mut Facts) {
     });
     layout!(facts, "vcpu_register_runstate_memory_area_t" => vcpu::RegisterRunstateMemoryArea { "addr.p" => address });
     constants!(facts,
+        "HVMOP_set_param" => hvm::HVMOP_SET_PARAM,
         "HVMOP_get_param" => hvm::HVMOP_GET_PARAM,
         "HVM_PARAM_STORE_PFN" => hvm::PARAM_STORE_PFN,
         "HVM_PARAM_STORE_EVTCHN" => hvm::PARAM_STORE_EVTCHN,
@@ -193,6 +200,99 @@ fn translated_guest_facts(facts: &mut Facts) {
         "XENMAPSPACE_shared_info" => memory::XENMAPSPACE_SHARED_INFO,
         "XENMAPSPACE_grant_table" => memory::XENMAPSPACE_GRANT_TABLE,
         "VCPUOP_register_runstate_memory_area" => vcpu::VCPUOP_REGISTER_RUNSTATE_MEMORY_AREA,
+    );
+}
+
+fn toolstack_facts(facts: &mut Facts) {
+    layout!(facts, "struct xen_memory_reservation" => memory::Reservation {
+        "extent_start" => extent_start, "nr_extents" => nr_extents, "extent_order" => extent_order,
+        "mem_flags" => mem_flags, "domid" => domid,
+    });
+    domctl_facts(facts);
+    layout!(facts, "struct xen_sysctl_physinfo" => sysctl::PhysInfo {
+        "total_pages" => total_pages, "free_pages" => free_pages, "scrub_pages" => scrub_pages,
+        "outstanding_pages" => outstanding_pages, "max_mfn" => max_mfn, "hw_cap" => hw_cap,
+    });
+    layout!(facts, "struct xen_sysctl_sched_id" => sysctl::SchedId { "sched_id" => sched_id });
+    layout!(facts, "struct xen_sysctl_getdomaininfolist" => sysctl::DomainInfoList {
+        "first_domain" => first_domain, "max_domains" => max_domains, "buffer" => buffer,
+        "num_domains" => num_domains,
+    });
+    facts.add("offsetof(struct xen_sysctl, u)", size_of::<sysctl::Header>());
+    constants!(facts,
+        "sizeof(struct xen_sysctl)" => sysctl::SYSCTL_BYTES,
+        "XEN_SYSCTL_INTERFACE_VERSION" => sysctl::INTERFACE_VERSION,
+        "XEN_SYSCTL_physinfo" => sysctl::PHYSINFO,
+        "XEN_SYSCTL_sched_id" => sysctl::SCHED_ID,
+        "XEN_SYSCTL_getdomaininfolist" => sysctl::GETDOMAININFOLIST,
+        "XENMEM_populate_physmap" => memory::XENMEM_POPULATE_PHYSMAP,
+        "XENMEM_resource_grant_table" => memory::RESOURCE_GRANT_TABLE,
+        "XENMEM_resource_grant_table_id_shared" => memory::RESOURCE_GRANT_TABLE_SHARED,
+    );
+}
+
+fn domctl_facts(facts: &mut Facts) {
+    facts.add("offsetof(struct xen_domctl, u)", size_of::<domctl::Header>());
+    facts.add("offsetof(struct xen_domctl, domain)", offset_of!(domctl::Header, domain));
+    facts.add("offsetof(struct xen_domctl_createdomain, arch)", size_of::<domctl::Create>());
+    for (field, offset) in [
+        ("handle", offset_of!(domctl::Create, handle)),
+        ("flags", offset_of!(domctl::Create, flags)),
+        ("max_vcpus", offset_of!(domctl::Create, max_vcpus)),
+        ("max_evtchn_port", offset_of!(domctl::Create, max_evtchn_port)),
+        ("max_grant_frames", offset_of!(domctl::Create, max_grant_frames)),
+        ("max_maptrack_frames", offset_of!(domctl::Create, max_maptrack_frames)),
+        ("grant_opts", offset_of!(domctl::Create, grant_opts)),
+        ("cpupool_id", offset_of!(domctl::Create, cpupool_id)),
+    ] {
+        facts.add(format!("offsetof(struct xen_domctl_createdomain, {field})"), offset);
+    }
+    for (field, offset) in [
+        ("flags", offset_of!(domctl::DomainInfo, flags)),
+        ("tot_pages", offset_of!(domctl::DomainInfo, tot_pages)),
+        ("shared_info_frame", offset_of!(domctl::DomainInfo, shared_info_frame)),
+        ("cpu_time", offset_of!(domctl::DomainInfo, cpu_time_ns)),
+        ("handle", offset_of!(domctl::DomainInfo, handle)),
+        ("arch_config", size_of::<domctl::DomainInfo>()),
+    ] {
+        facts.add(format!("offsetof(struct xen_domctl_getdomaininfo, {field})"), offset);
+    }
+    layout!(facts, "struct xen_domctl_max_mem" => domctl::MaxMem { "max_memkb" => max_memkb });
+    layout!(facts, "struct xen_domctl_max_vcpus" => domctl::MaxVcpus { "max" => max });
+    layout!(facts, "struct xen_domctl_vcpucontext" => domctl::VcpuContext { "vcpu" => vcpu, "ctxt" => ctxt });
+    layout!(facts, "struct xen_domctl_scheduler_op" => domctl::SchedulerOp {
+        "sched_id" => sched_id, "cmd" => cmd, "u.credit2.weight" => weight, "u.credit2.cap" => cap,
+        "u.credit.weight" => weight, "u.credit.cap" => cap,
+    });
+    layout!(facts, "struct xen_domctl_address_size" => domctl::AddressSize { "size" => size });
+    layout!(facts, "struct xen_domctl_cacheflush" => domctl::CacheFlush {
+        "start_pfn" => start_pfn, "nr_pfns" => nr_pfns,
+    });
+    layout!(facts, "struct xen_domctl_paging_mempool" => domctl::PagingMempool { "size" => size });
+    constants!(facts,
+        "sizeof(struct xen_domctl)" => domctl::DOMCTL_BYTES,
+        "XEN_DOMCTL_INTERFACE_VERSION" => domctl::INTERFACE_VERSION,
+        "XEN_DOMCTL_createdomain" => domctl::CREATEDOMAIN,
+        "XEN_DOMCTL_destroydomain" => domctl::DESTROYDOMAIN,
+        "XEN_DOMCTL_unpausedomain" => domctl::UNPAUSEDOMAIN,
+        "XEN_DOMCTL_getdomaininfo" => domctl::GETDOMAININFO,
+        "XEN_DOMCTL_max_mem" => domctl::MAX_MEM,
+        "XEN_DOMCTL_setvcpucontext" => domctl::SETVCPUCONTEXT,
+        "XEN_DOMCTL_max_vcpus" => domctl::MAX_VCPUS,
+        "XEN_DOMCTL_scheduler_op" => domctl::SCHEDULER_OP,
+        "XEN_DOMCTL_set_address_size" => domctl::SET_ADDRESS_SIZE,
+        "XEN_DOMCTL_cacheflush" => domctl::CACHEFLUSH,
+        "XEN_DOMCTL_set_paging_mempool_size" => domctl::SET_PAGING_MEMPOOL_SIZE,
+        "XEN_DOMCTL_CDF_hvm" => domctl::CDF_HVM,
+        "XEN_DOMCTL_CDF_hap" => domctl::CDF_HAP,
+        "XEN_DOMCTL_GRANT_version(1)" => domctl::GRANT_VERSION_1,
+        "XEN_DOMINF_dying" => domctl::DOMINF_DYING,
+        "XEN_DOMINF_shutdown" => domctl::DOMINF_SHUTDOWN,
+        "XEN_DOMINF_paused" => domctl::DOMINF_PAUSED,
+        "XEN_DOMINF_shutdownshift" => domctl::DOMINF_SHUTDOWN_SHIFT,
+        "XEN_SCHEDULER_CREDIT" => domctl::SCHEDULER_CREDIT,
+        "XEN_SCHEDULER_CREDIT2" => domctl::SCHEDULER_CREDIT2,
+        "XEN_DOMCTL_SCHEDOP_putinfo" => domctl::SCHEDOP_PUTINFO,
     );
 }
 
@@ -317,8 +417,12 @@ pub fn compare(name: &str, facts: &Facts, prologue: &str) {
     let mut program =
         String::from("#include <errno.h>\n#include <stddef.h>\n#include <stdint.h>\n#include <stdio.h>\n");
     program.push_str(prologue);
+    // Uncovers what is for the toolstack.
+    program.push_str("#define __XEN_TOOLS__ 1\n");
     for header in [
         "xen",
+        "domctl",
+        "sysctl",
         "elfnote",
         "event_channel",
         "grant_table",
