@@ -30,8 +30,10 @@ mod kind {
     pub(super) const READ: u32 = 2;
     pub(super) const WATCH: u32 = 4;
     pub(super) const UNWATCH: u32 = 5;
+    pub(super) const INTRODUCE: u32 = 8;
     pub(super) const WRITE: u32 = 11;
     pub(super) const REMOVE: u32 = 13;
+    pub(super) const SET_PERMISSIONS: u32 = 14;
     pub(super) const WATCH_EVENT: u32 = 15;
     pub(super) const ERROR: u32 = 16;
 }
@@ -58,6 +60,52 @@ pub enum Error {
     /// What it says is no message of its own protocol.
     #[error("xenstored says something that its protocol does not have: {0}")]
     Protocol(String),
+}
+
+/// One of many changes that are made together.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Change<'c> {
+    /// Sets a node's value, and makes the node where there is none, with the permissions of the one above it.
+    Write {
+        /// Which.
+        path: &'c str,
+        /// Its value.
+        value: &'c [u8],
+    },
+    /// Says who may use a node: its owner, dom0, and who may read it.
+    Permit {
+        /// Which.
+        path: &'c str,
+        /// The domain whose it is.
+        owner: u16,
+        /// The one that may read it, if there is one.
+        reader: Option<u16>,
+    },
+    /// Tells xenstored of a new domain, which from now on can use the store.
+    Introduce {
+        /// Its number.
+        domain: u16,
+        /// The frame of the page that they share.
+        frame: u64,
+        /// The event channel.
+        port: u32,
+    },
+}
+
+impl Change<'_> {
+    /// Its kind, what errors call it, and the payload.
+    fn message(&self) -> (u32, String, Vec<u8>) {
+        match *self {
+            Self::Write { path, value } => (kind::WRITE, path.to_owned(), [path.as_bytes(), b"\0", value].concat()),
+            Self::Permit { path, owner, reader } => {
+                let reader = reader.map_or_else(String::new, |reader| format!("r{reader}\0"));
+                (kind::SET_PERMISSIONS, path.to_owned(), format!("{path}\0n{owner}\0{reader}").into_bytes())
+            }
+            Self::Introduce { domain, frame, port } => {
+                (kind::INTRODUCE, format!("domain {domain}"), format!("{domain}\0{frame}\0{port}\0").into_bytes())
+            }
+        }
+    }
 }
 
 /// A connection. One that broke is made anew by the next request; its watches are gone then.
@@ -108,6 +156,27 @@ impl Client {
     /// As [`Client::read`].
     pub fn write(&mut self, path: &str, value: &[u8]) -> Result<(), Error> {
         self.request(kind::WRITE, path, value).map(drop)
+    }
+
+    /// Makes changes in this order. They are sent together: most of a request's time is the way there and back. They are
+    /// no transaction: when one is refused, the others were made.
+    ///
+    /// # Errors
+    /// xenstored refuses one of them (the first is named) or cannot be reached.
+    pub fn change(&mut self, changes: &[Change<'_>]) -> Result<(), Error> {
+        let messages: Vec<_> = changes.iter().map(Change::message).collect();
+        if let Some((_, path, payload)) = messages.iter().find(|(_, _, payload)| payload.len() > PAYLOAD_MAX) {
+            return Err(too_long(path, payload));
+        }
+        let answers = self.exchange(|client| {
+            let mut bytes = Vec::new();
+            let numbers: Vec<u32> =
+                messages.iter().map(|(kind, _, payload)| client.message(*kind, payload, &mut bytes)).collect();
+            client.connected()?.write_all(&bytes)?;
+            numbers.into_iter().map(|number| client.answer(number)).collect::<Result<Vec<_>, Step>>()
+        })?;
+        let mut judged = messages.iter().zip(answers).map(|((kind, path, _), answer)| self.judge(*kind, path, answer));
+        judged.try_for_each(|answer| answer.map(drop))
     }
 
     /// Removes a node and all below it; whether there was one.
@@ -185,9 +254,20 @@ impl Client {
     fn request(&mut self, kind: u32, path: &str, argument: &[u8]) -> Result<Vec<u8>, Error> {
         let payload = [path.as_bytes(), b"\0", argument].concat();
         if payload.len() > PAYLOAD_MAX {
-            return Err(Error::Refused { path: path.to_owned(), code: format!("{} bytes, E2BIG", payload.len()) });
+            return Err(too_long(path, &payload));
         }
-        match self.exchange(|client| client.ask(kind, &payload))? {
+        let answer = self.exchange(|client| {
+            let mut bytes = Vec::new();
+            let number = client.message(kind, &payload, &mut bytes);
+            client.connected()?.write_all(&bytes)?;
+            client.answer(number)
+        })?;
+        self.judge(kind, path, answer)
+    }
+
+    /// What an answer says to a request of this kind.
+    fn judge(&mut self, kind: u32, path: &str, answer: (u32, Vec<u8>)) -> Result<Vec<u8>, Error> {
+        match answer {
             (kind::ERROR, code) => {
                 let code = String::from_utf8_lossy(&code).trim_end_matches('\0').to_owned();
                 Err(Error::Refused { path: path.to_owned(), code })
@@ -221,12 +301,16 @@ impl Client {
         Error::Unreachable { socket: self.socket.clone(), source }
     }
 
-    fn ask(&mut self, kind: u32, payload: &[u8]) -> Result<(u32, Vec<u8>), Step> {
+    /// Appends a message to what is to be sent; its number. A payload's length was judged before.
+    fn message(&mut self, kind: u32, payload: &[u8], bytes: &mut Vec<u8>) -> u32 {
         self.number = self.number.wrapping_add(1);
-        let number = self.number;
-        let length = u32::try_from(payload.len()).map_err(|error| Step::Protocol(error.to_string()))?;
-        let header: Vec<u8> = [kind, number, 0, length].into_iter().flat_map(u32::to_ne_bytes).collect();
-        self.connected()?.write_all(&[header.as_slice(), payload].concat())?;
+        bytes.extend([kind, self.number, 0, payload.len() as u32].into_iter().flat_map(u32::to_ne_bytes));
+        bytes.extend(payload);
+        self.number
+    }
+
+    /// Waits for the answer to this request, which is the next one: its kind and payload.
+    fn answer(&mut self, number: u32) -> Result<(u32, Vec<u8>), Step> {
         let deadline = Instant::now() + PATIENCE;
         loop {
             // An answer that does not come leaves the connection out of step: that it is late is an error like others.
@@ -320,6 +404,10 @@ fn watch_of(payload: &[u8]) -> Result<String, Step> {
     let token = payload.split(|byte| *byte == 0).nth(1);
     let token = token.ok_or_else(|| Step::Protocol("a watch event without a token".into()))?;
     Ok(String::from_utf8_lossy(token).into_owned())
+}
+
+fn too_long(path: &str, payload: &[u8]) -> Error {
+    Error::Refused { path: path.to_owned(), code: format!("{} bytes, E2BIG", payload.len()) }
 }
 
 /// What was asked about is not there.

@@ -6,7 +6,7 @@ use std::thread::JoinHandle;
 use std::time::Duration;
 
 use tempfile::TempDir;
-use xenstore::{Client, Error};
+use xenstore::{Change, Client, Error};
 
 const READ: u32 = 2;
 const WATCH: u32 = 4;
@@ -129,4 +129,32 @@ fn garbage_is_an_error_and_the_next_request_has_a_connection_of_its_own() {
 fn a_store_that_is_not_there_is_named_with_its_socket() {
     let error = Client::at("/nowhere/socket".as_ref()).read("a").unwrap_err().to_string();
     assert!(error.starts_with("xenstored (/nowhere/socket): "), "{error}");
+}
+
+#[test]
+fn changes_are_sent_before_the_first_is_answered_and_the_first_that_is_refused_is_named() {
+    let store = Store::new(vec![|stream| {
+        let asked: Vec<_> = (0..4).map(|_| take(stream)).collect();
+        let payloads: Vec<_> = asked.iter().map(|(kind, _, payload)| (*kind, payload.as_slice())).collect();
+        assert_eq!(
+            payloads,
+            [(11, b"a\0one".as_slice()), (14, b"a\0n0\0r5\0"), (14, b"b\0n5\0"), (8, b"5\x0077\x003\0"),]
+        );
+        for (place, (kind, number, _)) in asked.iter().enumerate() {
+            let refused = message(ERROR, *number, b"EACCES\0");
+            let done = message(*kind, *number, b"OK\0");
+            stream.write_all(if place == 2 { &refused } else { &done }).unwrap();
+        }
+        answer(stream, b"after");
+    }]);
+    let mut client = store.client();
+    let changes = [
+        Change::Write { path: "a", value: b"one" },
+        Change::Permit { path: "a", owner: 0, reader: Some(5) },
+        Change::Permit { path: "b", owner: 5, reader: None },
+        Change::Introduce { domain: 5, frame: 77, port: 3 },
+    ];
+    assert_eq!(client.change(&changes).unwrap_err().to_string(), "xenstore b: EACCES");
+    assert_eq!(client.read("a").unwrap(), Some(b"after".to_vec()));
+    store.thread.join().unwrap();
 }
