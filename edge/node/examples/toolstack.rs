@@ -1,5 +1,5 @@
-//! Drives the toolstack of a board by hand, without a node: `toolstack IMAGE [network]`, then commands on standard
-//! input, each answered by one line. The scenarios of the test bed use it; on a board it is a way to look.
+//! Drives the toolstack of a board by hand, without a node: `toolstack IMAGE [network] [xl]`, then commands on standard
+//! input, each answered by one line. With `xl`, that alone makes guests. The scenarios of the test bed use it; on a board it is a way to look.
 //!
 //! | command | answer |
 //! |---|---|
@@ -19,7 +19,7 @@ use std::path::PathBuf;
 use std::sync::mpsc::{Receiver, channel};
 use std::time::{Duration, Instant};
 
-use node::toolstack::xl::{Options, Xl};
+use node::toolstack::{Choice, Dom0, Options};
 use node::{GuestId, GuestSpec, Key, Life, Toolstack};
 use protocol::{Cpu, Digest, Parameters};
 
@@ -33,11 +33,15 @@ type Answer = Result<String, Box<dyn std::error::Error>>;
 
 fn main() -> Result<(), Box<dyn std::error::Error>> {
     let mut arguments = std::env::args().skip(1);
-    let file = PathBuf::from(arguments.next().ok_or("toolstack IMAGE [network]")?);
-    let network = arguments.next().as_deref() == Some("network");
+    let file = PathBuf::from(arguments.next().ok_or("toolstack IMAGE [network] [xl]")?);
+    let words: Vec<String> = arguments.collect();
+    let has = |word: &str| words.iter().any(|given| given == word);
+    let network = has("network");
+    let toolstack = if has("xl") { Choice::Xl } else { Choice::Auto };
+    let options = Options { toolstack, ..Options::default() };
     let (changed, changes) = channel();
     let image = Image { file, network };
-    let mut xl = Xl::new(Options::default(), move || {
+    let mut xl = Dom0::new(options, move || {
         // When nobody listens any more, the program ends.
         let _ = changed.send(());
     })?;
@@ -51,7 +55,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     Ok(())
 }
 
-fn answer(xl: &mut Xl, changes: &Receiver<()>, image: &Image, line: &str) -> Answer {
+fn answer(xl: &mut Dom0, changes: &Receiver<()>, image: &Image, line: &str) -> Answer {
     let mut words = line.split_whitespace();
     let command = words.next().unwrap_or_default();
     let key = |number: Option<&str>| -> Result<Key, Box<dyn std::error::Error>> {
@@ -103,7 +107,7 @@ fn answer(xl: &mut Xl, changes: &Receiver<()>, image: &Image, line: &str) -> Ans
 }
 
 /// Waits until a guest has ended.
-fn wait(xl: &mut Xl, changes: &Receiver<()>, id: GuestId) -> Answer {
+fn wait(xl: &mut Dom0, changes: &Receiver<()>, id: GuestId) -> Answer {
     let deadline = Instant::now() + Duration::from_secs(100);
     loop {
         let guest = xl.guests()?.into_iter().find(|guest| guest.id == id).ok_or("there is no such guest")?;

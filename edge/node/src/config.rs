@@ -8,6 +8,7 @@ use protocol::NodeName;
 use serde::Deserialize;
 
 use crate::disk::Bounds;
+use crate::toolstack::Choice;
 
 /// What the operator decides.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
@@ -34,6 +35,8 @@ pub struct Config {
     pub images_mib: u32,
     /// The bridge for guests with a network card; the empty text for none.
     pub bridge: String,
+    /// What makes guests' domains.
+    pub toolstack: Choice,
     /// How often guests are looked at while there are any, in milliseconds.
     pub poll_milliseconds: u32,
     /// How many ended commands are kept, and how much of what they left.
@@ -69,6 +72,7 @@ impl Default for Config {
             memory_reserve_mib: 16,
             images_mib: 256,
             bridge: "xenbr0".to_owned(),
+            toolstack: Choice::Auto,
             poll_milliseconds: 1000,
             kept: Kept::default(),
         }
@@ -112,7 +116,7 @@ impl Config {
 
 #[cfg(test)]
 mod tests {
-    use super::Config;
+    use super::{Choice, Config};
 
     #[test]
     fn every_key_may_be_left_out_and_an_unknown_one_is_refused_by_name() {
@@ -124,5 +128,8 @@ mod tests {
             let error = toml::from_str::<Config>(text).unwrap_err().to_string();
             assert!(error.contains("unknown field"), "{error}");
         }
+        assert_eq!(toml::from_str::<Config>("toolstack = \"xl\"").unwrap().toolstack, Choice::Xl);
+        let error = toml::from_str::<Config>("toolstack = \"libxl\"").unwrap_err().to_string();
+        assert!(error.contains("expected `auto` or `xl`"), "{error}");
     }
 }

@@ -11,7 +11,6 @@ mod deliver;
 mod fetch;
 mod hands;
 mod http;
-mod log;
 mod metrics;
 mod mqtt;
 mod program;
@@ -28,6 +27,7 @@ use artifact::Store;
 use tokio::net::UnixListener;
 use tokio::signal::unix::{SignalKind, signal};
 
+use crate::log;
 use crate::turn::Board;
 use crate::{Config, Disk, GuestSpec, Node, Toolstack};
 

@@ -155,6 +155,16 @@ impl GuestId {
         bytes[8] = bytes[8] & 0x3f | 0x80;
         Self(bytes)
     }
+
+    /// That of a domain's uuid; none when it is no node's.
+    pub(crate) fn from_bytes(bytes: [u8; 16]) -> Option<Self> {
+        (bytes[..4] == MARK).then_some(Self(bytes))
+    }
+
+    /// The uuid.
+    pub(crate) fn as_bytes(&self) -> &[u8; 16] {
+        &self.0
+    }
 }
 
 impl Display for GuestId {
@@ -183,7 +193,7 @@ impl FromStr for GuestId {
         for (byte, pair) in bytes.iter_mut().zip(digits.chunks_exact(2)) {
             *byte = u8::try_from(pair[0] << 4 | pair[1]).map_err(|_| ())?;
         }
-        if bytes[..4] == MARK { Ok(Self(bytes)) } else { Err(()) }
+        Self::from_bytes(bytes).ok_or(())
     }
 }
 

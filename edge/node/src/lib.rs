@@ -15,6 +15,7 @@ pub mod daemon;
 pub mod disk;
 mod entry;
 mod journal;
+mod log;
 mod node;
 pub mod queue;
 pub mod reconcile;

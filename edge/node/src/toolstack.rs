@@ -1,7 +1,14 @@
-//! What a node needs of Xen's tools: one method for each need. [`xl`] is the real one.
+//! What a node needs of Xen's tools: one method for each need. [`Dom0`] is the real one.
 
+pub mod bridge;
 mod console;
-pub mod xl;
+mod direct;
+mod dom0;
+mod domains;
+mod error;
+mod leftovers;
+mod makers;
+mod xl;
 
 use std::fmt::Display;
 use std::path::Path;
@@ -9,8 +16,29 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use protocol::{Cpu, Digest, Parameters};
+use serde::Deserialize;
+use sha2::{Digest as _, Sha256};
 
 use crate::{Entry, GuestId, Key};
+
+pub use dom0::{Dom0, Options};
+pub use error::Error;
+
+/// Where the node's own program for network cards is installed.
+const HOTPLUG: &str = "/usr/lib/spore/spore-vif";
+/// The longest command line of a guest, in bytes. Source: `MAX_GUEST_CMDLINE` of xen/include/public/xen.h, with its end.
+const COMMAND_LINE_MAX: usize = 1023;
+
+/// What makes domains.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Choice {
+    /// Hypercalls where they were tried, else `xl`.
+    #[default]
+    Auto,
+    /// `xl` alone.
+    Xl,
+}
 
 /// A guest of the node, as the toolstack sees it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -95,6 +123,27 @@ impl GuestSpec {
             cpu,
             parameters: entry.command.parameters.clone(),
         })
+    }
+
+    /// The task's parameters, as the guest's command line.
+    pub(crate) fn command_line(&self) -> Result<String, Error> {
+        let words: Vec<_> = self.parameters.0.iter().map(|(name, value)| format!("{name}={value}")).collect();
+        let command_line = words.join(" ");
+        let length = command_line.len();
+        if length > COMMAND_LINE_MAX {
+            let why = format!("the parameters have {length} bytes; a guest takes {COMMAND_LINE_MAX} at most");
+            return Err(Error::Unsuitable(why));
+        }
+        Ok(command_line)
+    }
+
+    /// The address of a command's network card: the same for each attempt, or a DHCP server would give each an address
+    /// of its own.
+    pub(crate) fn mac(&self) -> String {
+        let hash = Sha256::digest(self.key.to_string());
+        // Not multicast, and locally administered.
+        let bytes = [hash[0] & 0xfc | 0x02, hash[1], hash[2], hash[3], hash[4], hash[5]];
+        bytes.map(|byte| format!("{byte:02x}")).join(":")
     }
 }
 

@@ -1,7 +1,7 @@
 //! A board with the node `spored` in its dom0, used with `spore` as a person does: the real `xl`, xenstored and bridge.
 
 use crate::support::{PATIENCE, wait_until};
-use crate::toolstack::{Toolstack, traces};
+use crate::toolstack::{Maker, Toolstack, traces};
 use anyhow::{Context as _, Result};
 use qemu_tests::dom0_program::Program;
 use qemu_tests::harness::{Context, Scenario};
@@ -12,6 +12,7 @@ use qemu_tests::{Arch, check};
 /// All of this module's.
 pub const SCENARIOS: &[Scenario] = &[
     Scenario { name: "node: a signed command runs a task and its result arrives", run: result },
+    Scenario { name: "node: it goes on by xl alone with guests of hypercalls, and back", run: other_toolstack },
     Scenario { name: "node: a task that crashes starts again, and the end says why", run: crash },
     Scenario { name: "node: what is beyond a tenant's quota is refused with the numbers", run: quota },
     Scenario { name: "node: a task with a network card serves on the bridge", run: network },
@@ -23,6 +24,7 @@ pub const SCENARIOS: &[Scenario] = &[
 const SPORED: Program = Program { package: "node", name: "spored", example: false };
 const VIF: Program = Program { package: "node", name: "spore-vif", example: false };
 const SPORE: Program = Program { package: "cli", name: "spore", example: false };
+const CONFIG: &str = "/etc/spore/node.toml";
 /// What the node keeps, in dom0's memory.
 const STATE: &str = "/var/lib/spored";
 
@@ -43,7 +45,7 @@ impl<'c> Board<'c> {
             "rm -rf {STATE} /root/keys; mkdir -p {STATE} /root/keys /usr/lib/spore
             ln -sf /usr/bin/spore-vif /usr/lib/spore/spore-vif"
         ))?;
-        context.bed.put("/etc/spore/node.toml", config.as_bytes())?;
+        context.bed.put(CONFIG, config.as_bytes())?;
         let mut board = Self { context, spored: None };
         board.spore("key new /root/keys/acme")?;
         for task in tasks {
@@ -209,10 +211,27 @@ fn killed(context: &Context<'_>) -> Result<()> {
     board.leaves_nothing()
 }
 
+fn other_toolstack(context: &Context<'_>) -> Result<()> {
+    let mut board = Board::start(context, &["trouble"], "")?;
+    for (number, config) in ["toolstack = \"xl\"", "toolstack = \"auto\""].into_iter().enumerate() {
+        let long = format!("long-{number}");
+        board.spore(&Board::run("trouble", &long, "fault=None wait_s=20"))?;
+        board.wait_phase(&long, "running")?;
+        let before = board.domains()?;
+        board.kill()?;
+        context.bed.must(&format!("sed -i '/^toolstack/d' {CONFIG}; echo '{config}' >> {CONFIG}"))?;
+        board.begin()?;
+        check!(board.domains()? == before, "the guest was not adopted: {before:?}, now {:?}", board.domains()?);
+        board.spore(&format!("result acme/{long} --wait"))?;
+        board.spore(&Board::run("trouble", &format!("short-{number}"), "fault=None --wait"))?;
+    }
+    board.leaves_nothing()
+}
+
 fn orphans(context: &Context<'_>) -> Result<()> {
     let mut board = Board::start(context, &["trouble"], "")?;
     board.kill()?;
-    let mut toolstack = Toolstack::start(context, "trouble")?;
+    let mut toolstack = Toolstack::start(context, "trouble", Maker::Hypercalls)?;
     toolstack.expect("create 1 fault=None wait_s=3600", "made")?;
     toolstack.expect("create 2 fault=None", "made")?;
     toolstack.expect("unpause 1", "runs")?;

@@ -1,21 +1,36 @@
-//! The node's toolstack, driven by hand: the real `xl` and xenstored.
+//! The node's toolstack, driven by hand, on a real Xen: by hypercalls, by `xl`, and by one after the other.
 
-use crate::support::PATIENCE;
+use crate::support::{PATIENCE, wait_until};
 use anyhow::{Context as _, Result};
-use qemu_tests::check;
 use qemu_tests::dom0_program::Program;
 use qemu_tests::harness::{Context, Scenario};
 use qemu_tests::protocol;
 use qemu_tests::session::{News, Session};
+use qemu_tests::{Arch, check};
 
 /// All of this module's.
 pub const SCENARIOS: &[Scenario] = &[
     Scenario { name: "toolstack: it makes, starts, reads and removes a guest", run: one_guest },
+    Scenario { name: "toolstack: so does xl alone", run: one_guest_of_xl },
     Scenario { name: "toolstack: it tells a crash and an error from a good end", run: other_ends },
+    Scenario {
+        name: "toolstack: guests of hypercalls and of xl are the same to both, and to a person's xl",
+        run: mixed,
+    },
+    Scenario { name: "toolstack: an image that hypercalls cannot load is left to xl", run: fallback },
 ];
 
 /// What drives the toolstack by hand.
 const TOOLSTACK: Program = Program { package: "node", name: "toolstack", example: true };
+
+/// What makes domains.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Maker {
+    /// Hypercalls, and xl for what they cannot make.
+    Hypercalls,
+    /// xl alone.
+    Xl,
+}
 
 /// The program, and what it has printed and nobody has read.
 pub struct Toolstack {
@@ -24,17 +39,29 @@ pub struct Toolstack {
 }
 
 impl Toolstack {
+    /// Starts it for a task's image.
+    pub fn start(context: &Context<'_>, task: &str, maker: Maker) -> Result<Self> {
+        Self::start_with(context, &context.image(task)?, maker)
+    }
+
     /// Starts it for an image.
-    pub fn start(context: &Context<'_>, task: &str) -> Result<Self> {
+    fn start_with(context: &Context<'_>, content: &[u8], maker: Maker) -> Result<Self> {
         context.bring_program(TOOLSTACK)?;
-        let image = format!("/var/lib/spore/{task}.img");
-        context.bed.put(&image, &context.image(task)?)?;
+        let image = "/var/lib/spore/toolstack.img";
+        context.bed.put(image, content)?;
         let environment = vec![("PATH".to_owned(), "/usr/sbin:/usr/bin:/sbin:/bin".to_owned())];
-        let command = Some(format!("exec toolstack {image} 2>&1"));
+        let (word, said) = match maker {
+            Maker::Hypercalls if has_hypercalls(context) => ("", "info: guests are made by hypercalls"),
+            Maker::Hypercalls => ("", "info: guests are made by xl: no domain was ever built by hypercalls on "),
+            Maker::Xl => ("xl", "info: guests are made by xl: the config says so"),
+        };
+        let command = Some(format!("exec toolstack {image} {word} 2>&1"));
         let wanted = protocol::Session { command, directory: "/".into(), environment, terminal: None };
         let mut toolstack = Self { session: context.bed.start(wanted)?, printed: String::new() };
-        let line = toolstack.line()?;
-        check!(line == "ready", "the toolstack says {line}");
+        for expected in [said, "ready"] {
+            let line = toolstack.line()?;
+            check!(line.starts_with(expected), "the toolstack says {line:?} instead of {expected:?}");
+        }
         Ok(toolstack)
     }
 
@@ -71,6 +98,11 @@ impl Toolstack {
     }
 }
 
+/// Whether hypercalls make guests on this machine.
+fn has_hypercalls(context: &Context<'_>) -> bool {
+    context.arch == Arch::X86_64
+}
+
 /// What there is of guests in dom0 and xenstore, one a line; nothing when all are gone.
 pub fn traces(context: &Context<'_>) -> Result<String> {
     let script = "xenstore-ls -f / | grep -E '^/(local/domain|libxl|vm|local/domain/0/backend/[a-z]+)/[^ ]' |
@@ -82,7 +114,15 @@ pub fn traces(context: &Context<'_>) -> Result<String> {
 }
 
 fn one_guest(context: &Context<'_>) -> Result<()> {
-    let mut toolstack = Toolstack::start(context, "trouble")?;
+    one_guest_of(context, Maker::Hypercalls)
+}
+
+fn one_guest_of_xl(context: &Context<'_>) -> Result<()> {
+    one_guest_of(context, Maker::Xl)
+}
+
+fn one_guest_of(context: &Context<'_>, maker: Maker) -> Result<()> {
+    let mut toolstack = Toolstack::start(context, "trouble", maker)?;
     toolstack.expect("guests", "0 ")?;
     let free: i64 = toolstack.ask("free")?.parse()?;
     toolstack.expect("create 1 fault=None", "made")?;
@@ -104,7 +144,7 @@ fn one_guest(context: &Context<'_>) -> Result<()> {
 }
 
 fn other_ends(context: &Context<'_>) -> Result<()> {
-    let mut toolstack = Toolstack::start(context, "trouble")?;
+    let mut toolstack = Toolstack::start(context, "trouble", Maker::Hypercalls)?;
     for (number, fault, end, left) in [(1, "Panic", "Crash", "crash: "), (2, "Error", "PowerOff", "error ")] {
         toolstack.expect(&format!("create {number} fault={fault}"), "made")?;
         toolstack.expect(&format!("unpause {number}"), "runs")?;
@@ -114,6 +154,72 @@ fn other_ends(context: &Context<'_>) -> Result<()> {
         check!(said.contains(left) && !said.contains("report "), "{fault}: {said}");
         toolstack.expect(&format!("destroy {number}"), "gone")?;
     }
+    check!(traces(context)?.is_empty(), "left: {}", traces(context)?);
+    Ok(())
+}
+
+fn mixed(context: &Context<'_>) -> Result<()> {
+    for [maker, other] in [[Maker::Hypercalls, Maker::Xl], [Maker::Xl, Maker::Hypercalls]] {
+        let mut toolstack = Toolstack::start(context, "trouble", maker)?;
+        toolstack.expect("create 1 fault=None", "made")?;
+        toolstack.expect("create 2 fault=None wait_s=3600", "made")?;
+        drop(toolstack);
+        let mut toolstack = Toolstack::start(context, "trouble", other)?;
+        toolstack.expect("guests", "2 Paused Paused")?;
+        toolstack.expect("unpause 1", "runs")?;
+        toolstack.expect("unpause 2", "runs")?;
+        toolstack.expect("wait 1", "PowerOff after 0 s")?;
+        check!(toolstack.ask("ended 1")?.starts_with("report "), "a guest of {maker:?} left no report");
+        toolstack.expect("destroy 1", "gone")?;
+        by_hand(context, &mut toolstack)?;
+        toolstack.expect("destroy 2", "gone")?;
+        check!(traces(context)?.is_empty(), "left of guests of {maker:?}: {}", traces(context)?);
+    }
+    Ok(())
+}
+
+/// Does with the only guest what a person does with `xl`.
+fn by_hand(context: &Context<'_>, toolstack: &mut Toolstack) -> Result<()> {
+    let listed = context.bed.must("xl list | grep 73706f72")?;
+    let mut words = listed.split_whitespace();
+    let (Some(name), Some(domain)) = (words.next(), words.next()) else { anyhow::bail!("xl lists {listed:?}") };
+    let name_of = context.bed.must(&format!("xl domname {domain}"))?;
+    check!(name_of.trim() == name, "domain {domain} is {name_of:?}, not {name:?}");
+    wait_until("its console is there for xl", || {
+        let tty = context.bed.must(&format!("xenstore-read /local/domain/{domain}/console/tty"))?;
+        Ok(tty.trim().starts_with("/dev/pts/").then_some(()))
+    })?;
+    context.bed.must(&format!("xl sysrq {domain} c"))?;
+    wait_until("its counters are on its console", || {
+        Ok(toolstack.ask("console 2")?.contains("counters").then_some(()))
+    })?;
+    context.bed.must(&format!("xl shutdown {domain}"))?;
+    toolstack.ask("wait 2")?;
+    context.bed.must(&format!("xl destroy {domain}")).map(drop)
+}
+
+fn fallback(context: &Context<'_>) -> Result<()> {
+    if !has_hypercalls(context) {
+        return Err(qemu_tests::verdict::Skip("xl makes all guests here".into()).into());
+    }
+    let mut image = context.image("trouble")?;
+    // Its notes say that it is of somebody else.
+    let place = image.windows(6).position(|bytes| bytes == b"Spore\0").context("the image has no such note")?;
+    image[place..place + 5].copy_from_slice(b"Spare");
+    let mut toolstack = Toolstack::start_with(context, &image, Maker::Hypercalls)?;
+    toolstack.session.input().write(b"create 1 fault=None\n")?;
+    let line = toolstack.line()?;
+    check!(
+        line.starts_with("warning: a guest is made by xl, because hypercalls cannot: the image: "),
+        "it says {line:?}"
+    );
+    check!(toolstack.line()?.starts_with("made "), "the guest was not made");
+    // The same trouble is said once.
+    toolstack.expect("create 2 fault=None", "made")?;
+    toolstack.expect("unpause 1", "runs")?;
+    toolstack.expect("wait 1", "PowerOff after 0 s")?;
+    toolstack.expect("destroy 1", "gone")?;
+    toolstack.expect("destroy 2", "gone")?;
     check!(traces(context)?.is_empty(), "left: {}", traces(context)?);
     Ok(())
 }

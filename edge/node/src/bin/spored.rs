@@ -1,14 +1,15 @@
-//! `spored`, the orchestrator of a board, with Xen's `xl`.
+//! `spored`, the orchestrator of a board, with a real Xen.
 
 #![forbid(unsafe_code)]
 
 use std::process::ExitCode;
 
-use node::toolstack::xl::{Options, Xl};
+use node::toolstack::{Dom0, Options};
 
 fn main() -> ExitCode {
     node::daemon::main(std::env::args_os(), |config, waker| {
-        let options = Options { bridge: config.bridge.clone(), ..Options::default() };
-        Xl::new(options, move || waker.wake()).map_err(|error| error.to_string())
+        let (toolstack, bridge) = (config.toolstack, config.bridge.clone());
+        let options = Options { toolstack, bridge, ..Options::default() };
+        Dom0::new(options, move || waker.wake()).map_err(|error| error.to_string())
     })
 }

@@ -152,7 +152,7 @@ impl Books {
             }
         };
         if let Err(error) = self.node.journal().each_not_taken(send) {
-            super::log::say(super::log::Level::Warning, &error.to_string());
+            crate::log::say(crate::log::Level::Warning, &error.to_string());
         }
     }
 

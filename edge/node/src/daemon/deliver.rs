@@ -11,8 +11,8 @@ use protocol::{Report, document};
 use ureq::Agent;
 
 use super::clerk::Clerk;
-use super::log::{self, Level};
 use super::mqtt::Broker;
+use crate::log::{self, Level};
 use crate::{Config, Key};
 
 /// The pause after the first try that failed; it doubles with each, up to the longest.

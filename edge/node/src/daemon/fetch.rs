@@ -8,7 +8,7 @@ use artifact::{Architecture, Error, Kept, Layout, Registry, Source, Store, verif
 
 use super::books::ToFetch;
 use super::clerk::Clerk;
-use super::log::{self, Level};
+use crate::log::{self, Level};
 use crate::{Config, Key};
 
 /// How often a registry is tried that does not answer as one.

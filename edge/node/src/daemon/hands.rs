@@ -5,7 +5,7 @@ use std::sync::mpsc::{Receiver, RecvTimeoutError};
 use std::time::Duration;
 
 use super::clerk::Clerk;
-use super::log::{self, Level};
+use crate::log::{self, Level};
 use crate::reconcile::{Effect, Observed};
 use crate::turn::{Board, Desk, Settled, turn};
 use crate::{GuestSpec, NodeError, Toolstack};

@@ -25,9 +25,9 @@ use tokio::sync::Semaphore;
 
 use super::books::Caller;
 use super::clerk::Clerk;
-use super::log::{self, Level};
 use super::refused::Refused;
 use crate::ReadConsole;
+use crate::log::{self, Level};
 
 use body::Body;
 

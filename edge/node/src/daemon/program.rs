@@ -6,8 +6,8 @@ use std::process::ExitCode;
 
 use clap::Parser;
 
-use super::log::Format;
 use super::waker::Waker;
+use crate::log::Format;
 use crate::{Config, Toolstack};
 
 /// Runs offloaded tasks on this board, each in a guest of its own.

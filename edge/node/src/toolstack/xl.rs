@@ -1,277 +1,46 @@
-//! Xen's own `xl`, as a process: it survives upgrades of Xen, which libraries do not.
+//! Xen's own `xl`, as a process: it survives upgrades of Xen, which neither libraries nor hypercalls do.
 //!
-//! A process costs ten times what a question to xenstored does, so `xl` is started only for what it alone can do:
-//! to make, start and destroy a guest, to list them after something has changed, and for Xen's free memory.
-//!
-//! | node, below a guest's own directory | written by | |
-//! |---|---|---|
-//! | `spore/made` | this node, last | the guest is whole and may run |
-//! | `spore/started` | this node, before it lets it run | seconds since the board's boot |
-//! | `data/status`, `data/result` and more | the guest | see xen-pv/src/toolstack/store.rs |
+//! A process costs ten times what a question to xenstored does, so `xl` is started only for what xenstored does not
+//! know: to make, start and destroy a guest, to list them after something has changed, and for Xen's free memory.
 
-mod leftovers;
 mod output;
 mod process;
 
-use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::{Duration, Instant};
-use std::{fs, io, thread};
 
-use rustix::time::{ClockId, clock_gettime};
-use sha2::{Digest as _, Sha256};
-use thiserror::Error;
 use xenstore::Client;
 
-use super::ReadConsole;
-use super::console::{Consoles, STACK_BYTES};
-use crate::admission::footprint_kib;
-use crate::{End, Ended, Guest, GuestId, GuestSpec, Key, Life, Toolstack};
-use output::{Condition, Domain};
+use super::domains::{Domain, Domains};
+use super::{Error, Options, leftovers};
+use crate::{GuestId, GuestSpec};
 use process::Runner;
 
-/// What is known is asked for anew after this, also when nothing says that it has changed: a person may pause a guest.
-const LOOK_AGAIN: Duration = Duration::from_secs(30);
-/// Lines of a console that say why a guest has crashed.
-const LAST_LINES: usize = 20;
-/// Where the node's own program for network cards is installed.
-const HOTPLUG: &str = "/usr/lib/spore/spore-vif";
-/// The longest command line of a guest, in bytes. Source: `MAX_GUEST_CMDLINE` of xen/include/public/xen.h, with its end.
-const COMMAND_LINE_MAX: usize = 1023;
-/// The pause before xenstored is watched again when that failed.
-const WATCH_PAUSE: Duration = Duration::from_secs(1);
-
-/// Why something could not be done.
-#[derive(Debug, Error)]
-pub enum Error {
-    /// A process could not be started or waited for.
-    #[error("{command}: {source}")]
-    Run {
-        /// Which.
-        command: String,
-        /// Why.
-        source: io::Error,
-    },
-    /// A process failed.
-    #[error("{command} failed with status {status}: {said}")]
-    Failed {
-        /// Which.
-        command: String,
-        /// Its status; 128 and the signal when a signal ended it.
-        status: i32,
-        /// The end of what it said.
-        said: String,
-    },
-    /// A process did not end.
-    #[error("{command} did not end within {patience:?} and was killed (process {process}): {said}")]
-    Hung {
-        /// Which.
-        command: String,
-        /// Its number.
-        process: u32,
-        /// How long it was waited for.
-        patience: Duration,
-        /// The end of what it said.
-        said: String,
-    },
-    /// A process printed what it should not.
-    #[error("{command} printed {read:?}: {why}")]
-    Garbage {
-        /// Which.
-        command: String,
-        /// What it printed.
-        read: String,
-        /// What is wrong with it.
-        why: String,
-    },
-    /// The lock that all nodes of a board share.
-    #[error("the lock {}: {source}", .path.display())]
-    Lock {
-        /// Its file.
-        path: PathBuf,
-        /// Why it cannot be had.
-        source: io::Error,
-    },
-    /// xenstored refuses or does not answer.
-    #[error(transparent)]
-    Store(#[from] xenstore::Error),
-    /// The guest cannot be described to `xl`.
-    #[error("{0}")]
-    Unsuitable(String),
-    /// There is no such guest.
-    #[error("there is no guest {0}")]
-    NoGuest(GuestId),
-}
-
-/// What a board has.
-#[derive(Debug, Clone)]
-pub struct Options {
-    /// The program.
-    pub program: PathBuf,
-    /// The file that says that a node runs here; in a folder that the board's boot empties.
-    pub lock: PathBuf,
-    /// The bridge for guests' network cards.
-    pub bridge: String,
-    /// The program that connects a card to the bridge; Xen's own default for none.
-    pub hotplug: Option<PathBuf>,
-    /// How long one run of `xl` may take.
-    pub patience: Duration,
-}
-
-impl Default for Options {
-    fn default() -> Self {
-        Self {
-            program: installed_xl(),
-            lock: "/run/spored/xl.lock".into(),
-            bridge: "xenbr0".into(),
-            hotplug: Some(PathBuf::from(HOTPLUG)).filter(|path| path.exists()),
-            patience: Duration::from_secs(120),
-        }
-    }
-}
-
-/// The version of the Xen that runs.
-fn xen_version() -> Option<String> {
-    let part = |name| fs::read_to_string(format!("/sys/hypervisor/version/{name}")).ok();
-    Some(format!("{}.{}", part("major")?.trim(), part("minor")?.trim()))
-}
-
 /// The `xl` of the Xen that runs: Debian's /usr/sbin/xl is a script that finds it, at the cost of a shell.
-fn installed_xl() -> PathBuf {
-    let direct = xen_version().map(|version| PathBuf::from(format!("/usr/lib/xen-{version}/bin/xl")));
-    direct.filter(|path| path.exists()).unwrap_or_else(|| "xl".into())
+pub(super) fn installed() -> PathBuf {
+    let version = privcmd::running_version();
+    let direct = version.map(|version| PathBuf::from(format!("/usr/lib/xen-{version}/bin/xl")));
+    direct.ok().filter(|path| path.exists()).unwrap_or_else(|| "xl".into())
 }
 
-/// The toolstack.
-pub struct Xl {
+/// `xl`, and the lock that says that one node makes guests here.
+pub(super) struct Xl {
     options: Options,
     runner: Runner,
-    store: Client,
-    consoles: Consoles,
-    /// Something ended since the guests were listed.
-    changed: Arc<AtomicBool>,
-    listed: Option<Instant>,
-    guests: BTreeMap<GuestId, Known>,
-    memory: Option<Memory>,
-}
-
-/// What is known of a guest.
-#[derive(Debug, Clone, Copy)]
-struct Known {
-    domain: u16,
-    life: Life,
-    /// Time since the board's boot.
-    started: Option<Duration>,
-    memory_kib: u64,
-    cpu_time: Duration,
-}
-
-/// Xen's free memory, as it was asked for and less what was given away since.
-#[derive(Debug, Clone, Copy)]
-struct Memory {
-    free_kib: u64,
-    asked: Instant,
 }
 
 impl Xl {
-    /// Takes the board: one node at a time has it. `on_change` is called, from a thread of its own, whenever a guest
-    /// may have ended.
+    /// Takes the lock.
     ///
     /// # Errors
-    /// Another node has the board, or there are no threads to be had.
-    pub fn new(options: Options, on_change: impl Fn() + Send + 'static) -> Result<Self, Error> {
+    /// Another node has it.
+    pub(super) fn new(options: Options) -> Result<Self, Error> {
         let runner = Runner::new(options.program.clone(), &options.lock, options.patience)?;
-        let changed = Arc::new(AtomicBool::new(false));
-        let thread = |source| Error::Run { command: "a thread".into(), source };
-        let consoles = Consoles::start(Client::new()).map_err(thread)?;
-        let flag = changed.clone();
-        let watch = thread::Builder::new().name("domains".into()).stack_size(STACK_BYTES);
-        let watched = move || {
-            flag.store(true, Ordering::SeqCst);
-            on_change();
-        };
-        watch.spawn(move || watch_domains(watched)).map_err(thread)?;
-        leftovers::remove_files_of_dead_guests();
-        Ok(Self {
-            options,
-            runner,
-            store: Client::new(),
-            consoles,
-            changed,
-            listed: None,
-            guests: BTreeMap::new(),
-            memory: None,
-        })
-    }
-
-    /// Brings what is known up to date, where something says that it is not.
-    fn look(&mut self) -> Result<(), Error> {
-        // Before the list is made: what ends meanwhile is seen next time.
-        let changed = self.changed.swap(false, Ordering::SeqCst);
-        if !changed && self.listed.is_some_and(|listed| listed.elapsed() < LOOK_AGAIN) {
-            return Ok(());
-        }
-        self.listed = None;
-        let domains = output::domains(&self.runner.run(&["list", "-v"])?)?;
-        let mut guests = BTreeMap::new();
-        // One that is dying is gone for everybody but Xen's free memory.
-        for domain in domains.into_iter().filter(|domain| domain.condition != Condition::Dying) {
-            guests.insert(domain.id, self.known(domain)?);
-            self.consoles.attach(domain.id, domain.number);
-        }
-        // What a guest gives back, it gives back when it is gone.
-        if !guests.keys().eq(self.guests.keys()) {
-            self.memory = None;
-        }
-        self.guests = guests;
-        self.listed = Some(Instant::now());
-        Ok(())
-    }
-
-    fn known(&mut self, domain: Domain) -> Result<Known, Error> {
-        let Domain { number, id, condition, memory_kib, cpu_time } = domain;
-        let before = self.guests.get(&id).filter(|known| known.domain == number).copied();
-        let (made, started) = match before {
-            Some(known) => (known.life != Life::Unfinished, known.started),
-            None => (self.store.read(&made_path(number))?.is_some(), self.started(number)?),
-        };
-        let life = match condition {
-            Condition::Running if made => Life::Running,
-            Condition::ShutDown(reason) if made => ended(reason),
-            Condition::Paused if made => Life::Paused,
-            Condition::Running | Condition::Paused | Condition::ShutDown(_) | Condition::Dying => Life::Unfinished,
-        };
-        Ok(Known { domain: number, life, started, memory_kib, cpu_time })
-    }
-
-    fn started(&mut self, domain: u16) -> Result<Option<Duration>, Error> {
-        let path = started_path(domain);
-        let Some(value) = self.store.read(&path)? else { return Ok(None) };
-        let text = String::from_utf8_lossy(&value).into_owned();
-        let seconds = text.parse::<u64>().map_err(|_| Error::Garbage {
-            command: format!("xenstore {path}"),
-            read: text,
-            why: "it is no number of seconds".into(),
-        })?;
-        Ok(Some(Duration::from_secs(seconds)))
-    }
-
-    fn guest(&self, id: GuestId) -> Result<Known, Error> {
-        self.guests.get(&id).copied().ok_or(Error::NoGuest(id))
+        Ok(Self { options, runner })
     }
 
     /// What `xl create` is told.
     fn configuration(&self, guest: &GuestSpec, image: &Path) -> Result<Vec<String>, Error> {
         let id = guest.id.to_string();
-        let words: Vec<_> = guest.parameters.0.iter().map(|(name, value)| format!("{name}={value}")).collect();
-        let command_line = words.join(" ");
-        if command_line.len() > COMMAND_LINE_MAX {
-            let length = command_line.len();
-            let why = format!("the parameters have {length} bytes; a guest takes {COMMAND_LINE_MAX} at most");
-            return Err(Error::Unsuitable(why));
-        }
         let file = image.to_str().ok_or_else(|| Error::Unsuitable(format!("{} is not UTF-8", image.display())))?;
         // A uuid that is not given is made of random numbers, for which a young board waits for seconds. No type: xl's
         // own choice is right on each CPU.
@@ -279,7 +48,7 @@ impl Xl {
             format!("name={}", quoted(&id)?),
             format!("uuid={}", quoted(&id)?),
             format!("kernel={}", quoted(file)?),
-            format!("extra={}", quoted(&command_line)?),
+            format!("extra={}", quoted(&guest.command_line()?)?),
             format!("memory={}", guest.memory_mib),
             "vcpus=1".to_owned(),
         ];
@@ -290,7 +59,7 @@ impl Xl {
             lines.push(format!("cap={}", guest.cpu.cap_percent));
         }
         if guest.network {
-            let mut card = format!("mac={},bridge={}", mac(&guest.key), self.options.bridge);
+            let mut card = format!("mac={},bridge={}", guest.mac(), self.options.bridge);
             if let Some(hotplug) = &self.options.hotplug {
                 card += &format!(",script={}", hotplug.display());
             }
@@ -300,142 +69,29 @@ impl Xl {
         let options = ["create", "-q", "-p", "-e", "/dev/null"].map(str::to_owned);
         Ok(options.into_iter().chain(lines).collect())
     }
-
-    /// Makes the domain and says that it is whole.
-    fn make(&mut self, id: GuestId, configuration: &[String]) -> Result<u16, Error> {
-        self.runner.run(configuration)?;
-        let domain = self.domain_of(id)?.ok_or(Error::NoGuest(id))?;
-        self.store.write(&made_path(domain), b"")?;
-        Ok(domain)
-    }
-
-    /// The domain of a guest, as xenstore has it. The youngest ones are asked first.
-    fn domain_of(&mut self, id: GuestId) -> Result<Option<u16>, Error> {
-        let wanted = format!("/vm/{id}");
-        let names = self.store.list("/local/domain")?.unwrap_or_default();
-        let mut numbers: Vec<u16> = names.iter().filter_map(|name| name.parse().ok()).collect();
-        numbers.sort_unstable();
-        for number in numbers.into_iter().rev() {
-            let vm = self.store.read(&format!("/local/domain/{number}/vm"))?.unwrap_or_default();
-            if vm == wanted.as_bytes() {
-                return Ok(Some(number));
-            }
-        }
-        Ok(None)
-    }
 }
 
-impl Toolstack for Xl {
-    type Error = Error;
-
-    fn guests(&mut self) -> Result<Vec<Guest>, Error> {
-        self.look()?;
-        let now = since_boot();
-        let guests = self.guests.iter().map(|(id, known)| {
-            let running_for = known.started.map_or(Duration::ZERO, |started| now.saturating_sub(started));
-            let Known { domain, life, memory_kib, cpu_time, .. } = *known;
-            Guest { id: *id, life, running_for, domid: domain, memory_kib, cpu_time }
-        });
-        Ok(guests.collect())
+impl Domains for Xl {
+    fn list(&mut self) -> Result<Vec<Domain>, Error> {
+        output::domains(&self.runner.run(&["list", "-v"])?)
     }
 
     fn memory_free_kib(&mut self) -> Result<u64, Error> {
-        match self.memory.filter(|memory| memory.asked.elapsed() < LOOK_AGAIN) {
-            Some(memory) => Ok(memory.free_kib),
-            None => {
-                let free_kib = output::free_memory_kib(&self.runner.run(&["info"])?)?;
-                self.memory = Some(Memory { free_kib, asked: Instant::now() });
-                Ok(free_kib)
-            }
-        }
+        output::free_memory_kib(&self.runner.run(&["info"])?)
     }
 
-    fn create(&mut self, guest: &GuestSpec, image: &Path) -> Result<(), Error> {
+    fn make(&mut self, guest: &GuestSpec, image: &Path, store: &mut Client) -> Result<u16, Error> {
         let configuration = self.configuration(guest, image)?;
-        match self.make(guest.id, &configuration) {
-            Ok(domain) => {
-                self.consoles.attach(guest.id, domain);
-                let memory_kib = u64::from(guest.memory_mib) * 1024;
-                let (life, cpu_time) = (Life::Paused, Duration::ZERO);
-                self.guests.insert(guest.id, Known { domain, life, started: None, memory_kib, cpu_time });
-                if let Some(memory) = &mut self.memory {
-                    memory.free_kib = memory.free_kib.saturating_sub(footprint_kib(guest.memory_mib));
-                }
-                Ok(())
-            }
-            Err(error) => {
-                // Whatever there is of it is found by the next look; what cannot be removed now is then.
-                self.changed.store(true, Ordering::SeqCst);
-                let _ = self.destroy(guest.id);
-                Err(error)
-            }
-        }
+        self.runner.run(&configuration)?;
+        leftovers::domain_of(store, guest.id)?.ok_or(Error::NoGuest(guest.id))
     }
 
-    fn unpause(&mut self, guest: GuestId) -> Result<(), Error> {
-        let known = self.guest(guest)?;
-        let started = since_boot();
-        self.store.write(&started_path(known.domain), started.as_secs().to_string().as_bytes())?;
-        self.runner.run(&["unpause", &known.domain.to_string()])?;
-        self.guests.insert(guest, Known { life: Life::Running, started: Some(started), ..known });
-        Ok(())
+    fn unpause(&mut self, domain: u16) -> Result<(), Error> {
+        self.runner.run(&["unpause", &domain.to_string()]).map(drop)
     }
 
-    fn ended(&mut self, guest: GuestId) -> Result<Ended, Error> {
-        let known = self.guest(guest)?;
-        let path = |name: &str| format!("/local/domain/{}/{name}", known.domain);
-        let status = self.store.read(&path("data/status"))?;
-        let status = status.map(|status| String::from_utf8_lossy(&status).into_owned());
-        let Some(status) = status else {
-            self.consoles.settle(guest);
-            return Ok(Ended { console: self.consoles.last_lines(guest, LAST_LINES), ..Ended::default() });
-        };
-        let console = self.consoles.last_lines(guest, LAST_LINES);
-        if status != "ok" {
-            let error = status.strip_prefix("error: ").unwrap_or(&status).to_owned();
-            return Ok(Ended { report: None, error: Some(error), console });
-        }
-        let report = kernel::report::nodes::join(|name| self.store.read(&path(name)))?;
-        Ok(Ended { report, error: None, console })
-    }
-
-    fn destroy(&mut self, guest: GuestId) -> Result<(), Error> {
-        let domain = match self.guests.get(&guest) {
-            Some(known) => Some(known.domain),
-            None => self.domain_of(guest)?,
-        };
-        if let Some(domain) = domain {
-            let destroyed = self.runner.run(&["destroy", &domain.to_string()]);
-            // It may have been gone already, by somebody else's hand: xenstore knows.
-            if destroyed.is_err() && self.domain_of(guest)?.is_some() {
-                self.changed.store(true, Ordering::SeqCst);
-                destroyed?;
-            }
-        }
-        leftovers::remove(&mut self.store, guest, domain)?;
-        self.consoles.detach(guest);
-        self.guests.remove(&guest);
-        self.memory = None;
-        Ok(())
-    }
-
-    fn consoles(&self) -> Arc<dyn ReadConsole> {
-        Arc::new(self.consoles.clone())
-    }
-
-    fn xen_version(&self) -> String {
-        xen_version().unwrap_or_else(|| "unknown".to_owned())
-    }
-}
-
-/// Why a guest has ended. Source: xen/include/public/sched.h, `SHUTDOWN_*`.
-fn ended(reason: u32) -> Life {
-    match reason {
-        // Who asks it to reboot, which is nobody of the node, has it end in order as well.
-        0 | 1 => Life::Ended(End::PowerOff),
-        // Somebody is saving it: it goes on or is gone.
-        2 => Life::Paused,
-        _ => Life::Ended(End::Crash),
+    fn destroy(&mut self, domain: u16, _: GuestId) -> Result<(), Error> {
+        self.runner.run(&["destroy", &domain.to_string()]).map(drop)
     }
 }
 
@@ -448,46 +104,4 @@ fn quoted(text: &str) -> Result<String, Error> {
         )));
     }
     Ok(format!("{quote}{text}{quote}"))
-}
-
-/// Time since the board's boot, which nobody sets.
-fn since_boot() -> Duration {
-    let now = clock_gettime(ClockId::Boottime);
-    Duration::new(now.tv_sec.unsigned_abs(), u32::try_from(now.tv_nsec).unwrap_or(0))
-}
-
-/// The address of a command's network card: the same for each attempt, or a DHCP server would give each an address of
-/// its own.
-fn mac(key: &Key) -> String {
-    let hash = Sha256::digest(key.to_string());
-    // Not multicast, and locally administered.
-    let bytes = [hash[0] & 0xfc | 0x02, hash[1], hash[2], hash[3], hash[4], hash[5]];
-    bytes.map(|byte| format!("{byte:02x}")).join(":")
-}
-
-fn made_path(domain: u16) -> String {
-    format!("/local/domain/{domain}/spore/made")
-}
-
-fn started_path(domain: u16) -> String {
-    format!("/local/domain/{domain}/spore/started")
-}
-
-/// Says when domains have ended, for ever. A watch tells once at its beginning, so nothing is missed when it had to be
-/// made anew.
-fn watch_domains(changed: impl Fn()) {
-    loop {
-        let mut store = Client::new();
-        let mut watch = || -> Result<(), xenstore::Error> {
-            store.watch(xenstore::RELEASE)?;
-            loop {
-                if store.event(LOOK_AGAIN)?.is_some() {
-                    changed();
-                }
-            }
-        };
-        // What is wrong with xenstored is said by who asks it something.
-        let _ = watch();
-        thread::sleep(WATCH_PAUSE);
-    }
 }

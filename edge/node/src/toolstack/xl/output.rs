@@ -3,31 +3,9 @@
 use std::str::FromStr;
 use std::time::Duration;
 
-use super::Error;
 use crate::GuestId;
-
-/// A domain, as `xl list -v` has it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Domain {
-    pub(super) number: u16,
-    pub(super) id: GuestId,
-    pub(super) condition: Condition,
-    pub(super) memory_kib: u64,
-    pub(super) cpu_time: Duration,
-}
-
-/// What a domain does.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Condition {
-    /// It runs or waits for an event.
-    Running,
-    /// Its CPU was stopped.
-    Paused,
-    /// It has ended, for a reason of Xen. Source: xen/include/public/sched.h, `SHUTDOWN_*`.
-    ShutDown(u32),
-    /// It is being taken apart; nothing can be done about it any more.
-    Dying,
-}
+use crate::toolstack::Error;
+use crate::toolstack::domains::{Condition, Domain};
 
 /// The domains of a node in the list that `xl list -v` prints; those of others are passed over.
 ///

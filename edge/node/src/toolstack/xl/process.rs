@@ -16,7 +16,7 @@ use std::time::{Duration, Instant};
 use rustix::event::{PollFd, PollFlags, poll};
 use rustix::process::{Pid, PidfdFlags, Signal, kill_process_group, pidfd_open};
 
-use super::Error;
+use crate::toolstack::Error;
 
 /// How long a process that was killed may take to be gone: one that waits in the kernel is gone later.
 const KILL_PATIENCE: Duration = Duration::from_secs(5);
@@ -241,8 +241,8 @@ mod tests {
     use rustix::process::{Pid, Signal};
     use tempfile::TempDir;
 
-    use super::super::Error;
     use super::{Process, Runner};
+    use crate::toolstack::Error;
 
     const LONG: Duration = Duration::from_secs(100);
 

@@ -9,7 +9,7 @@ use serde_json::json;
 
 /// How lines look.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, clap::ValueEnum)]
-pub(super) enum Format {
+pub(crate) enum Format {
     /// A level and a sentence. systemd adds the time.
     #[default]
     Text,
@@ -19,7 +19,7 @@ pub(super) enum Format {
 
 /// How important a line is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Level {
+pub(crate) enum Level {
     Info,
     Warning,
 }
@@ -27,12 +27,12 @@ pub(super) enum Level {
 static JSON: AtomicBool = AtomicBool::new(false);
 
 /// Chooses the format of all lines to come.
-pub(super) fn set(format: Format) {
+pub(crate) fn set(format: Format) {
     JSON.store(format == Format::Json, Ordering::Relaxed);
 }
 
 /// Writes a line to stderr.
-pub(super) fn say(level: Level, message: &str) {
+pub(crate) fn say(level: Level, message: &str) {
     let word = match level {
         Level::Info => "info",
         Level::Warning => "warning",

@@ -1,4 +1,5 @@
-//! What a guest leaves in dom0 when `xl` was killed or the board lost its power.
+//! What there is of a guest beside its domain, and what is left of it when that is gone: also when `xl` or the node was
+//! killed, or the board lost its power.
 
 use std::fs;
 use std::path::Path;
@@ -12,6 +13,21 @@ use crate::GuestId;
 const USERDATA: &str = "/var/lib/xen";
 /// Where xenconsoled writes what guests print, when it was told to, as `guest-<name>.log`.
 const CONSOLE_LOGS: &str = "/var/log/xen/console";
+
+/// The domain of a guest, as xenstore has it. The youngest ones are asked first.
+pub(super) fn domain_of(store: &mut Client, id: GuestId) -> Result<Option<u16>, Error> {
+    let wanted = format!("/vm/{id}");
+    let names = store.list("/local/domain")?.unwrap_or_default();
+    let mut numbers: Vec<u16> = names.iter().filter_map(|name| name.parse().ok()).collect();
+    numbers.sort_unstable();
+    for number in numbers.into_iter().rev() {
+        let vm = store.read(&format!("/local/domain/{number}/vm"))?.unwrap_or_default();
+        if vm == wanted.as_bytes() {
+            return Ok(Some(number));
+        }
+    }
+    Ok(None)
+}
 
 /// Removes all that is left of a guest whose domain is gone.
 pub(super) fn remove(store: &mut Client, guest: GuestId, domain: Option<u16>) -> Result<(), Error> {

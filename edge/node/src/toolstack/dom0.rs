@@ -1,0 +1,334 @@
+//! The guests of a real board: what is known of them, their paths in xenstore, their consoles, what they left.
+//!
+//! What makes, starts and ends their domains is behind [`Domains`]; this is the same for each of them, so a guest that
+//! one of them made is adopted, read and removed by the other.
+//!
+//! | node, below a guest's own directory | written by | |
+//! |---|---|---|
+//! | `spore/made` | this node, last | the guest is whole and may run |
+//! | `spore/started` | this node, before it lets it run | seconds since the board's boot |
+//! | `data/status`, `data/result` and more | the guest | see xen-pv/src/toolstack/store.rs |
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use rustix::time::{ClockId, clock_gettime};
+use xenstore::Client;
+
+use super::console::{Consoles, STACK_BYTES};
+use super::domains::{Condition, Domain, Domains};
+use super::makers::Makers;
+use super::{Choice, Error, HOTPLUG, ReadConsole, leftovers};
+use crate::admission::footprint_kib;
+use crate::{End, Ended, Guest, GuestId, GuestSpec, Life, Toolstack};
+
+/// What is known is asked for anew after this, also when nothing says that it has changed: a person may pause a guest.
+const LOOK_AGAIN: Duration = Duration::from_secs(30);
+/// Lines of a console that say why a guest has crashed.
+const LAST_LINES: usize = 20;
+/// The pause before xenstored is watched again when that failed.
+const WATCH_PAUSE: Duration = Duration::from_secs(1);
+
+/// What a board has.
+#[derive(Debug, Clone)]
+pub struct Options {
+    /// What makes domains.
+    pub toolstack: Choice,
+    /// The program `xl`.
+    pub program: PathBuf,
+    /// The file that says that a node runs here; in a folder that the board's boot empties.
+    pub lock: PathBuf,
+    /// The bridge for guests' network cards.
+    pub bridge: String,
+    /// The program that connects a card to the bridge; Xen's own default for none.
+    pub hotplug: Option<PathBuf>,
+    /// How long one run of `xl` may take.
+    pub patience: Duration,
+}
+
+impl Default for Options {
+    fn default() -> Self {
+        Self {
+            toolstack: Choice::Auto,
+            program: super::xl::installed(),
+            lock: "/run/spored/xl.lock".into(),
+            bridge: "xenbr0".into(),
+            hotplug: Some(PathBuf::from(HOTPLUG)).filter(|path| path.exists()),
+            patience: Duration::from_secs(120),
+        }
+    }
+}
+
+/// The toolstack of a board.
+pub struct Dom0 {
+    domains: Makers,
+    store: Client,
+    consoles: Consoles,
+    /// Something ended since the guests were listed.
+    changed: Arc<AtomicBool>,
+    listed: Option<Instant>,
+    guests: BTreeMap<GuestId, Known>,
+    memory: Option<Memory>,
+}
+
+/// What is known of a guest.
+#[derive(Debug, Clone, Copy)]
+struct Known {
+    domain: u16,
+    life: Life,
+    /// Time since the board's boot.
+    started: Option<Duration>,
+    memory_kib: u64,
+    cpu_time: Duration,
+}
+
+/// Xen's free memory, as it was asked for and less what was given away since.
+#[derive(Debug, Clone, Copy)]
+struct Memory {
+    free_kib: u64,
+    asked: Instant,
+}
+
+impl Dom0 {
+    /// Takes the board: one node at a time has it. `on_change` is called, from a thread of its own, whenever a guest
+    /// may have ended.
+    ///
+    /// # Errors
+    /// Another node has the board, or there are no threads to be had.
+    pub fn new(options: Options, on_change: impl Fn() + Send + 'static) -> Result<Self, Error> {
+        let domains = Makers::new(options)?;
+        let changed = Arc::new(AtomicBool::new(false));
+        let thread = |source| Error::Run { command: "a thread".into(), source };
+        let consoles = Consoles::start(Client::new()).map_err(thread)?;
+        let flag = changed.clone();
+        let watch = thread::Builder::new().name("domains".into()).stack_size(STACK_BYTES);
+        let watched = move || {
+            flag.store(true, Ordering::SeqCst);
+            on_change();
+        };
+        watch.spawn(move || watch_domains(watched)).map_err(thread)?;
+        leftovers::remove_files_of_dead_guests();
+        Ok(Self {
+            domains,
+            store: Client::new(),
+            consoles,
+            changed,
+            listed: None,
+            guests: BTreeMap::new(),
+            memory: None,
+        })
+    }
+
+    /// Brings what is known up to date, where something says that it is not.
+    fn look(&mut self) -> Result<(), Error> {
+        // Before the list is made: what ends meanwhile is seen next time.
+        let changed = self.changed.swap(false, Ordering::SeqCst);
+        if !changed && self.listed.is_some_and(|listed| listed.elapsed() < LOOK_AGAIN) {
+            return Ok(());
+        }
+        self.listed = None;
+        let domains = self.domains.list()?;
+        let mut guests = BTreeMap::new();
+        // One that is dying is gone for everybody but Xen's free memory.
+        for domain in domains.into_iter().filter(|domain| domain.condition != Condition::Dying) {
+            guests.insert(domain.id, self.known(domain)?);
+            self.consoles.attach(domain.id, domain.number);
+        }
+        // What a guest gives back, it gives back when it is gone.
+        if !guests.keys().eq(self.guests.keys()) {
+            self.memory = None;
+        }
+        self.guests = guests;
+        self.listed = Some(Instant::now());
+        Ok(())
+    }
+
+    fn known(&mut self, domain: Domain) -> Result<Known, Error> {
+        let Domain { number, id, condition, memory_kib, cpu_time } = domain;
+        let before = self.guests.get(&id).filter(|known| known.domain == number).copied();
+        let (made, started) = match before {
+            Some(known) => (known.life != Life::Unfinished, known.started),
+            None => (self.store.read(&made_path(number))?.is_some(), self.started(number)?),
+        };
+        let life = match condition {
+            Condition::Running if made => Life::Running,
+            Condition::ShutDown(reason) if made => ended(reason),
+            Condition::Paused if made => Life::Paused,
+            Condition::Running | Condition::Paused | Condition::ShutDown(_) | Condition::Dying => Life::Unfinished,
+        };
+        Ok(Known { domain: number, life, started, memory_kib, cpu_time })
+    }
+
+    fn started(&mut self, domain: u16) -> Result<Option<Duration>, Error> {
+        let path = started_path(domain);
+        let Some(value) = self.store.read(&path)? else { return Ok(None) };
+        let text = String::from_utf8_lossy(&value).into_owned();
+        let seconds = text.parse::<u64>().map_err(|_| Error::Garbage {
+            command: format!("xenstore {path}"),
+            read: text,
+            why: "it is no number of seconds".into(),
+        })?;
+        Ok(Some(Duration::from_secs(seconds)))
+    }
+
+    fn guest(&self, id: GuestId) -> Result<Known, Error> {
+        self.guests.get(&id).copied().ok_or(Error::NoGuest(id))
+    }
+
+    /// Makes the domain and says that it is whole.
+    fn make(&mut self, guest: &GuestSpec, image: &Path) -> Result<u16, Error> {
+        let domain = self.domains.make(guest, image, &mut self.store)?;
+        self.store.write(&made_path(domain), b"")?;
+        Ok(domain)
+    }
+}
+
+impl Toolstack for Dom0 {
+    type Error = Error;
+
+    fn guests(&mut self) -> Result<Vec<Guest>, Error> {
+        self.look()?;
+        let now = since_boot();
+        let guests = self.guests.iter().map(|(id, known)| {
+            let running_for = known.started.map_or(Duration::ZERO, |started| now.saturating_sub(started));
+            let Known { domain, life, memory_kib, cpu_time, .. } = *known;
+            Guest { id: *id, life, running_for, domid: domain, memory_kib, cpu_time }
+        });
+        Ok(guests.collect())
+    }
+
+    fn memory_free_kib(&mut self) -> Result<u64, Error> {
+        match self.memory.filter(|memory| memory.asked.elapsed() < LOOK_AGAIN) {
+            Some(memory) => Ok(memory.free_kib),
+            None => {
+                let free_kib = self.domains.memory_free_kib()?;
+                self.memory = Some(Memory { free_kib, asked: Instant::now() });
+                Ok(free_kib)
+            }
+        }
+    }
+
+    fn create(&mut self, guest: &GuestSpec, image: &Path) -> Result<(), Error> {
+        match self.make(guest, image) {
+            Ok(domain) => {
+                self.consoles.attach(guest.id, domain);
+                let memory_kib = u64::from(guest.memory_mib) * 1024;
+                let (life, cpu_time) = (Life::Paused, Duration::ZERO);
+                self.guests.insert(guest.id, Known { domain, life, started: None, memory_kib, cpu_time });
+                if let Some(memory) = &mut self.memory {
+                    memory.free_kib = memory.free_kib.saturating_sub(footprint_kib(guest.memory_mib));
+                }
+                Ok(())
+            }
+            Err(error) => {
+                // Whatever there is of it is found by the next look; what cannot be removed now is then.
+                self.changed.store(true, Ordering::SeqCst);
+                let _ = self.destroy(guest.id);
+                Err(error)
+            }
+        }
+    }
+
+    fn unpause(&mut self, guest: GuestId) -> Result<(), Error> {
+        let known = self.guest(guest)?;
+        let started = since_boot();
+        self.store.write(&started_path(known.domain), started.as_secs().to_string().as_bytes())?;
+        self.domains.unpause(known.domain)?;
+        self.guests.insert(guest, Known { life: Life::Running, started: Some(started), ..known });
+        Ok(())
+    }
+
+    fn ended(&mut self, guest: GuestId) -> Result<Ended, Error> {
+        let known = self.guest(guest)?;
+        let path = |name: &str| format!("/local/domain/{}/{name}", known.domain);
+        let status = self.store.read(&path("data/status"))?;
+        let status = status.map(|status| String::from_utf8_lossy(&status).into_owned());
+        let Some(status) = status else {
+            self.consoles.settle(guest);
+            return Ok(Ended { console: self.consoles.last_lines(guest, LAST_LINES), ..Ended::default() });
+        };
+        let console = self.consoles.last_lines(guest, LAST_LINES);
+        if status != "ok" {
+            let error = status.strip_prefix("error: ").unwrap_or(&status).to_owned();
+            return Ok(Ended { report: None, error: Some(error), console });
+        }
+        let report = kernel::report::nodes::join(|name| self.store.read(&path(name)))?;
+        Ok(Ended { report, error: None, console })
+    }
+
+    fn destroy(&mut self, guest: GuestId) -> Result<(), Error> {
+        let domain = match self.guests.get(&guest) {
+            Some(known) => Some(known.domain),
+            None => leftovers::domain_of(&mut self.store, guest)?,
+        };
+        if let Some(domain) = domain {
+            let destroyed = self.domains.destroy(domain, guest);
+            // It may have been gone already, by somebody else's hand: xenstore knows.
+            if destroyed.is_err() && leftovers::domain_of(&mut self.store, guest)?.is_some() {
+                self.changed.store(true, Ordering::SeqCst);
+                destroyed?;
+            }
+        }
+        leftovers::remove(&mut self.store, guest, domain)?;
+        self.consoles.detach(guest);
+        self.guests.remove(&guest);
+        self.memory = None;
+        Ok(())
+    }
+
+    fn consoles(&self) -> Arc<dyn ReadConsole> {
+        Arc::new(self.consoles.clone())
+    }
+
+    fn xen_version(&self) -> String {
+        privcmd::running_version().unwrap_or_else(|_| "unknown".to_owned())
+    }
+}
+
+/// Why a guest has ended. Source: xen/include/public/sched.h, `SHUTDOWN_*`.
+fn ended(reason: u32) -> Life {
+    match reason {
+        // Who asks it to reboot, which is nobody of the node, has it end in order as well.
+        0 | 1 => Life::Ended(End::PowerOff),
+        // Somebody is saving it: it goes on or is gone.
+        2 => Life::Paused,
+        _ => Life::Ended(End::Crash),
+    }
+}
+
+/// Time since the board's boot, which nobody sets.
+fn since_boot() -> Duration {
+    let now = clock_gettime(ClockId::Boottime);
+    Duration::new(now.tv_sec.unsigned_abs(), u32::try_from(now.tv_nsec).unwrap_or(0))
+}
+
+fn made_path(domain: u16) -> String {
+    format!("/local/domain/{domain}/spore/made")
+}
+
+fn started_path(domain: u16) -> String {
+    format!("/local/domain/{domain}/spore/started")
+}
+
+/// Says when domains have ended, for ever. A watch tells once at its beginning, so nothing is missed when it had to be
+/// made anew.
+fn watch_domains(changed: impl Fn()) {
+    loop {
+        let mut store = Client::new();
+        let mut watch = || -> Result<(), xenstore::Error> {
+            store.watch(xenstore::RELEASE)?;
+            loop {
+                if store.event(LOOK_AGAIN)?.is_some() {
+                    changed();
+                }
+            }
+        };
+        // What is wrong with xenstored is said by who asks it something.
+        let _ = watch();
+        thread::sleep(WATCH_PAUSE);
+    }
+}
