@@ -31,7 +31,3 @@ pub(crate) struct Ports {
     pub(crate) console: xen_sys::types::Port,
     pub(crate) xenstore: xen_sys::types::Port,
 }
-
-/// Frames of the grant table: room for a network card's buffers, its rings, what a backend
-/// keeps from former connections, and the reserved entries.
-const GRANT_FRAMES: usize = 2;

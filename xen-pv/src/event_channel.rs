@@ -7,11 +7,15 @@
 //! CPU's mask is set from the beginning, on ARM the CPU's own, and a pending upcall stays pending.
 
 use alloc::boxed::Box;
+#[cfg(feature = "vchan")]
+use alloc::rc::Rc;
 use alloc::vec::Vec;
 use core::cell::RefCell;
+use core::fmt;
 use core::future::poll_fn;
 use core::task::{Poll, Waker};
 
+use xen_sys::sched::POLL_PORTS_MAX;
 use xen_sys::types::{Domid, Port};
 
 use crate::hypervisor::{Error, Hypervisor};
@@ -31,22 +35,34 @@ impl<H> Clone for Events<H> {
 
 impl<H> Copy for Events<H> {}
 
-#[derive(Debug)]
 struct Shared<H> {
     hypervisor: H,
     bound: RefCell<Vec<Option<Slot>>>,
 }
 
+/// How many event channels a guest may have besides the console's: it sleeps on all of them at once. Without channels to
+/// other domains there are no more than the store's and two of each card's. Each wake-up clears four bytes for each.
+pub const PORTS_MAX: usize = if cfg!(feature = "vchan") { POLL_PORTS_MAX - 1 } else { 15 };
+
 /// A port that is never open. Source: `xen/common/event_channel.c`, which reserves port 0.
 const NOBODYS: Port = Port(0);
 
-#[derive(Debug)]
 struct Slot {
     /// [`NOBODYS`] once it was another domain's, before this one was resumed.
     port: Port,
+    /// What is still to be said to the other end before this domain is suspended.
+    #[cfg(feature = "vchan")]
+    farewell: Option<Rc<dyn Fn()>>,
     /// An event came since the last `take`.
     fired: bool,
     waker: Option<Waker>,
+}
+
+/// What a handle stands for.
+impl<H> fmt::Debug for Shared<H> {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str("Shared")
+    }
 }
 
 impl<H> Shared<H> {
@@ -71,8 +87,9 @@ impl<H: Hypervisor> Events<H> {
     /// Opens a new port for domain `remote`. It is closed when the channel is dropped.
     ///
     /// # Errors
-    /// The hypervisor's error.
+    /// The hypervisor's error; [`Error::NoSpace`] also when there are [`PORTS_MAX`].
     pub fn allocate(&self, remote: Domid) -> Result<EventChannel<H>, Error> {
+        self.has_room()?;
         let port = self.shared.hypervisor.allocate_unbound(remote)?;
         Ok(self.insert(port, true))
     }
@@ -81,8 +98,9 @@ impl<H: Hypervisor> Events<H> {
     /// dropped.
     ///
     /// # Errors
-    /// The hypervisor's error.
+    /// As those of [`allocate`](Self::allocate).
     pub fn bind_interdomain(&self, remote: Domid, theirs: Port) -> Result<EventChannel<H>, Error> {
+        self.has_room()?;
         let port = self.shared.hypervisor.bind_interdomain(remote, theirs)?;
         Ok(self.insert(port, true))
     }
@@ -93,8 +111,21 @@ impl<H: Hypervisor> Events<H> {
         self.shared.hypervisor.now_ns()
     }
 
+    /// Refuses what could not be slept on.
+    fn has_room(&self) -> Result<(), Error> {
+        let bound = self.shared.bound.borrow().iter().flatten().count();
+        if bound < PORTS_MAX { Ok(()) } else { Err(Error::NoSpace) }
+    }
+
     fn insert(&self, port: Port, closes: bool) -> EventChannel<H> {
-        let slot = Some(Slot { port, fired: false, waker: None });
+        let slot = Slot {
+            port,
+            #[cfg(feature = "vchan")]
+            farewell: None,
+            fired: false,
+            waker: None,
+        };
+        let slot = Some(slot);
         let mut bound = self.shared.bound.borrow_mut();
         let index = match bound.iter().position(Option::is_none) {
             Some(index) => {
@@ -125,6 +156,19 @@ impl<H: Hypervisor> Events<H> {
             }
         }
         count
+    }
+
+    /// Says to all other ends what there is to say before this domain is suspended. Who comes back finds nobody.
+    #[cfg(feature = "vchan")]
+    pub fn say_farewell(&self) {
+        let mut bound = self.shared.bound.borrow_mut();
+        for slot in bound.iter_mut().flatten() {
+            if let Some(farewell) = slot.farewell.take() {
+                farewell();
+                // Who is gone already need not be told.
+                let _ = self.shared.hypervisor.notify(slot.port);
+            }
+        }
     }
 
     /// Forgets all ports, which were another domain's: this one was resumed. Who has a channel that lives on gives it
@@ -180,6 +224,14 @@ impl<H: Hypervisor> EventChannel<H> {
     pub fn rebind(&self, port: Port) {
         if let Some(Some(slot)) = self.shared.bound.borrow_mut().get_mut(self.index) {
             slot.port = port;
+        }
+    }
+
+    /// Has this done before the domain is suspended; then the other end gets an event.
+    #[cfg(feature = "vchan")]
+    pub fn set_farewell(&self, farewell: Rc<dyn Fn()>) {
+        if let Some(Some(slot)) = self.shared.bound.borrow_mut().get_mut(self.index) {
+            slot.farewell = Some(farewell);
         }
     }
 

@@ -26,7 +26,7 @@ use xen_sys::sched::ShutdownReason;
 use xen_sys::types::Port;
 
 pub use crate::boot::Boot;
-use crate::event_channel::Events;
+use crate::event_channel::{Events, PORTS_MAX};
 use crate::toolstack::Toolstack;
 use crate::xen::{self, Xen};
 use crate::{arch, console, memory, wall_clock};
@@ -47,10 +47,6 @@ impl Clock for SystemTime {
         arch::now_ns()
     }
 }
-
-/// More event channels than an image's drivers have: the console's, the store's, two of a card's. Each wake-up clears
-/// so much memory.
-const PORTS_MAX: usize = 16;
 
 /// How long a task may go on after it was asked to end.
 const GRACE: embassy_time::Duration = embassy_time::Duration::from_secs(10);
@@ -117,7 +113,7 @@ where
 /// Waits for an event or the time of the next timer. Events which came before are still pending, and a time that has
 /// passed ends the wait at once, so none is missed.
 pub(crate) fn sleep(events: &Events<Xen>, until_ns: Option<u64>) {
-    let mut ports = [Port(0); PORTS_MAX];
+    let mut ports = [Port(0); 1 + PORTS_MAX];
     let mut count = events.ports(&mut ports[1..]);
     let ports = match console::port() {
         Some(port) => {

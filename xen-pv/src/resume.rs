@@ -14,7 +14,10 @@ pub(crate) fn suspend(events: &Events<Xen>, store: &Client<Xen>) {
     kernel::println!("suspended");
     console::flush();
     #[cfg(feature = "vchan")]
-    crate::foreign::let_go();
+    {
+        events.say_farewell();
+        crate::foreign::let_go();
+    }
     match arch::suspend() {
         Some(ports) => {
             events.forget_all();

@@ -6,17 +6,18 @@
 //!
 //! A peer that dies sends no event. Who waits is woken by an alarm from time to time, and looks ([`Vchan::wait`]).
 //!
-//! What is mapped is another domain's, so it must be gone before this one is suspended: a channel is dropped then, and
-//! made anew.
+//! What is mapped is another domain's, so it must be gone before this one is suspended: a channel is closed then, which the
+//! other end is told, and made anew by whoever wants to go on.
 //!
 //! Source: `xen/include/public/io/libxenvchan.h`.
 
+use alloc::rc::Rc;
 use alloc::vec::Vec;
 use core::fmt;
 use core::future::Future;
 use core::ops::{Deref, DerefMut};
 
-use channel::layout::{Layout, Unfit};
+use channel::layout::{CLIENT_LIVE, LIVE_GONE, Layout, SERVER_LIVE, Unfit};
 use channel::{Channel, Error, Events, Offer, Peer, Wait, Want, server};
 use embassy_futures::select::{Either, select};
 use xen_sys::types::{Domid, GrantRef, Port};
@@ -29,8 +30,10 @@ use crate::shared_page::Shared;
 
 pub mod directory;
 mod memory;
+mod stream;
 
 use memory::{FirstPage, Pages};
+pub use stream::{Broken, Stream};
 
 /// By what a client finds its server.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -50,6 +53,8 @@ pub enum NoChannel {
     Grant(grant_table::Error),
     /// A page of the server could not be mapped.
     NotMapped(NotMapped),
+    /// The hypervisor forbids the two domains to have an event channel.
+    Forbidden(Domid),
     /// There is no event channel between the two.
     Event(hypervisor::Error),
     /// The server's rings cannot be.
@@ -74,6 +79,16 @@ impl<H: Hypervisor> Events for Line<H> {
     }
 }
 
+impl NoChannel {
+    /// Why there is no event channel to domain `peer`.
+    fn event(peer: Domid, error: hypervisor::Error) -> Self {
+        match error {
+            hypervisor::Error::NotPermitted | hypervisor::Error::Denied => Self::Forbidden(peer),
+            error => Self::Event(error),
+        }
+    }
+}
+
 /// The server's end of a new channel to domain `peer`, and where the client finds it.
 ///
 /// # Errors
@@ -92,9 +107,11 @@ pub fn serve<H: Hypervisor>(
     let first = granted()?;
     let (left, right) = (ring(layout.left().pages())?, ring(layout.right().pages())?);
     let references: Vec<u32> = left.iter().chain(&right).map(|grant| grant.reference().0).collect();
-    let line = events.allocate(peer).map_err(NoChannel::Event)?;
+    let line = events.allocate(peer).map_err(|error| NoChannel::event(peer, error))?;
     let address = Address { page: first.reference(), port: line.port() };
     let rings = (Pages::new(left), Pages::new(right));
+    let first = Rc::new(first);
+    close_before_suspension(&line, &first, SERVER_LIVE);
     let channel = server(FirstPage::new(first), rings, Line(line), layout, &references);
     Ok((Vchan(channel), address))
 }
@@ -114,11 +131,19 @@ pub fn connect<H: MapPages>(
         let references: Vec<_> = references.iter().map(|reference| GrantRef(*reference)).collect();
         map(&references, access).map(Pages::new)
     };
-    let line = events.bind_interdomain(peer, address.port).map_err(NoChannel::Event)?;
+    let line = events.bind_interdomain(peer, address.port).map_err(|error| NoChannel::event(peer, error))?;
     let Some(first) = map(&[address.page], MapFor::Writing)?.pop() else { return Err(NoChannel::NoMemory) };
+    let first = Rc::new(first);
+    close_before_suspension(&line, &first, CLIENT_LIVE);
     let offer = Offer::read(FirstPage::new(first)).map_err(NoChannel::Unfit)?;
     let rings = (ring(offer.left(), MapFor::Writing)?, ring(offer.right(), MapFor::Reading)?);
     Ok(Vchan(offer.connect(rings, Line(line))))
+}
+
+/// Has this end closed before the domain is suspended: the other could not tell.
+fn close_before_suspension<H: Hypervisor, S: Shared + 'static>(line: &EventChannel<H>, page: &Rc<S>, live: usize) {
+    let page = Rc::clone(page);
+    line.set_farewell(Rc::new(move || page.shared().write(live, LIVE_GONE)));
 }
 
 impl<H: Hypervisor, S: Shared> Vchan<H, S> {
@@ -180,6 +205,11 @@ impl fmt::Display for NoChannel {
             Self::NoMemory => formatter.write_str("no memory for a channel"),
             Self::Grant(error) => write!(formatter, "a page of the channel cannot be granted: {error:?}"),
             Self::NotMapped(NotMapped(status)) => write!(formatter, "the server's page cannot be mapped: {status}"),
+            Self::Forbidden(Domid(peer)) => write!(
+                formatter,
+                "Xen forbids this guest a channel to domain {peer}: its security module, SILO for example, lets guests \
+                 talk to domain 0 only; xsm=dummy on Xen's command line allows it, or domain 0 relays"
+            ),
             Self::Event(error) => write!(formatter, "no event channel: {error}"),
             Self::Unfit(unfit) => write!(formatter, "the server's channel: {unfit}"),
         }

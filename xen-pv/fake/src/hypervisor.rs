@@ -40,6 +40,8 @@ struct State {
     ports: RefCell<Vec<FakePort>>,
     /// Ports that a guest may have.
     port_limit: Cell<usize>,
+    /// Only domain 0 may talk to the guest.
+    forbids_guests: Cell<bool>,
     /// Hypercalls that sent an event.
     notifications: Cell<u32>,
     grants: Cell<u32>,
@@ -122,6 +124,7 @@ impl FakeXen {
             offered: RefCell::default(),
             ports: RefCell::default(),
             port_limit: Cell::new(1024),
+            forbids_guests: Cell::new(false),
             notifications: Cell::new(0),
             grants: Cell::new(0),
             yields: Cell::new(0),
@@ -138,6 +141,11 @@ impl FakeXen {
     /// From now on the guest may have no more than `limit` ports.
     pub fn limit_ports(&self, limit: usize) {
         self.0.port_limit.set(limit);
+    }
+
+    /// From now on guests may not talk to each other, as under the security module SILO.
+    pub fn forbid_guests(&self) {
+        self.0.forbids_guests.set(true);
     }
 
     /// The guest goes on in another domain, after it was saved: of its ports only `kept` are open, with nothing
@@ -245,6 +253,9 @@ impl FakeXen {
 
     /// Opens a port of the guest's.
     fn open(&self, remote: Domid, bound: bool) -> Result<Port, Error> {
+        if self.0.forbids_guests.get() && remote != Domid(0) {
+            return Err(Error::NotPermitted);
+        }
         if self.open_ports() >= self.0.port_limit.get() {
             return Err(Error::NoSpace);
         }

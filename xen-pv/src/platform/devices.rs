@@ -15,6 +15,8 @@ use crate::xen::Xen;
 
 #[cfg(feature = "vchan")]
 mod channels;
+#[cfg(feature = "vchan")]
+mod feed;
 #[cfg(any(feature = "netfront", feature = "vchan"))]
 mod grants;
 #[cfg(feature = "netfront")]
@@ -77,7 +79,7 @@ pub(super) fn start(platform: &Platform, spawner: Spawner, line: &mut Parameters
     {
         let (events, store) = (platform.devices.events, platform.toolstack.store);
         // This runs once, so the cell is empty.
-        let _ = platform.devices.channels.set(Channels { events, grants: grants.clone(), store });
+        let _ = platform.devices.channels.set(Channels::new(events, grants.clone(), store));
     }
     #[cfg(feature = "netfront")]
     {

@@ -3,6 +3,8 @@
 //! The server owns it and lets the client read. The usual place is `data/vchan/<client>/<name>` below the server's own
 //! directory. Both numbers appear at once, and neither is ever 0: libxenvchan relies on that.
 
+use alloc::string::String;
+
 use xen_sys::types::{Domid, GrantRef, Port};
 
 use super::Address;
@@ -14,19 +16,27 @@ use crate::xenstore::{Client, Error, ErrorKind, Permission, Request, Rights};
 /// the longer name's.
 pub const PATH_MAX: usize = 49;
 
+/// What a guest's own directory, to which paths are relative, adds to one at most.
+const HOME: &str = "/local/domain/32751/";
+
 const PAGE: &str = "ring-ref";
 const PORT: &str = "event-channel";
 
 /// Shows domain `peer`, and no other, where the server is.
 ///
 /// # Errors
-/// The store's.
+/// [`ErrorKind::TooLong`] when a client with libxenvchan could not look there: beyond [`PATH_MAX`] from the root on. The
+/// store's.
 pub async fn publish<H: Hypervisor>(
     store: &Client<H>,
     directory: &str,
     peer: Domid,
     address: Address,
 ) -> Result<(), Error> {
+    let from_the_root = if directory.starts_with('/') { 0 } else { HOME.len() };
+    if from_the_root + directory.len() > PATH_MAX {
+        return Err(Error::new(ErrorKind::TooLong, directory));
+    }
     store.make_directory(directory).await?;
     // What is made in the directory has its permissions from the beginning. It stays its owner's.
     let owner = store.permissions(directory).await?.first().map(|owner| owner.domain);
@@ -71,6 +81,58 @@ pub async fn find<H: Hypervisor>(store: &Client<H>, directory: &str) -> Result<O
     })
 }
 
+/// Waits until the server shows where it is. `wait` is called before a wait.
+///
+/// # Errors
+/// The store's.
+pub async fn wait_for<H: Hypervisor>(
+    store: &Client<H>,
+    directory: &str,
+    wait: impl FnOnce(),
+) -> Result<Address, Error> {
+    wait_until(store, directory, wait, async || find(store, directory).await).await
+}
+
+/// Waits until a node has a text. `wait` is called before a wait.
+///
+/// # Errors
+/// The store's.
+pub async fn wait_for_text<H: Hypervisor>(store: &Client<H>, path: &str, wait: impl FnOnce()) -> Result<String, Error> {
+    let look = async || match store.read_text(path).await {
+        Ok(text) => Ok(Some(text).filter(|text| !text.is_empty())),
+        Err(error) if error.kind == ErrorKind::NotFound => Ok(None),
+        Err(error) => Err(error),
+    };
+    wait_until(store, path, wait, look).await
+}
+
+/// Looks whenever something changes at a path.
+async fn wait_until<H: Hypervisor, T>(
+    store: &Client<H>,
+    path: &str,
+    wait: impl FnOnce(),
+    look: impl AsyncFn() -> Result<Option<T>, Error>,
+) -> Result<T, Error> {
+    let watch = store.watch(path).await?;
+    let mut wait = Some(wait);
+    loop {
+        if let Some(found) = look().await? {
+            return Ok(found);
+        }
+        if let Some(wait) = wait.take() {
+            wait();
+        }
+        watch.changed().await;
+    }
+}
+
+/// The domain to which a path from the root on belongs: who may write there, and so the server of a directory there.
+#[must_use]
+pub fn owner(path: &str) -> Option<Domid> {
+    let (number, _) = path.strip_prefix("/local/domain/")?.split_once('/')?;
+    u16::try_from(decimal::parse(number.as_bytes())?).ok().map(Domid)
+}
+
 /// A node's number. None where the node is not there, not for us yet, or says nothing of use.
 async fn number<H: Hypervisor>(request: Request<'_, H>) -> Result<Option<u32>, Error> {
     match request.await {
@@ -80,6 +142,6 @@ async fn number<H: Hypervisor>(request: Request<'_, H>) -> Result<Option<u32>, E
     }
 }
 
-fn node(directory: &str, name: &str) -> alloc::string::String {
+fn node(directory: &str, name: &str) -> String {
     [directory, "/", name].concat()
 }

@@ -1,5 +1,6 @@
 //! Shared pages as the memory of a channel.
 
+use alloc::rc::Rc;
 use alloc::vec::Vec;
 
 use channel::{Bytes, ControlPage};
@@ -9,10 +10,10 @@ use crate::shared_page::Shared;
 
 /// The first page.
 #[derive(Debug)]
-pub struct FirstPage<S>(S);
+pub struct FirstPage<S>(Rc<S>);
 
 impl<S> FirstPage<S> {
-    pub(super) fn new(page: S) -> Self {
+    pub(super) fn new(page: Rc<S>) -> Self {
         Self(page)
     }
 }

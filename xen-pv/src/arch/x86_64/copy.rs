@@ -46,7 +46,7 @@ global_asm!(
     "#
 );
 
-/// Copies bytes that somebody else may write meanwhile: each is read once.
+/// Copies bytes that somebody else may read or write meanwhile: each is read once and written once.
 ///
 /// # Safety
 /// `bytes` bytes must be readable at `source` and writable at `destination`, and must not overlap.

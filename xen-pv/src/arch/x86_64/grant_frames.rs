@@ -2,6 +2,7 @@
 //!
 //! Source: `xen/include/public/grant_table.h`, `GNTTABOP_setup_table`.
 
+use alloc::vec;
 use core::cell::Cell;
 use core::ptr::NonNull;
 
@@ -10,26 +11,28 @@ use xen_sys::grant_table::{ENTRIES_PER_FRAME, EntryV1, GNTST_OKAY, GNTTABOP_SETU
 use xen_sys::number;
 use xen_sys::types::{Domid, Mfn, PAGE_SIZE};
 
-use super::super::GRANT_FRAMES;
 use super::memory::{map_frame, unmap_page};
 use crate::error::Error;
 use crate::single_cpu::SingleCpu;
 
-/// The pages over which the frames are mapped.
-static ENTRIES: SingleCpu<Cell<Option<NonNull<u8>>>> = SingleCpu::new(Cell::new(None));
+/// The pages over which the frames are mapped, and how many they are.
+static ENTRIES: SingleCpu<Cell<Option<(NonNull<u8>, usize)>>> = SingleCpu::new(Cell::new(None));
 
-/// The grant table, mapped over pages of ours, which `allocate` gives, and its number of entries.
-pub(crate) fn map_grant_frames(allocate: impl FnOnce(usize) -> Option<NonNull<u8>>) -> Option<(NonNull<EntryV1>, u32)> {
-    let entries = allocate(GRANT_FRAMES * PAGE_SIZE)?;
-    map(entries)?;
-    ENTRIES.get().set(Some(entries));
-    Some((entries.cast(), (GRANT_FRAMES * ENTRIES_PER_FRAME) as u32))
+/// So many frames of the grant table, mapped over pages of ours, which `allocate` gives, and their number of entries.
+pub(crate) fn map_grant_frames(
+    frames: usize,
+    allocate: impl FnOnce(usize) -> Option<NonNull<u8>>,
+) -> Option<(NonNull<EntryV1>, u32)> {
+    let entries = allocate(frames * PAGE_SIZE)?;
+    map(entries, frames)?;
+    ENTRIES.get().set(Some((entries, frames)));
+    Some((entries.cast(), (frames * ENTRIES_PER_FRAME) as u32))
 }
 
 /// Takes the frames, which are Xen's, out of the address space: a table of the toolstack's would not know them.
 pub(super) fn unmap() {
-    if let Some(entries) = ENTRIES.get().get() {
-        for index in 0..GRANT_FRAMES {
+    if let Some((entries, frames)) = ENTRIES.get().get() {
+        for index in 0..frames {
             unmap_page(entries.addr().get() + index * PAGE_SIZE);
         }
     }
@@ -37,16 +40,16 @@ pub(super) fn unmap() {
 
 /// Maps the frames of the table that the domain has now, where those of the other were.
 pub(super) fn map_again() {
-    if let Some(entries) = ENTRIES.get().get() {
-        assert!(map(entries).is_some(), "the hypervisor gives no grant table any more");
+    if let Some((entries, frames)) = ENTRIES.get().get() {
+        assert!(map(entries, frames).is_some(), "the hypervisor gives no grant table any more");
     }
 }
 
-fn map(entries: NonNull<u8>) -> Option<()> {
-    let mut frames = [0u64; GRANT_FRAMES];
+fn map(entries: NonNull<u8>, count: usize) -> Option<()> {
+    let mut frames = vec![0u64; count];
     let mut table = SetupTable {
         dom: Domid::SELF,
-        nr_frames: GRANT_FRAMES as u32,
+        nr_frames: count as u32,
         status: 0,
         pad: [0; 3],
         frame_list: frames.as_mut_ptr().expose_provenance() as u64,

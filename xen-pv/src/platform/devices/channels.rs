@@ -1,5 +1,7 @@
 //! Channels to other domains, as a guest's code gets at them.
 
+use core::cell::Cell;
+
 use channel::layout::Layout;
 use xen_sys::types::Domid;
 
@@ -13,12 +15,19 @@ use crate::xenstore::Client;
 /// What channels are made of.
 #[derive(Debug)]
 pub struct Channels {
-    pub(super) events: Events<Xen>,
-    pub(super) grants: GrantTable<Xen>,
-    pub(super) store: Client<Xen>,
+    events: Events<Xen>,
+    grants: GrantTable<Xen>,
+    store: Client<Xen>,
+    /// The task has its feed.
+    pub(super) feed_taken: Cell<bool>,
 }
 
 impl Channels {
+    /// There is none yet.
+    pub(super) fn new(events: Events<Xen>, grants: GrantTable<Xen>, store: Client<Xen>) -> Self {
+        Self { events, grants, store, feed_taken: Cell::new(false) }
+    }
+
     /// The server's end of a new channel to domain `peer`. See [`vchan::serve`].
     ///
     /// # Errors

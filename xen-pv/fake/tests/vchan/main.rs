@@ -1,140 +1,23 @@
 //! Channels of a guest's to other domains, which are the test's.
 
+mod directory;
+mod peer;
+mod stream;
+
 use std::cell::Cell;
 use std::future::{pending, ready};
 use std::rc::Rc;
 
-use channel::layout::{CLIENT_LIVE, LEFT_ORDER, Layout, SERVER_LIVE, Unfit};
-use channel::{Bytes, Channel, ControlPage, Error, Events, Offer, Peer, Want, server};
-use xen_fake::hypervisor::{ForeignPage, Mapping};
-use xen_fake::machine::GUEST;
-use xen_fake::{FakeXen, Machine};
-use xen_pv::grant_table::{self, Grant, ReadWrite};
+use channel::layout::{CLIENT_LIVE, LEFT_ORDER, SERVER_LIVE, Unfit};
+use channel::{Error, Peer, Want};
+use peer::{CLIENTS_PORT, GRANTS, PEER, bytes, connect_to, layout, peer_serves, serve};
+use xen_fake::Machine;
+use xen_pv::event_channel::PORTS_MAX;
+use xen_pv::grant_table;
 use xen_pv::hypervisor::{self, Hypervisor, NotMapped};
 use xen_pv::shared_page::Shared;
-use xen_pv::vchan::{self, Address, NoChannel, Vchan, directory};
-use xen_pv::xenstore::Rights;
-use xen_sys::types::{Domid, GrantRef, Port};
-
-const PEER: Domid = Domid(3);
-/// Grants of the peer's, from here on.
-const GRANTS: u32 = 500;
-
-/// The peer's view of shared pages.
-struct Pages<S>(Vec<S>);
-
-impl<S: Shared> Bytes for Pages<S> {
-    fn read(&self, offset: usize, destination: &mut [u8]) {
-        for (at, byte) in (offset..).zip(destination) {
-            self.0[at / 4096].shared().read_bytes(at % 4096, std::slice::from_mut(byte));
-        }
-    }
-
-    fn write(&self, offset: usize, source: &[u8]) {
-        for (at, byte) in (offset..).zip(source) {
-            self.0[at / 4096].shared().write_bytes(at % 4096, &[*byte]);
-        }
-    }
-}
-
-impl<S: Shared> ControlPage for Pages<S> {
-    fn read_u8(&self, offset: usize) -> u8 {
-        self.0[0].shared().read(offset)
-    }
-
-    fn write_u8(&self, offset: usize, value: u8) {
-        self.0[0].shared().write(offset, value);
-    }
-
-    fn set_bits(&self, offset: usize, bits: u8) {
-        self.0[0].shared().set_bits(offset, bits);
-    }
-
-    fn clear_bits(&self, offset: usize, bits: u8) -> u8 {
-        self.0[0].shared().clear_bits(offset, bits)
-    }
-
-    fn read_u16(&self, offset: usize) -> u16 {
-        self.0[0].shared().read(offset)
-    }
-
-    fn write_u16(&self, offset: usize, value: u16) {
-        self.0[0].shared().write(offset, value);
-    }
-
-    fn read_u32(&self, offset: usize) -> u32 {
-        self.0[0].shared().read(offset)
-    }
-
-    fn write_u32(&self, offset: usize, value: u32) {
-        self.0[0].shared().write(offset, value);
-    }
-}
-
-/// The peer's end of the event channel.
-struct Line {
-    xen: FakeXen,
-    /// The guest's port, once there is one.
-    to: Rc<Cell<Port>>,
-}
-
-impl Events for Line {
-    fn send(&self) {
-        self.xen.raise(self.to.get());
-    }
-
-    fn is_bound(&self) -> bool {
-        true
-    }
-}
-
-type PeersEnd<S> = Channel<Pages<S>, Pages<S>, Line>;
-
-fn layout(left: u16, right: u16) -> Layout {
-    Layout::claimed(left, right).expect("they fit")
-}
-
-fn ring<S>(pages: Vec<S>) -> Option<Pages<S>> {
-    (!pages.is_empty()).then_some(Pages(pages))
-}
-
-/// The guest serves.
-fn serve(machine: &Machine, layout: Layout) -> (Vchan<FakeXen, Grant<ReadWrite>>, Address) {
-    vchan::serve(&machine.events, &machine.grants, PEER, layout).expect("there is room")
-}
-
-/// The peer connects to the guest's server.
-fn connect_to(xen: &FakeXen, address: Address) -> PeersEnd<Mapping> {
-    let offer = Offer::read(Pages(vec![xen.map(PEER, address.page)])).expect("the guest's rings are right");
-    let map = |grants: &[u32]| ring(grants.iter().map(|grant| xen.map(PEER, GrantRef(*grant))).collect());
-    xen.set_bound(address.port, true);
-    let rings = (map(offer.left()), map(offer.right()));
-    offer.connect(rings, Line { xen: xen.clone(), to: Rc::new(Cell::new(address.port)) })
-}
-
-/// The peer serves. Also where its page lies, and what says to it which port the guest has.
-fn peer_serves(xen: &FakeXen, layout: Layout) -> (PeersEnd<ForeignPage>, Address, ForeignPage, Rc<Cell<Port>>) {
-    let address = Address { page: GrantRef(GRANTS), port: Port(77) };
-    let page = xen.offer_page(PEER, address.page, true);
-    let grants: Vec<u32> = (1..=layout.grants() as u32).map(|index| GRANTS + index).collect();
-    let (left, right) = grants.split_at(layout.left().pages());
-    // The client writes to the left ring only.
-    let offer = |grants: &[u32], writable| {
-        ring(grants.iter().map(|grant| xen.offer_page(PEER, GrantRef(*grant), writable)).collect())
-    };
-    let rings = (offer(left, true), offer(right, false));
-    xen.offer_port(PEER, address.port);
-    let to = Rc::new(Cell::new(Port(0)));
-    let line = Line { xen: xen.clone(), to: Rc::clone(&to) };
-    (server(Pages(vec![page.clone()]), rings, line, layout, &grants), address, page, to)
-}
-
-/// The guest's only port besides the store's.
-const CLIENTS_PORT: Port = Port(2);
-
-fn bytes(count: usize) -> Vec<u8> {
-    (0..count).map(|at| (at * 7 + at / 251) as u8).collect()
-}
+use xen_pv::vchan::{self, Address, NoChannel};
+use xen_sys::types::{GrantRef, Port};
 
 #[test]
 fn a_guest_serves_and_what_goes_in_comes_out_across_pages_that_lie_anywhere() {
@@ -275,53 +158,6 @@ fn a_server_without_room_keeps_nothing() {
     assert_eq!(machine.xen.granted(), granted);
 }
 
-/// As the toolstack makes it: the guest's own.
-fn own_data(machine: &mut Machine) -> String {
-    let data = format!("{}/data", machine.store.home());
-    machine.store.write(&data, "");
-    machine.store.allow(&data, &[(GUEST, Rights::None)]);
-    data
-}
-
-#[test]
-fn a_server_shows_its_client_and_nobody_else_where_it_is() {
-    let mut machine = Machine::new();
-    let data = own_data(&mut machine);
-    let store = machine.client;
-    let address = Address { page: GrantRef(11), port: Port(22) };
-    let found = machine.run(async move {
-        let before = directory::find(&store, "data/vchan/3/feed").await;
-        directory::publish(&store, "data/vchan/3/feed", PEER, address).await.expect("the guest's own");
-        (before, directory::find(&store, "data/vchan/3/feed").await)
-    });
-    assert_eq!(found, (Ok(None), Ok(Some(address))));
-    for (name, value) in [("ring-ref", "11"), ("event-channel", "22")] {
-        let path = format!("{data}/vchan/3/feed/{name}");
-        assert_eq!(machine.store.read(&path).as_deref(), Some(value));
-        let path = format!("data/vchan/3/feed/{name}");
-        let permissions = machine.run(async move { store.permissions(&path).await.expect("the guest's own") });
-        let permissions: Vec<_> = permissions.iter().map(|one| (one.domain, one.rights)).collect();
-        assert_eq!(permissions, [(GUEST, Rights::None), (PEER, Rights::Read)]);
-    }
-    let withdrawn = machine.run(async move {
-        let first = directory::withdraw(&store, "data/vchan/3/feed").await;
-        (first, directory::withdraw(&store, "data/vchan/3/feed").await)
-    });
-    assert_eq!((withdrawn, machine.store.exists(&format!("{data}/vchan/3/feed"))), ((Ok(()), Ok(())), false));
-}
-
-#[test]
-fn an_address_that_is_none_is_not_found() {
-    let mut machine = Machine::new();
-    let data = own_data(&mut machine);
-    for (page, port) in [("0", "1"), ("1", "0"), ("", "1"), ("1", "x"), ("4294967296", "1"), (" 1", "1")] {
-        machine.store.write(&format!("{data}/it/ring-ref"), page);
-        machine.store.write(&format!("{data}/it/event-channel"), port);
-        let store = machine.client;
-        assert_eq!(machine.run(async move { directory::find(&store, "data/it").await }), Ok(None), "{page}, {port}");
-    }
-}
-
 /// A `Hypervisor` says of a port that is nobody's that nothing is bound to it.
 #[test]
 fn a_port_has_another_end_once_somebody_has_bound_to_it() {
@@ -332,4 +168,58 @@ fn a_port_has_another_end_once_somebody_has_bound_to_it() {
     assert!(channel.is_bound());
     machine.events.forget_all();
     assert!(!channel.is_bound() && !machine.xen.is_bound(Port(0)) && !machine.xen.is_bound(Port(99)));
+}
+
+#[test]
+fn a_hypervisor_that_forbids_guests_to_talk_is_named_with_what_to_do() {
+    let machine = Machine::new();
+    let (_peer, address, ..) = peer_serves(&machine.xen, layout(12, 12));
+    machine.xen.forbid_guests();
+    let served = vchan::serve(&machine.events, &machine.grants, PEER, layout(12, 12)).map(|_| ());
+    let connected = vchan::connect(&machine.xen, &machine.events, PEER, address).map(|_| ());
+    assert_eq!((served, connected), (Err(NoChannel::Forbidden(PEER)), Err(NoChannel::Forbidden(PEER))));
+    let said = NoChannel::Forbidden(PEER).to_string();
+    assert!(said.contains("domain 3") && said.contains("SILO") && said.contains("xsm=dummy"), "{said}");
+    assert_eq!((machine.xen.granted(), machine.xen.foreign_mapped(), machine.xen.open_ports()), (0, 0, 1));
+    assert!(machine.events.allocate(xen_sys::types::Domid(0)).is_ok(), "domain 0 is no guest");
+}
+
+#[test]
+fn a_guest_has_no_more_ports_than_it_can_sleep_on() {
+    let machine = Machine::new();
+    // The store has one.
+    let channels: Vec<_> = (1..PORTS_MAX).map(|_| machine.events.allocate(PEER).expect("room")).collect();
+    let mut ports = [Port(0); PORTS_MAX];
+    assert_eq!(machine.events.ports(&mut ports), PORTS_MAX);
+    let refused = machine.events.allocate(PEER).map(|_| ());
+    assert_eq!(refused, Err(hypervisor::Error::NoSpace));
+    machine.xen.offer_port(PEER, Port(77));
+    let refused = machine.events.bind_interdomain(PEER, Port(77)).map(|_| ());
+    assert_eq!(refused, Err(hypervisor::Error::NoSpace));
+    drop(channels);
+    assert!(machine.events.allocate(PEER).is_ok());
+}
+
+#[test]
+fn a_channel_is_closed_before_the_guest_is_suspended() {
+    let machine = Machine::new();
+    let (ours, address) = serve(&machine, layout(12, 12));
+    let mut client = connect_to(&machine.xen, address);
+    let (mut server, theirs, _, to) = peer_serves(&machine.xen, layout(12, 12));
+    let other = vchan::connect(&machine.xen, &machine.events, PEER, theirs).expect("the server is there");
+    to.set(Port(3));
+    let ports = [address.port, Port(3)];
+    for port in ports {
+        let _ = machine.xen.take_outgoing(port);
+    }
+    assert_eq!((client.peer(), server.peer()), (Ok(Peer::Connected), Ok(Peer::Connected)));
+    machine.events.say_farewell();
+    assert_eq!(ports.map(|port| machine.xen.take_outgoing(port)), [1, 1]);
+    assert_eq!((client.peer(), server.peer()), (Ok(Peer::Gone), Ok(Peer::Gone)));
+    // Once.
+    machine.events.say_farewell();
+    assert_eq!(ports.map(|port| machine.xen.take_outgoing(port)), [0, 0]);
+    drop(client);
+    drop((ours, other));
+    assert_eq!((machine.xen.granted(), machine.xen.foreign_mapped()), (0, 0));
 }
