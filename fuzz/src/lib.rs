@@ -17,12 +17,14 @@
 //! | [`mqtt`] | both brokers | `collect` |
 //! | [`senml`] | sensors | `collect` |
 //! | [`filter`] | an HTTP server | `filter` |
+//! | [`feed`] | who feeds a task | the reader of feeds, and `summary` |
 
 pub mod backend;
 pub mod channel;
 pub mod commands;
 pub mod device_tree;
 pub mod dhcp;
+pub mod feed;
 pub mod filter;
 pub mod frames;
 pub mod input;
@@ -35,12 +37,13 @@ pub mod xenstore;
 pub type Target = fn(&[u8]);
 
 /// All targets by their names, which are those of their corpora and programs.
-pub const TARGETS: [(&str, Target); 11] = [
+pub const TARGETS: [(&str, Target); 12] = [
     ("backend", backend::run),
     ("channel", channel::run),
     ("commands", commands::run),
     ("device_tree", device_tree::run),
     ("dhcp", dhcp::run),
+    ("feed", feed::run),
     ("filter", filter::run),
     ("frames", frames::run),
     ("mqtt", mqtt::run),

@@ -75,6 +75,7 @@ targets! {
     commands: 5000,
     device_tree: 5000,
     dhcp: 1000,
+    feed: 3000,
     filter: 2000,
     frames: 2000,
     mqtt: 3000,

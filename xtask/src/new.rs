@@ -15,6 +15,8 @@ pub enum Kind {
     Plain,
     /// The network as well.
     Network,
+    /// A feed of readings as well.
+    Feed,
 }
 
 /// The program of every task.
@@ -36,6 +38,11 @@ impl Kind {
                 include_str!("../templates/network/Cargo.toml"),
                 include_str!("../templates/network/lib.rs"),
                 include_str!("../templates/network/test.rs"),
+            ],
+            Self::Feed => [
+                include_str!("../templates/feed/Cargo.toml"),
+                include_str!("../templates/feed/lib.rs"),
+                include_str!("../templates/feed/test.rs"),
             ],
         };
         let files = [("Cargo.toml", manifest), ("src/lib.rs", library), ("src/main.rs", MAIN), ("tests/host.rs", test)];
@@ -107,7 +114,7 @@ mod tests {
 
     #[test]
     fn no_place_for_the_name_is_left_open() {
-        for kind in [Kind::Plain, Kind::Network] {
+        for kind in [Kind::Plain, Kind::Network, Kind::Feed] {
             for (path, text) in kind.files("door-bell") {
                 assert!(!text.contains("{name}") && !text.contains("{crate}"), "{}", path.display());
                 let is_binding = path.ends_with("src/main.rs") || path.ends_with("tests/host.rs");

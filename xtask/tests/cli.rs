@@ -53,6 +53,8 @@ fn a_new_task_passes_its_test_and_runs_on_this_machine() {
     let next = succeeds(&mut xtask(&root, &["new", "peak"]));
     assert!(next.contains("cargo xtask boot peak -- readings=21,19,24 limit=20"), "{next}");
     succeeds(&mut xtask(&root, &["new", "door-bell", "--network"]));
+    let next = succeeds(&mut xtask(&root, &["new", "heat", "--feed"]));
+    assert!(next.contains("cargo xtask host heat -- limit=20 feed=tasks/collect/data/weather.csv"), "{next}");
     // A complete Cargo.lock, the formatting, and lints: what `cargo xtask check` asks for.
     let cargo = |words: &[&str]| {
         let mut cargo = Command::new(env!("CARGO"));
@@ -60,15 +62,28 @@ fn a_new_task_passes_its_test_and_runs_on_this_machine() {
         cargo.current_dir(&root).env("CARGO_TARGET_DIR", workspace().join("target")).args(words);
         cargo
     };
-    succeeds(&mut cargo(&["fmt", "--package", "peak", "--package", "door-bell", "--check"]));
-    let tests = ["test", "--locked", "--offline", "--package", "peak", "--package", "door-bell"];
+    succeeds(&mut cargo(&["fmt", "--package", "peak", "--package", "door-bell", "--package", "heat", "--check"]));
+    let tests = ["test", "--locked", "--offline", "--package", "peak", "--package", "door-bell", "--package", "heat"];
     let tests = succeeds(&mut cargo(&tests));
-    for test in ["the_highest_reading_is_found", "no_readings_are_an_error", "each_peer_is_told_how_much_it_sent"] {
+    for test in [
+        "the_highest_reading_is_found",
+        "no_readings_are_an_error",
+        "each_peer_is_told_how_much_it_sent",
+        "a_feed_without_its_end_is",
+    ] {
         assert!(tests.lines().any(|line| line.contains(test) && line.ends_with("... ok")), "{tests}");
     }
     let ran = ["run", "--offline", "--quiet", "--package", "peak", "--", "readings=21,19,24", "limit=20"];
     let ran = succeeds(&mut cargo(&ran));
     assert!(ran.contains("3 readings, 2 above 20\n") && ran.contains("result: highest=24 above_limit=2\n"), "{ran}");
+    let weather =
+        ["run", "--offline", "--quiet", "--package", "heat", "--", "limit=1000", "feed=tasks/collect/data/weather.csv"];
+    let ran = succeeds(&mut cargo(&weather));
+    assert!(
+        ran.contains("pressure_hPa is a sensor\n") && ran.contains("readings are missing: they were wrong"),
+        "{ran}"
+    );
+    assert!(ran.contains("result: highest=1033.7"), "{ran}");
 
     let again = fails(&mut xtask(&root, &["new", "peak"]));
     assert_eq!(again, "error: there is a package \"peak\" in the workspace already\n");
