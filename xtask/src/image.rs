@@ -3,7 +3,6 @@
 pub mod barriers;
 pub mod config;
 pub mod contents;
-pub mod licenses;
 pub mod stack_check;
 pub mod strip;
 pub mod zimage;
@@ -16,6 +15,7 @@ use anyhow::{Context, Result, bail};
 use fnv::FnvHasher;
 
 use crate::arch::Arch;
+use crate::licenses;
 use crate::process;
 use crate::terminal::{self, Style, bytes};
 use crate::workspace::{Task, Workspace};
@@ -149,7 +149,7 @@ pub fn build_of_any_size(workspace: &Workspace, task: &Task, arch: Arch) -> Resu
     write(&files.elf, &elf)?;
     write(&files.img, &image)?;
     write(&files.cfg, config::text(task, arch, &description).as_bytes())?;
-    write(&files.licenses, licenses::notices(workspace, task, arch)?.as_bytes())?;
+    write(&files.licenses, licenses::of_image(workspace, task, arch)?.as_bytes())?;
     Ok(Image { files, bytes: image.len() as u64, contents, description })
 }
 

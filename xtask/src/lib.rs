@@ -18,6 +18,7 @@ pub mod guest;
 pub mod host_tests;
 pub mod image;
 pub mod interrupt;
+pub mod licenses;
 pub mod new;
 pub mod part;
 pub mod process;

@@ -85,7 +85,10 @@ pub fn library() -> Result<PathBuf> {
 }
 
 /// Where the toolchain that runs us is installed.
-fn sysroot() -> Result<PathBuf> {
+///
+/// # Errors
+/// When rustc cannot be asked.
+pub fn sysroot() -> Result<PathBuf> {
     let rustc = std::env::var_os("RUSTC").unwrap_or_else(|| "rustc".into());
     let output = process::output(Command::new(rustc).args(["--print", "sysroot"]))?;
     Ok(PathBuf::from(String::from_utf8(output.stdout).context("the sysroot's path is no UTF-8")?.trim()))

@@ -6,7 +6,7 @@ use std::process::ExitCode;
 use anyhow::{Context, Result};
 
 use crate::arch::Arch;
-use crate::image::licenses;
+use crate::licenses;
 use crate::setup;
 use crate::workspace::Workspace;
 
@@ -28,7 +28,7 @@ pub fn run(arguments: &Arguments) -> Result<ExitCode> {
     let workspace = Workspace::load()?;
     let task = workspace.task(&arguments.task)?;
     setup::for_images()?;
-    let notices = licenses::notices(&workspace, &task, arguments.arch)?;
+    let notices = licenses::of_image(&workspace, &task, arguments.arch)?;
     std::io::stdout().write_all(notices.as_bytes()).context("writing to standard output")?;
     Ok(ExitCode::SUCCESS)
 }

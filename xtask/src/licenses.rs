@@ -1,4 +1,4 @@
-//! What the licences of the crates in an image ask for: that their notices come with it.
+//! What the licences of the crates in an image or a program ask for: that their notices come with it.
 //!
 //! Of a crate's licences the first that `deny.toml` allows is the one that it is used under. Its text is the file in the
 //! crate's package, which has the names of its authors; where a package lacks the file, the text that SPDX has for it.
@@ -7,9 +7,10 @@ use std::collections::BTreeMap;
 use std::fmt::Write;
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::process::Command;
 
 use anyhow::{Context, Result, bail};
-use cargo_metadata::{Metadata, MetadataCommand, Package};
+use cargo_metadata::{MetadataCommand, Package};
 use serde::Deserialize;
 use spdx::{Expression, LicenseId, LicenseReq, Licensee};
 
@@ -55,31 +56,66 @@ impl Allowed {
 ///
 /// # Errors
 /// When cargo does not know what is in it, or a licence is not one that `deny.toml` allows.
-pub fn notices(workspace: &Workspace, task: &Task, arch: Arch) -> Result<String> {
+pub fn of_image(workspace: &Workspace, task: &Task, arch: Arch) -> Result<String> {
+    let mut tree = in_guest(workspace, "tree", arch);
+    tree.args(["--package", &task.name]);
+    let what = format!("the image of \"{}\" for {arch}", task.name);
+    notices(workspace, &what, packages(workspace, &mut tree)?, STANDARD_LIBRARY, standard_library()?)
+}
+
+/// The notices of all software in programs for a target of Rust's, but for Rust's standard library, of which
+/// [`library_of_programs`] has them.
+///
+/// # Errors
+/// As [`of_image`].
+pub fn of_programs(workspace: &Workspace, names: &[&str], target: &str) -> Result<String> {
+    let mut tree = process::cargo();
+    tree.current_dir(&workspace.root).args(["tree", "--locked", "--target", target]);
+    for name in names {
+        tree.args(["--package", name]);
+    }
+    let what = format!("the programs of {} for {target}", names.join(", "));
+    notices(workspace, &what, packages(workspace, &mut tree)?, LIBRARY_OF_PROGRAMS, Vec::new())
+}
+
+/// What every program has of Rust's standard library, with its notices: a page that the toolchain brings.
+///
+/// # Errors
+/// It does not.
+pub fn library_of_programs() -> Result<Vec<u8>> {
+    let path = setup::sysroot()?.join("share/doc/rust/COPYRIGHT-library.html");
+    fs::read(&path).with_context(|| format!("{}: the toolchain has no notices of its library", path.display()))
+}
+
+/// The packages by name, then each notice once, behind the names of all packages that ask for it.
+fn notices(
+    workspace: &Workspace,
+    what: &str,
+    packages: Vec<Package>,
+    library: &str,
+    of_library: Vec<(&str, String)>,
+) -> Result<String> {
     let allowed = Allowed::load(workspace)?;
-    let metadata = MetadataCommand::new().current_dir(&workspace.root).exec().context("cargo metadata")?;
     let mut crates = String::new();
-    // Many crates have the same text: it is printed once, behind the names of all of them.
     let mut texts: BTreeMap<String, Vec<String>> = BTreeMap::new();
-    for package in packages(workspace, &metadata, task, arch)? {
+    for package in packages {
         let name = format!("{} {}", package.name, package.version);
-        let licences = allowed.of(package).with_context(|| name.clone())?;
+        let licences = allowed.of(&package).with_context(|| name.clone())?;
         let names: Vec<_> = licences.iter().map(LicenseReq::to_string).collect();
         let _ =
             writeln!(crates, "    {name}, {}, {}", names.join(" and "), package.repository.as_deref().unwrap_or("-"));
         for licence in &licences {
-            for text in texts_of(workspace, package, licence)? {
+            for text in texts_of(workspace, &package, licence)? {
                 texts.entry(text).or_default().push(name.clone());
             }
         }
     }
-    for (name, text) in standard_library()? {
+    for (name, text) in of_library {
         texts.entry(text).or_default().push(name.to_owned());
     }
     let mut notices = format!(
-        "Software in the image of \"{}\" for {arch}, and the notices that its licences ask for:\n\n{crates}    \
-         {STANDARD_LIBRARY}, MIT, https://github.com/rust-lang/rust\n",
-        task.name
+        "Software in {what}, and the notices that its licences ask for:\n\n{crates}    \
+         {library}, MIT, https://github.com/rust-lang/rust\n"
     );
     for (text, names) in texts {
         let _ = write!(notices, "\n{}\n{}:\n\n{text}\n", "-".repeat(80), names.join(", "));
@@ -87,11 +123,11 @@ pub fn notices(workspace: &Workspace, task: &Task, arch: Arch) -> Result<String>
     Ok(notices)
 }
 
-/// The packages whose code may be in the image: not what runs while it is built.
-fn packages<'m>(workspace: &Workspace, metadata: &'m Metadata, task: &Task, arch: Arch) -> Result<Vec<&'m Package>> {
-    let mut tree = in_guest(workspace, "tree", arch);
-    tree.args(["--package", &task.name, "--edges", "normal,no-proc-macro", "--prefix", "none", "--format", "{p}"]);
-    let listed = String::from_utf8(process::output(&mut tree)?.stdout)?;
+/// The packages whose code may be in what `cargo tree` is asked about: not what runs while it is built.
+fn packages(workspace: &Workspace, tree: &mut Command) -> Result<Vec<Package>> {
+    let metadata = MetadataCommand::new().current_dir(&workspace.root).exec().context("cargo metadata")?;
+    tree.args(["--edges", "normal,no-proc-macro", "--prefix", "none", "--format", "{p}"]);
+    let listed = String::from_utf8(process::output(tree)?.stdout)?;
     let mut packages = Vec::new();
     for line in listed.lines() {
         // "name v1.2.3", behind it the folder of the workspace's own, and a mark for what was listed before.
@@ -101,10 +137,12 @@ fn packages<'m>(workspace: &Workspace, metadata: &'m Metadata, task: &Task, arch
         };
         let is_it = |package: &&Package| *package.name == name && package.version.to_string() == version;
         let package = metadata.packages.iter().find(is_it);
-        packages.push(package.with_context(|| format!("cargo tree names {name} {version}, cargo metadata does not"))?);
+        packages.push(
+            package.with_context(|| format!("cargo tree names {name} {version}, cargo metadata does not"))?.clone(),
+        );
     }
-    packages.sort_by_key(|package| (&package.name, &package.version));
-    packages.dedup_by_key(|package| &package.id);
+    packages.sort_by(|one, other| (&one.name, &one.version).cmp(&(&other.name, &other.version)));
+    packages.dedup_by(|one, other| one.id == other.id);
     Ok(packages)
 }
 
@@ -182,6 +220,8 @@ fn standard_text(id: LicenseId, holders: &str) -> String {
     }
 }
 
+/// What the compiler brings and every program has.
+const LIBRARY_OF_PROGRAMS: &str = "Rust's standard library";
 /// What the compiler brings and every image has. Source: `share/doc/rust/COPYRIGHT-library.html` of the toolchain.
 const STANDARD_LIBRARY: &str = "Rust's core, alloc and compiler-builtins";
 
