@@ -16,7 +16,7 @@ use crate::backlog::Next;
 use crate::collector::{Collector, End};
 use crate::link::{GONE, Link};
 use crate::mqtt::reason::Reason;
-use crate::mqtt::{Connection, Event, Fault, Session};
+use crate::mqtt::{Connection, Event, Fault, Session, watch};
 use crate::parameters::Settings;
 
 /// The broker sends nothing but acknowledgements.
@@ -51,7 +51,7 @@ async fn deliver<S: Networked>(settings: &Settings, collector: &Collector, syste
     let mut input = vec![0; RECEIVE_BYTES];
     let mut session = Session::default();
     // A broker that lives acknowledges sooner than it must answer a question.
-    let patience = Duration::from_secs(broker.keepalive_s.into()) * 3 / 2;
+    let patience = watch::patience(Duration::from_secs(broker.keepalive_s.into()));
     loop {
         let fault = match link.connect(&mut session, &mut input).await {
             Ok(connection) if !connection.acknowledges() => {

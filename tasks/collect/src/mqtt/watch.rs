@@ -1,9 +1,14 @@
 //! When to ask a broker for a sign of life, and when to give it up.
 //!
-//! A broker gives a client up that has sent nothing for one and a half keepalives (MQTT 5, section 3.1.2.10); so do we
-//! with the broker, and ask before. The times are judged after what was queued has been sent, never before.
+//! A broker gives a client up that has sent nothing for as long as its [`patience`]; so do we with the broker, and ask
+//! before. The times are judged after what was queued has been sent, never before.
 
 use embassy_time::{Duration, Instant};
+
+/// How long who says nothing is waited for: one and a half keepalives (MQTT 5, section 3.1.2.10).
+pub fn patience(keepalive: Duration) -> Duration {
+    keepalive * 3 / 2
+}
 
 /// What both sides have done last.
 #[derive(Debug)]
@@ -65,7 +70,7 @@ impl Watch {
 
     /// What is to be done at this time.
     pub fn due(&self, now: Instant) -> Due {
-        let limit = self.heard + self.keepalive * 3 / 2;
+        let limit = self.heard + patience(self.keepalive);
         // With a question under way, only what the broker must hear from us is a reason for the next one.
         let last = if self.unanswered == 0 { self.sent.min(self.heard) } else { self.sent };
         let ask = last + self.keepalive * 3 / 4;
