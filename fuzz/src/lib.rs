@@ -4,6 +4,13 @@
 //! `fuzz/corpus` and over random bytes from a fixed seed; `cargo xtask fuzz` (or `cargo fuzz`) runs it under libFuzzer for as
 //! long as wanted. An input that found a bug goes into the corpus, named after the bug.
 //!
+//! ```
+//! // A sensor's pack, and one that breaks off: the target panics if what is read of them is wrong.
+//! for bytes in [&br#"[{"n":"t","u":"Cel","v":21.5}]"#[..], br#"[{"n":"t","v":2e"#] {
+//!     fuzz::senml::run(bytes);
+//! }
+//! ```
+//!
 //! | target | who sends | to what |
 //! |---|---|---|
 //! | [`backend`] | a network backend, and the toolstack's nodes about it | netfront, from the handshake to the rings |

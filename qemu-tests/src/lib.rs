@@ -5,6 +5,23 @@
 //! broker on the host. Inside, from the bottom: `packages` and `apt` (Debian packages, unpacked), `initramfs`, `cpio`,
 //! `elf` and `kernel_image` (what dom0 boots), `machine` (QEMU, one file a board), `link` (the line to the agent in
 //! dom0, which is the crate `bed-agent`), `bed`, `guest`.
+//!
+//! ```no_run
+//! use std::time::Duration;
+//!
+//! use qemu_tests::{Arch, Bed, BedOptions, GuestSpec, ShutdownReason, check};
+//!
+//! /// Boots an image of `hello` in 4 MiB and judges what it says, and how it ends.
+//! fn hello(image: Vec<u8>) -> anyhow::Result<()> {
+//!     let patience = Duration::from_secs(60);
+//!     let bed = Bed::boot(&BedOptions::new(Arch::X86_64))?;
+//!     let mut guest = bed.create(&GuestSpec::new("hello", image))?;
+//!     guest.wait_for("Hello from a guest of 4096 KiB", patience)?;
+//!     let reason = guest.wait_shutdown(patience)?;
+//!     check!(reason == ShutdownReason::PowerOff, "it ended with {reason:?}");
+//!     Ok(())
+//! }
+//! ```
 
 #![forbid(unsafe_code)]
 

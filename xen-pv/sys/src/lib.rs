@@ -2,7 +2,20 @@
 //! [`context`], [`domctl`], [`start_info`] and [`sysctl`] are what makes guests.
 //!
 //! Each type is laid out as in Xen's public C headers (release 4.17, `xen/include/public`), which every item names and
-//! a test compares with the compiler's view of them.
+//! a test compares with the compiler's view of them. Zerocopy says of which types bytes can be made and taken, as those
+//! of a message to the store:
+//!
+//! ```
+//! use xen_sys::io::xs_wire::{MessageHeader, MessageType};
+//! use zerocopy::{FromBytes, IntoBytes};
+//!
+//! let path = b"device/vif\0";
+//! let header = MessageHeader { kind: MessageType::Read as u32, req_id: 7, tx_id: 0, len: path.len() as u32 };
+//! let message = [header.as_bytes(), path].concat();
+//!
+//! let (read, payload) = MessageHeader::read_from_prefix(&message).unwrap();
+//! assert_eq!((read, payload), (header, &path[..]));
+//! ```
 
 #![no_std]
 
