@@ -57,11 +57,14 @@ mod tests {
     use std::panic::{AssertUnwindSafe, catch_unwind, panic_any};
     use std::vec::Vec;
 
-    use super::{READY, TURNS_WITHOUT_CLOCK, run};
+    use super::{READY, TURNS_WITHOUT_CLOCK, pender, run};
     use core::sync::atomic::Ordering;
 
     #[test]
     fn the_clock_is_read_after_each_sleep_and_now_and_then_while_tasks_are_busy() {
+        // What has become ready before is seen.
+        pender(core::ptr::null_mut());
+        assert!(READY.swap(false, Ordering::Relaxed));
         // Tasks are busy at first, and sleep three times; the end of the world is a panic.
         let (mut busy, mut sleeps, mut clock) = (2 * TURNS_WITHOUT_CLOCK, 3, Vec::new());
         let dispatch = |reads_clock| {

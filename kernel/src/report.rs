@@ -248,9 +248,17 @@ impl<W: Write> SerializeMap for Parts<'_, '_, W> {
 
 #[cfg(test)]
 mod tests {
+    use alloc::collections::BTreeMap;
     use alloc::string::String;
 
-    use serde::Serialize;
+    use serde::{Serialize, Serializer};
+
+    /// What is written of a report.
+    fn written(report: &impl Serialize) -> String {
+        let mut line = String::new();
+        super::write(report, &mut line).unwrap();
+        line
+    }
 
     #[derive(Serialize)]
     struct Sensor {
@@ -279,11 +287,68 @@ mod tests {
             sensors: [Sensor { name: "t", mean: 1.5 }, Sensor { name: "p", mean: -2.0 }],
             ended: Ended::Asked,
         };
-        let mut line = String::new();
-        super::write(&report, &mut line).unwrap();
         assert_eq!(
-            line,
+            written(&report),
             "readings=3 sensors.0.name=t sensors.0.mean=1.5 sensors.1.name=p sensors.1.mean=-2.0 ended=Asked"
+        );
+    }
+
+    /// What has no type that is written otherwise.
+    struct Bytes;
+    struct Shown;
+
+    impl Serialize for Bytes {
+        fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+            serializer.serialize_bytes(&[0, 255])
+        }
+    }
+
+    impl Serialize for Shown {
+        fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+            serializer.collect_str("shown")
+        }
+    }
+
+    #[derive(Serialize)]
+    struct Metres(f32);
+
+    #[derive(Serialize)]
+    enum Found {
+        Part(u8),
+        Both(u8, i8),
+        Named { port: u16 },
+    }
+
+    #[derive(Serialize)]
+    struct All {
+        some: Option<u8>,
+        length: Metres,
+        bytes: Bytes,
+        shown: Shown,
+        pair: (bool, char),
+        one: Found,
+        two: Found,
+        three: Found,
+        map: BTreeMap<u8, i64>,
+    }
+
+    #[test]
+    fn every_type_has_its_place_in_the_line() {
+        let all = All {
+            some: Some(1),
+            length: Metres(0.5),
+            bytes: Bytes,
+            shown: Shown,
+            pair: (true, 'x'),
+            one: Found::Part(1),
+            two: Found::Both(2, -2),
+            three: Found::Named { port: 80 },
+            map: BTreeMap::from([(4, -5), (6, -7)]),
+        };
+        assert_eq!(
+            written(&all),
+            "some=1 length=0.5 bytes=[00, ff] shown=shown pair.0=true pair.1=x one.Part=1 two.0=2 two.1=-2 \
+             three.port=80 map.0=4 map.1=-5 map.2=6 map.3=-7"
         );
     }
 }

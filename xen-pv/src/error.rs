@@ -85,6 +85,8 @@ impl core::fmt::Display for Error {
 
 #[cfg(test)]
 mod tests {
+    use alloc::string::ToString;
+
     use super::Error;
 
     #[test]
@@ -93,5 +95,7 @@ mod tests {
         assert_eq!(Error::check(-22), Err(Error::Invalid));
         assert_eq!(Error::check(-1234), Err(Error::Unknown(1234)));
         assert_eq!([Error::Invalid, Error::Unknown(1234)].map(Error::name), ["EINVAL", "unknown error"]);
+        let words = [Error::Invalid, Error::Unknown(1234)].map(|error| error.to_string());
+        assert_eq!(words, ["EINVAL", "unknown error 1234"]);
     }
 }

@@ -76,3 +76,17 @@ impl embedded_io_async::Error for Error {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use alloc::string::ToString;
+
+    use super::Error;
+    use crate::net::ConnectError;
+
+    #[test]
+    fn an_error_is_named_in_words() {
+        assert_eq!(Error::NoNameServer.to_string(), "no name server");
+        assert_eq!(ConnectError::Name.to_string(), "the host's name is not known");
+    }
+}

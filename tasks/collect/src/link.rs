@@ -1,6 +1,7 @@
 //! A connection to a broker: its address, its set-up, and when to try again.
 
 mod dialect;
+mod pauses;
 
 use alloc::string::String;
 use core::fmt;
@@ -17,17 +18,11 @@ use crate::mqtt::tls;
 use crate::mqtt::write::Connect;
 use crate::mqtt::{Connection, Fault, Session};
 use dialect::Dialect;
+use pauses::Pauses;
 
 /// How long an address, a name and a connection may take together, and then the broker's greeting.
 const CONNECT: Duration = Duration::from_secs(10);
 const GREETING: Duration = Duration::from_secs(10);
-
-/// The first pause between two attempts to connect, and the longest.
-const FIRST_PAUSE_MS: u32 = 250;
-const LONGEST_PAUSE_MS: u32 = 30_000;
-
-/// A connection that lasted this long was a good one: the pauses begin again with the first.
-const GOOD: Duration = Duration::from_secs(10);
 
 /// The text of the message that the broker publishes when we disappear.
 pub(crate) const GONE: &str = "offline";
@@ -89,7 +84,7 @@ pub(crate) struct Broker {
 pub(crate) struct Link<'a, S> {
     broker: &'a Broker,
     system: &'a S,
-    next_pause_ms: u32,
+    pauses: Pauses,
     since: Option<Instant>,
     connections: u32,
     dialect: Dialect,
@@ -103,8 +98,8 @@ impl<'a, S: Networked> Link<'a, S> {
     pub(crate) fn new(broker: &'a Broker, system: &'a S) -> Self {
         let dialect = Dialect::new();
         let (has_session, finds_session) = (false, false);
-        let next_pause_ms = FIRST_PAUSE_MS;
-        Self { broker, system, next_pause_ms, since: None, connections: 0, dialect, has_session, finds_session }
+        let pauses = Pauses::new();
+        Self { broker, system, pauses, since: None, connections: 0, dialect, has_session, finds_session }
     }
 
     /// Tries once to connect, and to go on with the session of before if one is wanted. `input` takes the largest
@@ -171,24 +166,17 @@ impl<'a, S: Networked> Link<'a, S> {
         self.finds_session
     }
 
-    /// Says why there is no connection and waits before the next attempt: twice as long each time, and not exactly, so
+    /// Says why there is no connection and waits before the next attempt, not exactly as long as [`Pauses`] has it, so
     /// that many clients of a broker that went away do not all return at once. A broker that asks for the older version
     /// need not wait for it.
     pub(crate) async fn pause(&mut self, fault: Fault) {
-        if self.since.take().is_some_and(|since| since.elapsed() >= GOOD) {
-            self.next_pause_ms = FIRST_PAUSE_MS;
-        }
-        if fault == Fault::Ended(Reason::TAKEN_OVER) {
-            // Two that take a session from each other at once would do nothing else.
-            self.next_pause_ms = LONGEST_PAUSE_MS;
-        }
         let Broker { role, address, .. } = self.broker;
         if fault == Fault::Refused(Reason::VERSION) && self.dialect.version() == Version::V311 {
             return kernel::println!("collect: {role} broker {address}: {fault}; it is spoken to in 3.1.1");
         }
-        let pause_ms = jitter(self.next_pause_ms, self.system);
+        let lasted = self.since.take().map(|since| since.elapsed());
+        let pause_ms = jitter(self.pauses.after(fault, lasted), self.system);
         kernel::println!("collect: {role} broker {address}: {fault}; again in {pause_ms} ms");
-        self.next_pause_ms = (self.next_pause_ms * 2).min(LONGEST_PAUSE_MS);
         Timer::after(Duration::from_millis(pause_ms.into())).await;
     }
 }

@@ -2,7 +2,7 @@
 
 mod broker;
 
-use broker::{Broker, Heard, run};
+use broker::{Broker, Heard, run, said};
 use collect::{Error, Parameters};
 use testing::Guest;
 
@@ -31,7 +31,7 @@ fn subscriptions(broker: &Broker) -> usize {
 }
 
 fn connections(broker: &Broker) -> usize {
-    broker.count(|heard| *heard == Heard::Connect)
+    broker.count(|heard| matches!(heard, Heard::Connect(..)))
 }
 
 /// Has `say` be done once, when the source's broker has taken so many subscriptions.
@@ -59,9 +59,10 @@ fn a_reading_becomes_a_summary_of_the_window_in_which_it_came() {
     let report = run(&guest, parameters, &mut brokers, script).unwrap();
     assert_eq!((report.readings, report.windows, report.published, report.dropped), (2, 1, 1, 0));
     assert_eq!((report.source_reconnects, report.cloud_reconnects), (0, 0));
+    assert!(!said("cannot be read"));
     let [source, cloud] = &brokers;
-    let subscribed = ["n/+", "end"].map(|filter| Heard::Subscribe(filter.to_owned()));
-    assert_eq!(source.heard[1..3], subscribed);
+    let [one, other] = ["n/+", "end"].map(|filter| Heard::Subscribe(filter.to_owned()));
+    assert_eq!(source.heard[..3], [Heard::Connect(5, false), one, other]);
     assert_eq!(source.heard.last(), Some(&Heard::Disconnect(true)), "nothing waits for another run");
     // The guest's clock dates what says no time: 1,700,000,000.
     let [(1, "summaries/a", payload)] = cloud.published()[..] else { panic!("{:?}", cloud.heard) };
@@ -89,18 +90,88 @@ fn a_session_that_the_source_has_kept_needs_no_subscription_and_one_that_it_has_
     let guest = Guest::new();
     let mut brokers = brokers(&guest);
     brokers[0].greetings = [false, true, false].map(|resumed| (resumed, Vec::new())).to_vec();
-    let mut said = 0;
+    let mut spoken = 0;
     let report = run(&guest, parameters(), &mut brokers, |[source, _]| {
         // How many connections and subscriptions there are when the source speaks next.
         let when = [(1, 2), (2, 2), (3, 4)];
-        if when.get(said) == Some(&(connections(source), subscriptions(source))) {
-            said += 1;
-            source.publish(said as u8, "n/a", "1");
-            if said < 3 { source.disconnect() } else { source.publish(9, "end", "") }
+        if when.get(spoken) == Some(&(connections(source), subscriptions(source))) {
+            spoken += 1;
+            source.publish(spoken as u8, "n/a", "1");
+            if spoken < 3 { source.disconnect() } else { source.publish(9, "end", "") }
         }
     });
     let report = report.unwrap();
     assert_eq!((report.readings, report.source_reconnects, report.cloud_reconnects), (3, 2, 0));
+    assert!(said("the source broker has forgotten the session"));
+}
+
+#[test]
+fn a_session_of_an_earlier_run_is_named_and_one_of_this_run_is_not() {
+    for greetings in [[true, false], [false, true]] {
+        let guest = Guest::new();
+        let mut brokers = brokers(&guest);
+        brokers[0].greetings = greetings.map(|resumed| (resumed, Vec::new())).to_vec();
+        let mut left = false;
+        let report = run(&guest, parameters(), &mut brokers, |[source, _]| {
+            if subscriptions(source) >= 2 && !core::mem::replace(&mut left, true) {
+                source.disconnect();
+            } else if connections(source) == 2 && left {
+                left = false;
+                source.publish(1, "end", "");
+            }
+        });
+        assert_eq!(report.unwrap().source_reconnects, 1);
+        assert_eq!(said("has kept the session of an earlier run"), greetings[0], "{greetings:?}");
+    }
+}
+
+#[test]
+fn messages_that_cannot_be_read_are_counted_and_named_once() {
+    const UNKNOWN: &[u8] = &[0x7f];
+    let guest = Guest::new();
+    let mut brokers = brokers(&guest);
+    let topics = vec!["number:n/{name}".to_owned(), "s".to_owned()];
+    let script = once_subscribed(3, |[source, _]| {
+        source.publish_with(1, "n/a", UNKNOWN, "1");
+        source.publish_with(2, "n/a", UNKNOWN, "1");
+        // Before 1970.
+        source.publish(3, "s", r#"[{"n":"a","v":1,"bt":-1e10}]"#);
+        source.publish(4, "end", "");
+    });
+    let report = run(&guest, Parameters { topics, ..parameters() }, &mut brokers, script).unwrap();
+    assert_eq!((report.readings, report.malformed), (0, 3));
+    assert!(said("cannot be read, on \"n/a\": a message that is not as MQTT has it"));
+}
+
+#[test]
+fn a_broker_that_closes_without_an_answer_is_asked_for_tls_and_then_for_the_older_version() {
+    let guest = Guest::new();
+    let mut brokers = brokers(&guest);
+    brokers[0].close();
+    let _ = run(&guest, parameters(), &mut brokers, |[source, _]| {
+        if connections(source) == 2 {
+            guest.stop();
+        }
+    });
+    assert_eq!(brokers[0].heard[..3], [Heard::Connect(5, false), Heard::Hello, Heard::Connect(4, false)]);
+}
+
+#[test]
+fn a_broker_that_has_answered_before_is_not_asked_for_tls() {
+    let guest = Guest::new();
+    let mut brokers = brokers(&guest);
+    let mut closed = false;
+    let _ = run(&guest, parameters(), &mut brokers, |[source, _]| {
+        if subscriptions(source) == 2 && !core::mem::replace(&mut closed, true) {
+            source.close();
+        }
+        if connections(source) == 3 {
+            guest.stop();
+        }
+    });
+    assert_eq!(brokers[0].count(|heard| *heard == Heard::Hello), 0);
+    assert_eq!(brokers[0].heard.last(), Some(&Heard::Connect(5, false)));
+    assert!(said("it closes the connection without an answer"));
 }
 
 #[test]
@@ -138,7 +209,8 @@ fn a_cloud_that_acknowledges_nothing_is_not_published_to() {
     let report = run(&guest, parameters(), &mut brokers, script).unwrap();
     // It was left at once, and was another one when it was asked again.
     assert_eq!((report.published, report.cloud_reconnects), (1, 1));
-    assert_eq!(brokers[1].heard[..3], [Heard::Connect, Heard::Disconnect(true), Heard::Connect]);
+    let connect = Heard::Connect(5, true);
+    assert_eq!(brokers[1].heard[..3], [connect.clone(), Heard::Disconnect(true), connect]);
 }
 
 #[test]
@@ -161,9 +233,9 @@ fn a_run_with_a_name_that_is_asked_to_stop_leaves_its_session_and_delivers_what_
     for (client, ends_session) in [(Some("me".to_owned()), false), (None, true)] {
         let guest = Guest::new();
         let mut brokers = brokers(&guest);
-        let mut said = once_subscribed(2, |[source, _]| source.publish(1, "n/a", "1"));
+        let mut publish = once_subscribed(2, |[source, _]| source.publish(1, "n/a", "1"));
         let report = run(&guest, Parameters { client, ..parameters() }, &mut brokers, |brokers| {
-            said(brokers);
+            publish(brokers);
             if brokers[0].acknowledged == 1 {
                 guest.stop();
             }

@@ -218,6 +218,11 @@ mod tests {
     }
 
     #[test]
+    fn columns_are_numbered_from_1() {
+        assert_eq!(["1", "12", "0", "-1", "price"].map(super::number), [Some(1), Some(12), None, None, None]);
+    }
+
+    #[test]
     fn a_separator_is_a_character_or_its_name() {
         let separator = |text: &str| of(|parameters| parameters.separator = Some(text.to_owned()));
         for (text, byte) in

@@ -344,6 +344,17 @@ fn a_damaged_compression_is_said_to_be_one() {
 }
 
 #[test]
+fn a_compression_that_ends_early_is_an_interruption_though_the_body_is_whole() {
+    let (body, _) = readings(1000);
+    let mut packed = gzip(&body);
+    packed.truncate(packed.len() - 4);
+    let length = head(&format!("Content-Encoding: gzip\r\nContent-Length: {}\r\n", packed.len()));
+    let error = filter(&Server::saying(vec![length, packed])).unwrap_err();
+    let (interruption, why) = (Interruption::Ended, NotResumed::Unrecognisable);
+    assert_eq!(error, Error::Interrupted { interruption, bytes: body.len() as u64, why });
+}
+
+#[test]
 fn a_thousandfold_content_comes_through_in_pieces() {
     let body = b"a,1\n".repeat(500_000);
     let packed = gzip(&body);

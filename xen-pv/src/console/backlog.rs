@@ -211,6 +211,16 @@ mod tests {
     }
 
     #[test]
+    fn what_fills_all_the_room_is_not_lost() {
+        let mut backlog = Backlog::<16>::new();
+        backlog.push(b"first\n");
+        backlog.push(b"and more.\n");
+        let mut taken = nothing();
+        drain(&mut backlog, &mut taken, 16);
+        assert_eq!((taken.bytes.as_slice(), backlog.lost()), (&b"first\nand more.\n"[..], 0));
+    }
+
+    #[test]
     fn the_oldest_lines_are_lost_and_it_is_said_where() {
         let mut backlog = Backlog::<32>::new();
         for number in 0..10 {

@@ -66,12 +66,10 @@ impl Ring {
         let start = consumed % INPUT_BYTES;
         let available = Some(produced.wrapping_sub(consumed)).filter(|length| *length <= INPUT_BYTES).unwrap_or(0);
         let length = destination.len().min(available as usize).min((INPUT_BYTES - start) as usize);
-        if length > 0 {
-            self.page.read_bytes(offset_of!(ConsoleInterface, input) + start as usize, &mut destination[..length]);
-            // The bytes are read before the console may overwrite them.
-            fence(Ordering::Release);
-            self.page.write(offset_of!(ConsoleInterface, in_cons), consumed.wrapping_add(length as u32));
-        }
+        self.page.read_bytes(offset_of!(ConsoleInterface, input) + start as usize, &mut destination[..length]);
+        // The bytes are read before the console may overwrite them.
+        fence(Ordering::Release);
+        self.page.write(offset_of!(ConsoleInterface, in_cons), consumed.wrapping_add(length as u32));
         length
     }
 }

@@ -47,3 +47,49 @@ fn arp(frame: &mut [u8]) -> Option<ArpPacket<&mut [u8]>> {
     }
     ArpPacket::new_checked(frame.get_mut(start..)?).ok()
 }
+
+#[cfg(test)]
+mod tests {
+    use smoltcp::wire::{ArpOperation, ArpRepr, EthernetAddress, EthernetRepr};
+
+    use super::*;
+
+    const OWN: Ipv4Addr = Ipv4Addr::new(192, 0, 2, 7);
+    const GATEWAY: Ipv4Addr = Ipv4Addr::new(10, 0, 0, 1);
+    const OTHER: Ipv4Addr = Ipv4Addr::new(192, 0, 2, 8);
+    const DISTANT: DistantGateway = DistantGateway { own: OWN, gateway: GATEWAY };
+
+    /// A frame with an ARP packet from somebody about somebody, and these two after a change.
+    fn changed(from: Ipv4Addr, about: Ipv4Addr, change: impl Fn(&mut [u8])) -> [Ipv4Addr; 2] {
+        let mut frame = [0; 42];
+        let hardware = EthernetAddress([2, 0, 0, 0, 0, 1]);
+        let ethernet =
+            EthernetRepr { src_addr: hardware, dst_addr: EthernetAddress::BROADCAST, ethertype: EthernetProtocol::Arp };
+        ethernet.emit(&mut EthernetFrame::new_unchecked(&mut frame[..]));
+        let said = ArpRepr::EthernetIpv4 {
+            operation: ArpOperation::Request,
+            source_hardware_addr: hardware,
+            source_protocol_addr: from,
+            target_hardware_addr: EthernetAddress::BROADCAST,
+            target_protocol_addr: about,
+        };
+        said.emit(&mut ArpPacket::new_unchecked(&mut frame[14..]));
+        change(&mut frame);
+        let arp = ArpPacket::new_checked(&frame[14..]).unwrap();
+        [arp.source_protocol_addr(), arp.target_protocol_addr()]
+            .map(|bytes| Ipv4Addr::from(<[u8; 4]>::try_from(bytes).unwrap()))
+    }
+
+    #[test]
+    fn a_question_for_ourselves_becomes_one_for_the_gateway_and_others_stay() {
+        assert_eq!(changed(OWN, OWN, |frame| DISTANT.leave(frame)), [OWN, GATEWAY]);
+        assert_eq!(changed(OWN, OTHER, |frame| DISTANT.leave(frame)), [OWN, OTHER]);
+    }
+
+    #[test]
+    fn the_gateway_speaks_with_our_address_and_nobody_else_does() {
+        for (from, becomes) in [(GATEWAY, OWN), (OWN, Ipv4Addr::UNSPECIFIED), (OTHER, OTHER)] {
+            assert_eq!(changed(from, OWN, |frame| DISTANT.arrive(frame)), [becomes, OWN]);
+        }
+    }
+}

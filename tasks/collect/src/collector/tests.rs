@@ -4,6 +4,7 @@ use alloc::format;
 use alloc::string::{String, ToString};
 use alloc::vec::Vec;
 
+use embassy_futures::poll_once;
 use embassy_time::Instant;
 
 use super::{Collector, End};
@@ -202,7 +203,10 @@ fn windows_are_closed_by_the_clock_when_the_source_is_heard() {
     bench.receive(r#"[{"n":"a","v":1}]"#);
     bench.collector.heard(NOW + 1.0);
     assert_eq!(bench.next(), None);
+    let has_news = || poll_once(bench.collector.news()).is_ready();
+    assert!(!has_news());
     bench.collector.heard(NOW + 60.0);
+    assert!(has_news());
     assert_eq!(bench.next().unwrap().window.start_s, 1_699_999_980);
 }
 
@@ -213,6 +217,18 @@ fn what_does_not_fit_the_queue_is_dropped_and_counted() {
     assert_eq!(bench.next().unwrap().sequence, 6);
     let report = bench.report();
     assert_eq!((report.windows, report.dropped), (9, 6));
+}
+
+#[test]
+fn what_was_never_delivered_is_dropped_as_well() {
+    let bench = Bench::new("");
+    bench.minutes(10);
+    bench.collector.finish(End::Complete);
+    let sent = bench.send();
+    bench.collector.answered(sent[0].id(), None, START);
+    let report = bench.collector.outcome().unwrap();
+    // Of ten windows seven were pushed out of the queue, and two of the other three have no answer.
+    assert_eq!((report.windows, report.published, report.dropped), (10, 1, 9));
 }
 
 #[test]

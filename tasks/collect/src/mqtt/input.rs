@@ -54,7 +54,8 @@ impl<'b> Input<'b> {
     pub(crate) fn unread(&self, range: Range<usize>) -> Option<Unread> {
         let bytes = self.bytes(range);
         let (message, id) = packet::unread(bytes, bytes.len(), TOPIC_BYTES).ok().flatten()?;
-        let id = bytes.get(id)?.iter().fold(0, |id, byte| id << 8 | u16::from(*byte));
+        // Two bytes, or none.
+        let id = bytes.get(id)?.try_into().map_or(0, u16::from_be_bytes);
         Some(Unread { id, ..message })
     }
 

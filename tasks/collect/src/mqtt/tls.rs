@@ -30,3 +30,53 @@ pub(crate) async fn speaks(mut io: impl Read + Write) -> bool {
     }
     is_answer(&answer[..came])
 }
+
+#[cfg(test)]
+mod tests {
+    use core::convert::Infallible;
+
+    use embassy_futures::block_on;
+    use embedded_io_async::{ErrorType, Read, Write};
+
+    use super::speaks;
+
+    /// Says these bytes one by one, and no more.
+    struct Port<'a>(&'a [u8]);
+
+    impl ErrorType for Port<'_> {
+        type Error = Infallible;
+    }
+
+    impl Read for Port<'_> {
+        async fn read(&mut self, buffer: &mut [u8]) -> Result<usize, Infallible> {
+            let Some((byte, rest)) = self.0.split_first() else { return Ok(0) };
+            buffer[0] = *byte;
+            self.0 = rest;
+            Ok(1)
+        }
+    }
+
+    impl Write for Port<'_> {
+        async fn write(&mut self, bytes: &[u8]) -> Result<usize, Infallible> {
+            Ok(bytes.len())
+        }
+
+        async fn flush(&mut self) -> Result<(), Infallible> {
+            Ok(())
+        }
+    }
+
+    #[test]
+    fn an_alert_or_a_handshake_is_tls() {
+        for (answer, is_tls) in [
+            (&[0x15, 3, 1, 0, 2][..], true),
+            (&[0x16, 3], true),
+            (&[0x16], false),
+            (&[0x15, 4], false),
+            (&[0x20, 2, 0, 1], false),
+            (&[], false),
+        ] {
+            assert_eq!(block_on(speaks(Port(answer))), is_tls, "{answer:?}");
+        }
+    }
+}

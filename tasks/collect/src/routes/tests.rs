@@ -77,6 +77,7 @@ fn wrong_templates_are_refused_by_name() {
     ] {
         assert!(Route::parse(template).is_err(), "{template}");
     }
+    assert_eq!(Route::parse("number:a?unit=12345678901234567").unwrap_err(), "a unit has 16 bytes at most");
 }
 
 #[test]
@@ -144,6 +145,11 @@ fn the_topic_gives_what_the_payload_does_not_say() {
     assert_eq!(number("number:{name}/{unit}", "a/a-unit-that-is-too-long"), None);
     assert_eq!(number("number:+", "/"), None);
     assert_eq!(read("number:+", "a", "on"), None);
+    // A unit has 16 bytes at most.
+    assert_eq!(read("number:{name}/{unit}", "a/0123456789abcdef", "1"), one("a", "0123456789abcdef", 1.0));
+    assert_eq!(read("number:{name}/{unit}", "a/0123456789abcdefg", "1"), None);
+    // Its kind is not also a part of its name.
+    assert_eq!(read("number:+/{kind}", "a/x", "1"), one("a/x", "", 1.0));
 }
 
 #[test]

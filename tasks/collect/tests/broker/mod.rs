@@ -1,16 +1,41 @@
 //! A broker that knows as much of MQTT 5 as a test asks of it.
 
+use std::cell::RefCell;
+use std::pin::pin;
+use std::thread;
 use std::time::{Duration, Instant};
-use std::{pin::pin, thread};
 
 use collect::{Error, Parameters, Report};
+use kernel::console::Console;
 use testing::{Guest, Peer};
 
 /// How long a run may take; it waits for nothing but its pauses between two connections.
 const PATIENCE: Duration = Duration::from_secs(120);
 
+thread_local! {
+    /// What the task of this thread's test has said.
+    static SAID: RefCell<Vec<u8>> = const { RefCell::new(Vec::new()) };
+}
+
+/// The console of all tests.
+struct Said;
+
+impl Console for Said {
+    fn write(&self, bytes: &[u8]) {
+        SAID.with_borrow_mut(|said| said.extend(bytes));
+    }
+}
+
+/// Whether the task has said this, since the last time that it was asked about.
+pub fn said(text: &str) -> bool {
+    let said = SAID.take();
+    String::from_utf8_lossy(&said).contains(text)
+}
+
 /// First bytes of packets.
 const CONNECT: u8 = 0x10;
+/// The first byte of what a TLS client says.
+const HELLO: u8 = 0x16;
 const PUBLISH: u8 = 0x32;
 const PUBLISH_RETAINED: u8 = 0x31;
 const SUBSCRIBE: u8 = 0x82;
@@ -21,7 +46,10 @@ const DISCONNECT: u8 = 0xe0;
 /// What a broker has heard.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Heard {
-    Connect,
+    /// The version of MQTT, and whether the session begins anew.
+    Connect(u8, bool),
+    /// What is asked of TLS.
+    Hello,
     Subscribe(String),
     /// Number, topic, payload.
     Publish(u16, String, String),
@@ -41,6 +69,8 @@ pub struct Broker {
     pub greetings: Vec<(bool, Vec<u8>)>,
     /// What it says to a subscription: the QoS that it grants, or a reason.
     pub grants: u8,
+    /// Whether it answers at all.
+    pub answers: bool,
     /// Whether it acknowledges what is published.
     pub acknowledges: bool,
     /// How many of its own messages were acknowledged.
@@ -51,13 +81,25 @@ impl Broker {
     pub fn new(guest: &Guest, port: u16) -> Self {
         let peer = guest.server(port);
         let greetings = vec![(false, Vec::new())];
-        Self { peer, heard: Vec::new(), greetings, grants: 1, acknowledges: true, acknowledged: 0 }
+        Self { peer, heard: Vec::new(), greetings, grants: 1, answers: true, acknowledges: true, acknowledged: 0 }
     }
 
     /// Sends a message with QoS 1.
     pub fn publish(&self, id: u8, topic: &str, payload: &str) {
-        let body = [&[0, topic.len() as u8], topic.as_bytes(), &[0, id, 0], payload.as_bytes()].concat();
+        self.publish_with(id, topic, &[], payload);
+    }
+
+    /// Sends one with properties.
+    pub fn publish_with(&self, id: u8, topic: &str, properties: &[u8], payload: &str) {
+        let head = [&[0, topic.len() as u8], topic.as_bytes(), &[0, id, properties.len() as u8]].concat();
+        let body = [&head, properties, payload.as_bytes()].concat();
         self.peer.say(&[&[PUBLISH, body.len() as u8], &body[..]].concat());
+    }
+
+    /// Says nothing from now on, and closes this connection and all others.
+    pub fn close(&mut self) {
+        self.answers = false;
+        self.peer.close();
     }
 
     /// Ends the connection.
@@ -84,9 +126,14 @@ impl Broker {
         let heard = self.peer.take_heard(std::mem::take);
         let mut rest = &heard[..];
         while let [first, after @ ..] = rest {
+            if *first == HELLO {
+                self.heard.push(Heard::Hello);
+                break;
+            }
             let (body, after) = body(after);
             rest = after;
             match *first {
+                CONNECT if !self.answers => self.heard.push(connect(body)),
                 CONNECT => {
                     let (resumed, properties) = match &self.greetings[..] {
                         [last] => last.clone(),
@@ -94,7 +141,7 @@ impl Broker {
                     };
                     let head = [0x20, 3 + properties.len() as u8, resumed.into(), 0, properties.len() as u8];
                     self.peer.say(&[&head[..], &properties].concat());
-                    self.heard.push(Heard::Connect);
+                    self.heard.push(connect(body));
                 }
                 SUBSCRIBE => {
                     self.peer.say(&[0x90, 4, body[0], body[1], 0, self.grants]);
@@ -123,6 +170,11 @@ impl Broker {
     }
 }
 
+/// A greeting: behind the protocol's name its version, and flags.
+fn connect(body: &[u8]) -> Heard {
+    Heard::Connect(body[6], body[7] & 2 != 0)
+}
+
 /// What a packet's length stands before, and what comes behind that.
 fn body(bytes: &[u8]) -> (&[u8], &[u8]) {
     let last = bytes.iter().position(|byte| byte & 0x80 == 0).expect("a length");
@@ -143,6 +195,7 @@ pub fn run(
     brokers: &mut [Broker; 2],
     mut script: impl FnMut(&mut [Broker; 2]),
 ) -> Result<Report, Error> {
+    kernel::console::attach(&Said);
     let mut task = pin!(collect::run(parameters, guest));
     let since = Instant::now();
     loop {

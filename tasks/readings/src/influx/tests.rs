@@ -42,6 +42,11 @@ fn reading(name: &str, value: f64) -> Owned {
 }
 
 #[test]
+fn a_measurement_may_have_an_equals_sign_and_is_no_tag() {
+    assert_eq!(items(b"m=1,t=x f=1 1556813561098000000\n"), [reading("m_3d1/t:x/f", 1.0)]);
+}
+
+#[test]
 fn a_line_gives_a_reading_for_each_number() {
     let text = concat!(
         "myMeasurement,tag1=value1,tag2=value2 ",

@@ -21,8 +21,18 @@ use xen_sys::types::{GrantRef, Port};
 
 #[test]
 fn a_guest_serves_and_what_goes_in_comes_out_across_pages_that_lie_anywhere() {
+    serves_and_passes(layout(13, 14), 7001, 16_383);
+}
+
+#[test]
+fn small_rings_lie_in_the_first_page() {
+    serves_and_passes(layout(10, 11), 700, 2047);
+}
+
+/// Passes so many bytes to the guest, and so many from it.
+fn serves_and_passes(layout: Layout, to: usize, from: usize) {
     let mut machine = Machine::new();
-    let (mut ours, address) = serve(&machine, layout(13, 14));
+    let (mut ours, address) = serve(&machine, layout);
     assert_eq!(ours.peer(), Ok(Peer::Awaited));
     let accepted = machine.tasks.spawn_for(async move { (ours.accept().await, ours) });
     machine.settle();
@@ -32,10 +42,10 @@ fn a_guest_serves_and_what_goes_in_comes_out_across_pages_that_lie_anywhere() {
     let (outcome, mut ours) = accepted.take().expect("the client has come");
     assert_eq!(outcome, Ok(true));
     for _ in 0..3 {
-        let (sent, mut arrived) = (bytes(7001), vec![0; 7001]);
+        let (sent, mut arrived) = (bytes(to), vec![0; to]);
         assert_eq!((peer.send(&sent), ours.receive(&mut arrived)), (Ok(true), Ok(true)));
         assert!(arrived == sent);
-        let (sent, mut arrived) = (bytes(16_383), vec![0; 16_383]);
+        let (sent, mut arrived) = (bytes(from), vec![0; from]);
         assert_eq!((ours.send(&sent), peer.receive(&mut arrived)), (Ok(true), Ok(true)));
         assert!(arrived == sent);
     }

@@ -329,3 +329,11 @@ fn a_flood_of_calls_has_no_connection_forgotten() {
     let refusal = Segment { port: 2001, ..theirs(TcpControl::Rst, 0, Some(outside.wrapping_add(1))) };
     assert_eq!(arrives(&sequences, refusal).0, Verdict::Take);
 }
+
+#[test]
+fn a_checksum_comes_to_an_end_whatever_the_words_add_up_to() {
+    // 0xffff is a sum without a carry, and 0x1fffe one that has two.
+    assert_eq!(adjusted(0, -1, 0), 0);
+    assert_eq!(adjusted(0, -1, 0xffff), 0);
+    assert_eq!(adjusted(0x1234, 0x5678, 0x5678), 0x1234);
+}

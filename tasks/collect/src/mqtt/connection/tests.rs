@@ -11,13 +11,15 @@ use core::future::{Future, pending};
 use core::pin::pin;
 use core::task::{Context, Poll, Waker};
 
+use embassy_time::{Duration, Instant};
 use embedded_io_async::{ErrorType, Read, Write};
 
 use super::{Connection, Event};
 use crate::mqtt::packet::{Publish, Version};
 use crate::mqtt::reason::Reason;
+use crate::mqtt::watch::Due;
 use crate::mqtt::write::Connect;
-use crate::mqtt::{Fault, Session};
+use crate::mqtt::{Fault, Session, watch};
 
 /// What a broker has sent and what it has got.
 #[derive(Default)]
@@ -188,13 +190,13 @@ fn a_message_with_qos_2_is_taken_once_and_released() {
 
 #[test]
 fn a_message_that_is_too_large_costs_itself() {
-    for (first, answer) in [(0x30, &[][..]), (0x32, &[0x40, 2, 0, 9]), (0x34, &[0x50, 2, 0, 9])] {
+    for (first, answer) in [(0x30, &[][..]), (0x32, &[0x40, 2, 1, 9]), (0x34, &[0x50, 2, 1, 9])] {
         for (pieces, topic, payload) in [(1, 5, 200), (7, 60, 1), (1000, 200, 0), (50, 64, 20_000)] {
             let mut room = Room::new(pieces);
             let stream = room.stream.clone();
             let mut connection = room.open(false, &[]);
             let mut large = vec![first];
-            let id: &[u8] = if first == 0x30 { &[] } else { &[0, 9] };
+            let id: &[u8] = if first == 0x30 { &[] } else { &[1, 9] };
             let body = [&[0, topic as u8], &vec![b't'; topic][..], id, &[0], &vec![b'x'; payload]].concat();
             large.extend([body.len() as u8 | 0x80, (body.len() >> 7) as u8 | 0x80, (body.len() >> 14) as u8]);
             large.extend(&body);
@@ -226,6 +228,25 @@ fn a_message_that_cannot_be_read_costs_itself() {
         assert_eq!(poll(connection.next()), Some(Ok(Event::Malformed { topic })), "{what}");
         assert_eq!(poll(connection.next()), taken(1, b"1"), "{what}");
         assert_eq!(stream.heard(), [0x40, 2, 0, 9], "{what}");
+    }
+}
+
+#[test]
+fn a_message_that_cannot_be_taken_is_known_when_it_comes_again() {
+    let large = [&[0, 1, b't', 1, 9, 0][..], &[b'x'; 90]].concat();
+    let unreadable = [0, 1, b't', 1, 9, 2, 0x7f, 0];
+    for body in [&large[..], &unreadable] {
+        let mut room = Room::new(1000);
+        let stream = room.stream.clone();
+        let mut connection = room.open(false, &[]);
+        for (first, is_new) in [(0x32, true), (0x3a, false), (0x32, true)] {
+            stream.say(&[&[first, body.len() as u8], body].concat());
+            let event = poll(connection.next()).unwrap();
+            assert_eq!(matches!(event, Ok(Event::TooLarge { .. } | Event::Malformed { .. })), is_new, "{event:?}");
+            assert_eq!(event == Ok(Event::Repeat), !is_new);
+        }
+        assert_eq!(poll(connection.next()), None);
+        assert_eq!(stream.heard(), [0x40, 2, 1, 9].repeat(3));
     }
 }
 
@@ -358,6 +379,52 @@ fn a_broker_that_lets_nobody_in_says_why() {
         let mut room = Room::new(1000);
         room.stream.0.borrow_mut().closed = true;
         assert_eq!(room.greet(answer).err(), Some(fault), "{answer:?}");
+    }
+}
+
+#[test]
+fn the_keepalive_is_the_brokers_if_it_has_one() {
+    // Ours is 30 s.
+    for (properties, seconds) in [(&[][..], 30), (&[0x13, 0, 10], 10), (&[0x13, 0, 0], 30)] {
+        let mut room = Room::new(1000);
+        let connection = room.open(false, properties);
+        let due = |after| connection.watch.due(Instant::now() + after);
+        let patience = watch::patience(Duration::from_secs(seconds));
+        assert_eq!(due(patience), Due::Silent, "{properties:?}");
+        assert_eq!(due(patience - Duration::from_secs(1)), Due::Ask, "{properties:?}");
+        assert!(matches!(due(Duration::from_secs(0)), Due::Nothing(_)), "{properties:?}");
+    }
+}
+
+#[test]
+fn what_a_broker_says_of_itself_is_kept() {
+    for resumed in [false, true] {
+        assert_eq!(Room::new(1000).open(resumed, &[]).is_resumed(), resumed);
+    }
+    for (properties, acknowledges, packet_bytes) in
+        [(&[][..], true, u32::MAX), (&[0x24, 0], false, u32::MAX), (&[0x27, 0, 0, 1, 0], true, 256)]
+    {
+        let mut room = Room::new(1000);
+        let connection = room.open(false, properties);
+        assert_eq!((connection.acknowledges(), connection.packet_bytes()), (acknowledges, packet_bytes));
+    }
+}
+
+#[test]
+fn an_older_broker_is_told_what_need_not_be_kept() {
+    let filter = ["a".to_owned()];
+    for (ends, bytes) in
+        [(Some(&filter[..]), &b"\xa2\x05\0\x01\0\x01a\xe0\0"[..]), (Some(&[]), &b"\xe0\0"[..]), (None, &b"\xe0\0"[..])]
+    {
+        let mut room = Room::new(1000);
+        let stream = room.stream.clone();
+        stream.say(&[0x20, 2, 0, 0]);
+        let greeting = Connect { version: Version::V311, ..GREETING };
+        let connection = poll(Connection::open(stream.clone(), &mut room.input, &mut room.session, greeting));
+        let connection = connection.unwrap().unwrap_or_else(|fault| panic!("{fault}"));
+        stream.heard();
+        poll(connection.close(ends)).unwrap();
+        assert_eq!(stream.heard(), bytes);
     }
 }
 

@@ -134,6 +134,25 @@ fn an_answer_tells_what_the_broker_takes() {
 }
 
 #[test]
+fn properties_that_nobody_looks_at_are_passed_over() {
+    let (one, two, four, text) = (&b"\x01"[..], &b"\0\x01"[..], &b"\0\0\0\x01"[..], &b"\0\x02ab"[..]);
+    for (properties, value) in [
+        (&[0x11, 0x02][..], four),
+        (&[0x22, 0x23], two),
+        (&[0x01, 0x25, 0x28, 0x2a], one),
+        (&[0x03, 0x08, 0x09, 0x12, 0x15, 0x16, 0x1a, 0x1c, 0x1f], text),
+        (&[0x26], b"\0\x01k\0\x01v"),
+    ] {
+        for property in properties {
+            let properties = [&[1 + value.len() as u8, *property], value].concat();
+            let message = packet(0x32, &[b"\0\x01a\0\x01", &properties[..], b"hi"].concat());
+            let expected = Publish { payload: b"hi", ..MESSAGE };
+            assert_eq!(decode(&message), Ok(Packet::Publish(expected)), "{property:#x}");
+        }
+    }
+}
+
+#[test]
 fn messages_are_decoded_with_and_without_a_number() {
     let without = Publish { topic: "a/b", qos: 0, id: 0, payload: b"hi", ..MESSAGE };
     assert_eq!(decode(&packet(0x30, b"\0\x03a/b\0hi")), Ok(Packet::Publish(without)));
