@@ -13,9 +13,10 @@ use crate::workspace::Workspace;
 /// Put single faults into the source, one at a time, and see whether the tests find them (cargo-mutants).
 ///
 /// A sample takes every so many-th fault of all that there are, so that it is spread over everything; another seed takes
-/// others, and all seeds together take all. A fault costs a build and a run of the tests, half a minute or more. Those
-/// that no test found are listed, and leave exit status 1. What is left out, and why, is in .cargo/mutants.toml; what was
-/// changed and what the tests said, in target/mutants.
+/// others, and all seeds together take all. A fault costs a build and a run of the nearest tests, a quarter of a minute or
+/// more; what these do not find, those of the packages that use it are asked about. Those that no test found are listed,
+/// and leave exit status 1. What is left out, and why, is in .cargo/mutants.toml; what was changed and what the tests
+/// said, in target/mutants.
 #[derive(Debug, clap::Args)]
 pub struct Arguments {
     /// The packages to put faults into; without any, all that there are tests for.
@@ -32,11 +33,14 @@ pub struct Arguments {
     list: bool,
 }
 
-/// Packages to put faults into, and the packages whose tests judge them: their own, and those of what uses them.
+/// Packages to put faults into, and the packages whose tests judge them.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 struct Subject {
     packages: &'static [&'static str],
-    judges: &'static [&'static str],
+    /// Made for them: nearly all faults are found here, and building these is quick.
+    nearest: &'static [&'static str],
+    /// Of what uses them: asked about what the nearest have not found.
+    others: &'static [&'static str],
 }
 
 /// Whose modules are partly for guests only, and how it says so.
@@ -45,12 +49,31 @@ const GUEST: &str = "target_os = \"none\"";
 
 /// What is cheap to build together is one subject: each has the tests run once without any fault, before the others.
 const SUBJECTS: [Subject; 5] = [
-    Subject { packages: &["xen-pv"], judges: &["xen-pv", "xen-fake", "fuzz"] },
-    Subject { packages: &["kernel"], judges: &["kernel", "host", "xen-fake", "fuzz"] },
-    Subject { packages: &["collect", "readings"], judges: &["collect", "readings", "fuzz"] },
-    Subject { packages: &["echo", "filter", "lines"], judges: &["echo", "filter", "lines", "fuzz"] },
-    Subject { packages: &["channel"], judges: &["channel"] },
+    Subject { packages: &["xen-pv"], nearest: &["xen-pv", "xen-fake"], others: &["fuzz"] },
+    Subject { packages: &["kernel"], nearest: &["kernel"], others: &["host", "xen-fake", "fuzz"] },
+    Subject { packages: &["collect", "readings"], nearest: &["collect", "readings"], others: &["fuzz"] },
+    Subject { packages: &["echo", "filter", "lines"], nearest: &["echo", "filter", "lines"], others: &["fuzz"] },
+    Subject { packages: &["channel"], nearest: &["channel"], others: &["xen-fake", "fuzz"] },
 ];
+
+/// Which faults.
+#[derive(Debug, Clone, Copy)]
+enum Which<'f> {
+    All,
+    Shard(Shard),
+    /// Those of these names.
+    Named(&'f [String]),
+}
+
+impl Which<'_> {
+    /// Whether a fault that was tried is one of them.
+    fn has(self, fault: &str) -> bool {
+        match self {
+            Self::All | Self::Shard(_) => true,
+            Self::Named(names) => names.iter().any(|name| name == fault),
+        }
+    }
+}
 
 /// Every `of`-th fault, from the `number`-th on.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -60,8 +83,6 @@ struct Shard {
 }
 
 impl Shard {
-    const ALL: Self = Self { number: 0, of: 1 };
-
     /// The shard with about `sample` of all the faults that belongs to a seed.
     fn new(faults: usize, sample: u32, seed: u32) -> Self {
         let of = faults.div_ceil(sample as usize).max(1);
@@ -86,12 +107,12 @@ pub fn run(arguments: &Arguments) -> Result<ExitCode> {
     let subjects = subjects(&arguments.packages)?;
     let mut all = 0;
     for (_, packages) in &subjects {
-        all += faults(&workspace, packages, Shard::ALL)?.len();
+        all += faults(&workspace, packages, Which::All)?.len();
     }
     let shard = Shard::new(all, arguments.sample, arguments.seed);
     let mut outcome = Outcome::default();
     for (subject, packages) in &subjects {
-        let sample = faults(&workspace, packages, shard)?;
+        let sample = faults(&workspace, packages, Which::Shard(shard))?;
         if arguments.list {
             sample.iter().for_each(|fault| println!("{fault}"));
         } else if !sample.is_empty() {
@@ -114,37 +135,64 @@ fn subjects(wanted: &[String]) -> Result<Vec<(Subject, Vec<&'static str>)>> {
     Ok(narrowed.into_iter().filter(|(_, packages): &(_, Vec<_>)| !packages.is_empty()).collect())
 }
 
-/// The faults of a shard, a line for each.
-fn faults(workspace: &Workspace, packages: &[&str], shard: Shard) -> Result<Vec<String>> {
-    let output = process::output(command(workspace, packages, shard)?.arg("--list"))?;
+/// The names of faults.
+fn faults(workspace: &Workspace, packages: &[&str], which: Which<'_>) -> Result<Vec<String>> {
+    let output = process::output(command(workspace, packages, which)?.arg("--list"))?;
     Ok(String::from_utf8_lossy(&output.stdout).lines().map(str::to_owned).collect())
 }
 
+/// Judges the faults of a shard: all by the nearest tests, and by the others those that are left.
 fn judge(workspace: &Workspace, subject: &Subject, packages: &[&str], shard: Shard) -> Result<Outcome> {
+    let name = subject.packages[0];
+    let mut outcome = judge_by(subject.nearest, name, workspace, packages, Which::Shard(shard))?;
+    if !outcome.survived.is_empty() {
+        let left = std::mem::take(&mut outcome.survived);
+        let name = format!("{name}-others");
+        outcome.add(judge_by(subject.others, &name, workspace, packages, Which::Named(&left))?);
+    }
+    Ok(outcome)
+}
+
+/// Judges faults by the tests of some packages; what was said is kept under `name`.
+fn judge_by(
+    judges: &[&str],
+    name: &str,
+    workspace: &Workspace,
+    packages: &[&str],
+    which: Which<'_>,
+) -> Result<Outcome> {
     let folder = workspace.target.join("mutants");
-    let (tree, output) = (folder.join("tree"), folder.join(subject.packages[0]));
+    let (tree, output) = (folder.join("tree"), folder.join(name));
     for folder in [&tree, &output] {
         fs::create_dir_all(folder).with_context(|| format!("make {}", folder.display()))?;
     }
-    let mut cargo = command(workspace, packages, shard)?;
+    let mut cargo = command(workspace, packages, which)?;
     // The copy of the source that is changed lies below target/, where its tests find Xen's headers as those of the
     // original do; what is built of others' crates stays for the next call.
     cargo.env("TMPDIR", &tree).env("CARGO_TARGET_DIR", folder.join("build")).arg("--output").arg(&output);
-    for judge in subject.judges {
+    for judge in judges {
         cargo.args(["--test-package", judge]);
     }
     let status = process::spawn(&mut cargo)?.wait()?;
     // 2 and 3 are its verdicts: some survived, some ran for too long.
     match status.code() {
-        Some(0 | 2 | 3) => Outcome::read(&output.join("mutants.out")),
+        Some(0 | 2 | 3) => Outcome::read(&output.join("mutants.out"), which),
         _ => bail!("cargo-mutants came to no verdict ({status}); its logs are in {}", workspace.shown(&output)),
     }
 }
 
-fn command(workspace: &Workspace, packages: &[&str], Shard { number, of }: Shard) -> Result<Command> {
+fn command(workspace: &Workspace, packages: &[&str], which: Which<'_>) -> Result<Command> {
     let mut cargo = process::cargo();
-    cargo.current_dir(&workspace.root).args(["mutants", "--sharding", "round-robin", "--shard"]);
-    cargo.arg(format!("{number}/{of}"));
+    cargo.current_dir(&workspace.root).arg("mutants");
+    match which {
+        Which::All => {}
+        Which::Shard(Shard { number, of }) => {
+            cargo.args(["--sharding", "round-robin", "--shard", &format!("{number}/{of}")]);
+        }
+        Which::Named(names) => {
+            cargo.args(names.iter().flat_map(|name| ["--re".to_owned(), literally(name)]));
+        }
+    }
     for module in guest_modules_below(&workspace.root, Path::new(PLATFORM))? {
         cargo.args(["--exclude", &format!("{module}.rs"), "--exclude", &format!("{module}/**")]);
     }
@@ -152,6 +200,15 @@ fn command(workspace: &Workspace, packages: &[&str], Shard { number, of }: Shard
         cargo.args(["--package", package]);
     }
     Ok(cargo)
+}
+
+/// A regular expression for a name: all that is no letter, digit or space may mean something there.
+fn literally(name: &str) -> String {
+    let escaped = name.chars().map(|character| match character {
+        character if character.is_alphanumeric() || character == ' ' => character.to_string(),
+        character => format!("\\x{{{:x}}}", u32::from(character)),
+    });
+    format!("^{}$", escaped.collect::<String>())
 }
 
 /// The modules of a folder that are for guests only, as paths below `root` without an extension. cargo-mutants does not
@@ -182,12 +239,13 @@ fn guest_modules(source: &str) -> Vec<&str> {
 }
 
 impl Outcome {
-    /// Reads the lists that cargo-mutants leaves, a fault in each line.
-    fn read(folder: &Path) -> Result<Self> {
+    /// Reads the lists that cargo-mutants leaves, a fault in each line. It tries fields that are left out whatever names
+    /// it is given: those that are not among them count for nothing.
+    fn read(folder: &Path, which: Which<'_>) -> Result<Self> {
         let list = |name: &str| -> Result<Vec<String>> {
             let path = folder.join(name);
             let text = fs::read_to_string(&path).with_context(|| format!("read {}", path.display()))?;
-            Ok(text.lines().map(str::to_owned).collect())
+            Ok(text.lines().filter(|fault| which.has(fault)).map(str::to_owned).collect())
         };
         // A test that does not end has found the fault as well.
         let found = list("caught.txt")?.len() + list("timeout.txt")?.len();
@@ -224,7 +282,7 @@ impl Outcome {
 mod tests {
     use std::path::Path;
 
-    use super::{Outcome, PLATFORM, SUBJECTS, Shard, guest_modules, guest_modules_below, subjects};
+    use super::{Outcome, PLATFORM, SUBJECTS, Shard, Which, guest_modules, guest_modules_below, literally, subjects};
     use crate::workspace::Workspace;
 
     #[test]
@@ -235,7 +293,7 @@ mod tests {
         numbers.dedup();
         assert_eq!(numbers, (0..34).collect::<Vec<_>>());
         assert_eq!(Shard::new(1000, 30, 35).number, 1);
-        assert_eq!(Shard::new(10, 30, 7), Shard::ALL);
+        assert_eq!(Shard::new(10, 30, 7), Shard { number: 0, of: 1 });
     }
 
     #[test]
@@ -245,6 +303,11 @@ mod tests {
         assert_eq!(subjects(&[]).unwrap().len(), SUBJECTS.len());
         let error = subjects(&["xtask".to_owned()]).unwrap_err().to_string();
         assert!(error.starts_with("no tests judge \"xtask\"; those judged are: xen-pv, kernel, "), "{error}");
+    }
+
+    #[test]
+    fn a_name_stands_for_itself_alone() {
+        assert_eq!(literally("a.rs:1: replace + with -"), r"^a\x{2e}rs\x{3a}1\x{3a} replace \x{2b} with \x{2d}$");
     }
 
     #[test]
@@ -262,6 +325,13 @@ mod tests {
         for module in ["boot", "console/channel", "memory/runs"] {
             assert!(modules.contains(&format!("{PLATFORM}/{module}")), "{modules:?}");
         }
+    }
+
+    #[test]
+    fn faults_of_other_names_count_for_nothing() {
+        let names = ["a", "b"].map(str::to_owned);
+        assert_eq!(["a", "b", "c"].map(|fault| Which::Named(&names).has(fault)), [true, true, false]);
+        assert!(Which::All.has("c") && Which::Shard(Shard::new(10, 5, 0)).has("c"));
     }
 
     #[test]
