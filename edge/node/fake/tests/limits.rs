@@ -13,8 +13,7 @@ use protocol::Quota;
 use protocol::command::Destination;
 use serde_json::Value;
 
-/// The most that may be written for a command, from its acceptance until its result was taken, in bytes: seven synced
-/// transactions. Measured: 256 KB.
+/// The most that may be written for a command, from its acceptance until its result was taken, in bytes. Measured: 256 KB.
 const WRITTEN_MAX: u64 = 400 * 1024;
 
 /// The most bytes of a file that the process may write from now on.
