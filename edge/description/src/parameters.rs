@@ -1,8 +1,9 @@
-//! Parameters as `key=value`: what a task takes, and whether given ones fit.
+//! Parameters as `key=value`: what a task takes, whether given ones fit, and the postcard that a task reads instead.
 //!
 //! Whether they fit is for the guest's own code to say, which kernel/src/parameters.rs is: it reads a struct that is known
 //! here by its schema alone.
 
+use std::cell::RefCell;
 use std::fmt;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, SocketAddrV4, SocketAddrV6};
 use std::sync::{Mutex, PoisonError};
@@ -11,7 +12,10 @@ use anyhow::{Result, bail};
 use kernel::net::{Card, PARAMETER_KEYS};
 use kernel::parameters::{Error, Parameters};
 use postcard_schema::schema::owned::{OwnedDataModelType as Type, OwnedDataModelVariant, OwnedNamedType};
-use serde::de::{Deserialize, DeserializeSeed, Deserializer, EnumAccess, SeqAccess, VariantAccess, Visitor};
+use serde::Serialize;
+use serde::de::{
+    Deserialize, DeserializeSeed, Deserializer, EnumAccess, Error as _, SeqAccess, VariantAccess, Visitor,
+};
 
 use crate::Description;
 
@@ -52,8 +56,22 @@ impl Description {
         Ok(())
     }
 
-    /// What is wrong with the words, as the guest would say it.
-    fn problem(&self, words: &[String], network: bool) -> Result<(), String> {
+    /// The struct of the task's parameters in postcard, which a guest finds in xenstore instead of the words; `network`
+    /// lets those of the network stack stand beside them.
+    ///
+    /// # Errors
+    /// As [`check`](Self::check).
+    pub fn encode(&self, words: &[String], network: bool) -> Result<Vec<u8>> {
+        self.problem(words, network).map_err(anyhow::Error::msg)
+    }
+
+    /// Whether this is one of the task's own parameters, not one of the network stack.
+    pub fn takes(&self, key: &str) -> bool {
+        self.fields().iter().any(|(known, _)| *known == key)
+    }
+
+    /// What is wrong with the words, as the guest would say it; the parameters in postcard when nothing is.
+    fn problem(&self, words: &[String], network: bool) -> Result<Vec<u8>, String> {
         // A word on xl's command line ends at a space, wherever the shell put it.
         let line = words.join(" ");
         self.read(&line, network).map_err(|error| match *error {
@@ -64,14 +82,16 @@ impl Description {
     }
 
     /// Reads a command line in the order of xen-pv/src/platform.rs.
-    fn read(&self, line: &str, network: bool) -> Result<(), Box<Error>> {
+    fn read(&self, line: &str, network: bool) -> Result<Vec<u8>, Box<Error>> {
         let mut parameters = Parameters::parse(line)?;
         if network {
             kernel::net::Parameters::read(&mut parameters)?;
             Card::read(&mut parameters)?;
         }
-        parameters.read_with(Shape(&self.parameters))?;
-        parameters.finish()
+        let postcard = RefCell::default();
+        parameters.read_with(Shape { ty: &self.parameters, postcard: &postcard })?;
+        parameters.finish()?;
+        Ok(postcard.into_inner())
     }
 
     fn fields(&self) -> Vec<(&str, &OwnedNamedType)> {
@@ -139,44 +159,70 @@ fn known(names: Vec<&str>) -> &'static [&'static str] {
     list
 }
 
-/// Deserializes a value as the type would that has this schema, and forgets it: it asks the deserializer for the same.
+/// Deserializes a value as the type would that has this schema, asking the deserializer for the same, and appends it to
+/// `postcard` as the type would be serialized.
 #[derive(Clone, Copy)]
-struct Shape<'s>(&'s OwnedNamedType);
+struct Shape<'s> {
+    ty: &'s OwnedNamedType,
+    postcard: &'s RefCell<Vec<u8>>,
+}
+
+impl Shape<'_> {
+    /// The same, of a part.
+    fn of<'p>(&'p self, ty: &'p OwnedNamedType) -> Shape<'p> {
+        Shape { ty, postcard: self.postcard }
+    }
+
+    fn append<T: Serialize, E: serde::de::Error>(self, value: &T) -> Result<(), E> {
+        let bytes = postcard::to_stdvec(value).map_err(E::custom)?;
+        self.postcard.borrow_mut().extend(bytes);
+        Ok(())
+    }
+
+    /// What cannot be written as a word.
+    fn unsuitable<T, E: serde::de::Error>(self) -> Result<T, E> {
+        Err(E::custom(words(self.ty)))
+    }
+}
 
 impl<'de> DeserializeSeed<'de> for Shape<'_> {
     type Value = ();
 
     fn deserialize<D: Deserializer<'de>>(self, from: D) -> Result<(), D::Error> {
-        fn as_type<'de, T: Deserialize<'de>, D: Deserializer<'de>>(from: D) -> Result<(), D::Error> {
-            T::deserialize(from).map(|_| ())
+        fn as_type<'de, T: Deserialize<'de> + Serialize, D: Deserializer<'de>>(
+            shape: Shape<'_>,
+            from: D,
+        ) -> Result<(), D::Error> {
+            let value = T::deserialize(from)?;
+            shape.append(&value)
         }
-        match self.0.name.as_str() {
-            "Ipv4Addr" => return as_type::<Ipv4Addr, D>(from),
-            "Ipv6Addr" => return as_type::<Ipv6Addr, D>(from),
-            "IpAddr" => return as_type::<IpAddr, D>(from),
-            "SocketAddr" => return as_type::<SocketAddr, D>(from),
-            "SocketAddrV4" => return as_type::<SocketAddrV4, D>(from),
-            "SocketAddrV6" => return as_type::<SocketAddrV6, D>(from),
+        match self.ty.name.as_str() {
+            "Ipv4Addr" => return as_type::<Ipv4Addr, D>(self, from),
+            "Ipv6Addr" => return as_type::<Ipv6Addr, D>(self, from),
+            "IpAddr" => return as_type::<IpAddr, D>(self, from),
+            "SocketAddr" => return as_type::<SocketAddr, D>(self, from),
+            "SocketAddrV4" => return as_type::<SocketAddrV4, D>(self, from),
+            "SocketAddrV6" => return as_type::<SocketAddrV6, D>(self, from),
             _ => {}
         }
-        match &self.0.ty {
-            Type::Bool => as_type::<bool, D>(from),
-            Type::I8 => as_type::<i8, D>(from),
-            Type::U8 => as_type::<u8, D>(from),
-            Type::I16 => as_type::<i16, D>(from),
-            Type::I32 => as_type::<i32, D>(from),
-            Type::I64 => as_type::<i64, D>(from),
-            Type::I128 => as_type::<i128, D>(from),
-            Type::U16 => as_type::<u16, D>(from),
-            Type::U32 => as_type::<u32, D>(from),
-            Type::U64 => as_type::<u64, D>(from),
-            Type::U128 => as_type::<u128, D>(from),
-            Type::Usize => as_type::<usize, D>(from),
-            Type::Isize => as_type::<isize, D>(from),
-            Type::F32 => as_type::<f32, D>(from),
-            Type::F64 => as_type::<f64, D>(from),
-            Type::Char => as_type::<char, D>(from),
-            Type::String => as_type::<String, D>(from),
+        match &self.ty.ty {
+            Type::Bool => as_type::<bool, D>(self, from),
+            Type::I8 => as_type::<i8, D>(self, from),
+            Type::U8 => as_type::<u8, D>(self, from),
+            Type::I16 => as_type::<i16, D>(self, from),
+            Type::I32 => as_type::<i32, D>(self, from),
+            Type::I64 => as_type::<i64, D>(self, from),
+            Type::I128 => as_type::<i128, D>(self, from),
+            Type::U16 => as_type::<u16, D>(self, from),
+            Type::U32 => as_type::<u32, D>(self, from),
+            Type::U64 => as_type::<u64, D>(self, from),
+            Type::U128 => as_type::<u128, D>(self, from),
+            Type::Usize => as_type::<usize, D>(self, from),
+            Type::Isize => as_type::<isize, D>(self, from),
+            Type::F32 => as_type::<f32, D>(self, from),
+            Type::F64 => as_type::<f64, D>(self, from),
+            Type::Char => as_type::<char, D>(self, from),
+            Type::String => as_type::<String, D>(self, from),
             Type::Option(_) => from.deserialize_option(self),
             Type::Unit => from.deserialize_unit(self),
             Type::UnitStruct => from.deserialize_unit_struct("", self),
@@ -201,314 +247,67 @@ impl<'de> Visitor<'de> for Shape<'_> {
     type Value = ();
 
     fn expecting(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        formatter.write_str(&words(self.0))
+        formatter.write_str(&words(self.ty))
     }
 
     fn visit_unit<E>(self) -> Result<(), E> {
         Ok(())
     }
 
-    fn visit_none<E>(self) -> Result<(), E> {
-        Ok(())
+    fn visit_none<E: serde::de::Error>(self) -> Result<(), E> {
+        self.append(&None::<()>)
     }
 
     fn visit_some<D: Deserializer<'de>>(self, from: D) -> Result<(), D::Error> {
+        // As an Option of nothing begins, so does one of anything.
+        self.append(&Some(()))?;
         self.visit_newtype_struct(from)
     }
 
     fn visit_newtype_struct<D: Deserializer<'de>>(self, from: D) -> Result<(), D::Error> {
-        match &self.0.ty {
-            Type::Option(inner) | Type::NewtypeStruct(inner) => Shape(inner).deserialize(from),
-            _ => Err(serde::de::Error::custom(words(self.0))),
+        match &self.ty.ty {
+            Type::Option(inner) | Type::NewtypeStruct(inner) => self.of(inner).deserialize(from),
+            _ => self.unsuitable(),
         }
     }
 
     fn visit_seq<A: SeqAccess<'de>>(self, mut items: A) -> Result<(), A::Error> {
-        match &self.0.ty {
+        match &self.ty.ty {
             Type::Struct(fields) => {
                 for field in fields {
-                    items.next_element_seed(Shape(&field.ty))?;
+                    items.next_element_seed(self.of(&field.ty))?;
                 }
             }
-            Type::Seq(item) => while items.next_element_seed(Shape(item))?.is_some() {},
-            _ => return Err(serde::de::Error::custom(words(self.0))),
+            Type::Seq(item) => {
+                let whole = RefCell::default();
+                let mut count: usize = 0;
+                while items.next_element_seed(Shape { ty: item, postcard: &whole })?.is_some() {
+                    count += 1;
+                }
+                // Their number stands before them.
+                self.append(&count)?;
+                self.postcard.borrow_mut().append(&mut whole.into_inner());
+            }
+            _ => return self.unsuitable(),
         }
         Ok(())
     }
 
     fn visit_enum<A: EnumAccess<'de>>(self, data: A) -> Result<(), A::Error> {
         let (name, variant) = data.variant::<String>()?;
-        let Type::Enum(variants) = &self.0.ty else { return Err(serde::de::Error::custom(words(self.0))) };
-        match variants.iter().find(|variant| *variant.name == *name).map(|variant| &variant.ty) {
-            Some(OwnedDataModelVariant::UnitVariant) => variant.unit_variant(),
-            Some(OwnedDataModelVariant::NewtypeVariant(inner)) => variant.newtype_variant_seed(Shape(inner)),
-            Some(OwnedDataModelVariant::TupleVariant(items)) => variant.tuple_variant(items.len(), self),
-            Some(OwnedDataModelVariant::StructVariant(_)) => variant.struct_variant(&[], self),
-            None => Err(serde::de::Error::custom(words(self.0))),
+        let Type::Enum(variants) = &self.ty.ty else { return self.unsuitable() };
+        let Some(place) = variants.iter().position(|variant| *variant.name == *name) else {
+            return self.unsuitable();
+        };
+        self.append(&u32::try_from(place).map_err(A::Error::custom)?)?;
+        match &variants[place].ty {
+            OwnedDataModelVariant::UnitVariant => variant.unit_variant(),
+            OwnedDataModelVariant::NewtypeVariant(inner) => variant.newtype_variant_seed(self.of(inner)),
+            OwnedDataModelVariant::TupleVariant(items) => variant.tuple_variant(items.len(), self),
+            OwnedDataModelVariant::StructVariant(_) => variant.struct_variant(&[], self),
         }
     }
 }
 
 #[cfg(test)]
-mod tests {
-    use postcard_schema::Schema;
-    use serde::Deserialize;
-
-    use crate::Description;
-
-    #[derive(Schema)]
-    #[allow(dead_code, reason = "only its schema is used")]
-    struct Parameters {
-        port: Option<u16>,
-        offset: Option<i8>,
-        topics: Vec<String>,
-        levels: Option<Vec<u8>>,
-        mode: Mode,
-        ratio: Option<f64>,
-    }
-
-    #[derive(Schema, Deserialize)]
-    enum Mode {
-        Fast,
-        Safe,
-    }
-
-    fn check(line: &str) -> Result<(), String> {
-        let words: Vec<String> = line.split(' ').filter(|word| !word.is_empty()).map(String::from).collect();
-        let description = Description::of::<Parameters, ()>("adder");
-        description.check(&words, true).map_err(|error| error.to_string())
-    }
-
-    #[test]
-    fn the_names_of_a_schema_are_kept_once_however_often_it_is_used() {
-        let first = super::known(vec!["here", "once"]);
-        assert_eq!(first, ["here", "once"]);
-        assert!(std::ptr::eq(first, super::known(vec!["here", "once"])));
-        assert_eq!(super::known(vec!["here"]), ["here"]);
-    }
-
-    fn first_line(line: &str) -> String {
-        check(line).unwrap_err().lines().next().unwrap().to_owned()
-    }
-
-    #[test]
-    fn fitting_parameters_pass() {
-        check("topics=a/b,c mode=Fast").unwrap();
-        check("topics= mode=Safe port=65535 offset=-128 levels=0,255 ratio=1e-3 ip=10.0.0.2/24 dns=10.0.0.1").unwrap();
-    }
-
-    #[test]
-    fn an_unknown_key_is_named_and_the_known_ones_are_listed() {
-        let error = check("topics=a mode=Fast prot=1").unwrap_err();
-        let expected = "parameter \"prot\" is unknown\n\
-            the task \"adder\" takes:\n    \
-            port=<a whole number from 0 to 65535>, may be left out\n    \
-            offset=<a whole number from -128 to 127>, may be left out\n    \
-            topics=<text, or several with commas between>\n    \
-            levels=<a whole number from 0 to 255, or several with commas between>, may be left out\n    \
-            mode=<one of Fast, Safe>\n    \
-            ratio=<a number>, may be left out\n    \
-            ip=<dhcp, or an address with its prefix length such as 10.0.0.2/24>, may be left out\n    \
-            gateway=<an address such as 10.0.0.1>, may be left out\n    \
-            dns=<an address such as 10.0.0.1>, may be left out\n    \
-            vif=<the number of a card, or its address such as 00:16:3e:01:02:03>, may be left out\n    \
-            pacing=<on, or off on a CPU of its own>, may be left out";
-        assert_eq!(error, expected);
-    }
-
-    #[test]
-    fn a_missing_key_is_named() {
-        assert_eq!(first_line("topics=a"), "parameter \"mode\" is missing: add mode=...");
-    }
-
-    #[test]
-    fn a_malformed_value_is_named_with_what_would_be_right() {
-        let base = "topics=a mode=Fast";
-        for (word, error) in [
-            ("port=65536", "parameter \"port\": \"65536\" is not a whole number from 0 to 65535"),
-            ("port=-1", "parameter \"port\": \"-1\" is not a whole number from 0 to 65535"),
-            ("offset=-129", "parameter \"offset\": \"-129\" is not a whole number from -128 to 127"),
-            ("ratio=x", "parameter \"ratio\": \"x\" is not a number"),
-            ("gateway=10.0.0", "parameter \"gateway\": \"10.0.0\" is not an address such as 10.0.0.1"),
-            ("levels=1,x", "parameter \"levels\": \"1,x\" is not a whole number from 0 to 255"),
-            ("gateway=0.0.0.0", "parameter \"gateway\": \"0.0.0.0\" is not an address such as 10.0.0.1"),
-            ("pacing=no", "parameter \"pacing\": \"no\" is not on, or off on a CPU of its own"),
-            ("ip=10.0.0.2/24 gateway=10.0.1.1", "parameter \"gateway\": 10.0.1.1 is not inside ip=10.0.0.2/24"),
-        ] {
-            assert_eq!(first_line(&format!("{base} {word}")), error);
-        }
-        assert_eq!(first_line("topics=a mode=Slow"), "parameter \"mode\": \"Slow\" is not one of Fast, Safe");
-        let network = "dhcp, or an address with its prefix length such as 10.0.0.2/24";
-        assert_eq!(first_line("ip=10.0.0.2/33"), format!("parameter \"ip\": \"10.0.0.2/33\" is not {network}"));
-    }
-
-    #[test]
-    fn a_word_without_a_value_and_a_repeated_key_are_refused() {
-        assert_eq!(first_line("port"), "parameter \"port\": expected key=value");
-        assert_eq!(first_line("port=1 port=2"), "parameter \"port\" is given twice");
-    }
-
-    #[test]
-    fn network_keys_are_unknown_to_a_task_without_a_network() {
-        #[derive(Schema)]
-        struct Nothing;
-        let description = Description::of::<Nothing, ()>("hello");
-        let error = description.check(&["ip=dhcp".into()], false).unwrap_err().to_string();
-        assert_eq!(error, "parameter \"ip\" is unknown\nthe task \"hello\" takes:\n    (none)");
-    }
-
-    /// A parameter of each kind there is.
-    #[derive(Schema, Deserialize)]
-    #[allow(dead_code, reason = "what matters is whether it can be read")]
-    struct Everything {
-        u8: Option<u8>,
-        u16: Option<u16>,
-        u32: Option<u32>,
-        u64: Option<u64>,
-        u128: Option<u128>,
-        i8: Option<i8>,
-        i16: Option<i16>,
-        i32: Option<i32>,
-        i64: Option<i64>,
-        i128: Option<i128>,
-        f32: Option<f32>,
-        f64: Option<f64>,
-        bool: Option<bool>,
-        char: Option<char>,
-        text: Option<String>,
-        mode: Option<Mode>,
-        shape: Option<Figure>,
-        newtype: Option<Level>,
-        nested: Option<Option<u8>>,
-        pair: Option<(u8, u8)>,
-        unit: Option<()>,
-        inner: Option<Inner>,
-        numbers: Option<Vec<i16>>,
-        modes: Option<Vec<Mode>>,
-        texts: Option<Vec<String>>,
-        address: Option<core::net::Ipv4Addr>,
-        endpoint: Option<core::net::SocketAddr>,
-        needed: u8,
-    }
-
-    #[derive(Schema, Deserialize)]
-    struct Level(#[allow(dead_code, reason = "only read")] u8);
-
-    #[derive(Schema, Deserialize)]
-    #[allow(dead_code, reason = "only read")]
-    struct Inner {
-        value: u8,
-    }
-
-    #[derive(Schema, Deserialize)]
-    #[allow(dead_code, reason = "only read")]
-    enum Figure {
-        Point,
-        Circle(u8),
-        Box { side: u8 },
-    }
-
-    const KEYS: [&str; 33] = [
-        "u8", "u16", "u32", "u64", "u128", "i8", "i16", "i32", "i64", "i128", "f32", "f64", "bool", "char", "text",
-        "mode", "shape", "newtype", "nested", "pair", "unit", "inner", "numbers", "modes", "texts", "address",
-        "endpoint", "needed", "ip", "gateway", "dns", "unknown", "",
-    ];
-
-    const VALUES: [&str; 64] = [
-        "",
-        "0",
-        "1",
-        "-1",
-        "+1",
-        "00",
-        "127",
-        "128",
-        "-128",
-        "-129",
-        "255",
-        "256",
-        "65535",
-        "65536",
-        "2147483647",
-        "2147483648",
-        "-2147483649",
-        "4294967295",
-        "4294967296",
-        "9223372036854775807",
-        "9223372036854775808",
-        "18446744073709551615",
-        "18446744073709551616",
-        "340282366920938463463374607431768211456",
-        "1.5",
-        "1e3",
-        "-0.0",
-        "inf",
-        "nan",
-        "1,2",
-        "1,",
-        ",1",
-        "1,x",
-        "-40000,1",
-        "true",
-        "false",
-        "True",
-        "x",
-        "xy",
-        "\u{e4}",
-        "a=b",
-        "Fast",
-        "Safe",
-        "fast",
-        "Fast,Safe",
-        "Fast,",
-        "Point",
-        "Circle",
-        "Box",
-        "10.0.0.2",
-        "10.0.0.2/24",
-        "10.0.0.2/0",
-        "10.0.0.2/32",
-        "10.0.0.2/33",
-        "10.0.0.2/",
-        "10.0.0",
-        "0.0.0.0",
-        "0.0.0.0/8",
-        "255.255.255.255",
-        "224.0.0.1/24",
-        "127.0.0.1",
-        "10.0.0.2:80",
-        "[::1]:80",
-        "dhcp",
-    ];
-
-    /// Reads as xen-pv/src/platform.rs does.
-    fn guest_accepts(line: &str) -> bool {
-        let read = || {
-            let mut parameters = kernel::parameters::Parameters::parse(line)?;
-            kernel::net::Parameters::read(&mut parameters)?;
-            kernel::net::Card::read(&mut parameters)?;
-            parameters.read::<Everything>()?;
-            parameters.finish()
-        };
-        read().is_ok()
-    }
-
-    #[test]
-    fn what_is_accepted_before_a_boot_is_what_the_guest_accepts() {
-        let description = Description::of::<Everything, ()>("everything");
-        let accepts = |line: &str| description.check(&[line.to_owned()], true).is_ok();
-        let mut accepted = 0;
-        let pairs = KEYS.iter().flat_map(|key| VALUES.iter().map(move |value| format!("{key}={value}")));
-        let pairs: Vec<String> = pairs.collect();
-        // Each alone, and with the others that may make a difference.
-        for other in ["", "needed=1", "needed=1 gateway=10.0.0.1", "needed=1 ip=10.9.0.1/16", "needed=1 ip=10.9.0.1/32"]
-        {
-            for pair in &pairs {
-                let line = format!("{other} {pair}");
-                assert_eq!(accepts(&line), guest_accepts(&line), "{line}");
-                accepted += usize::from(accepts(&line));
-            }
-        }
-        assert!(accepted > 500, "{accepted} of {}", 5 * pairs.len());
-    }
-}
+mod tests;
