@@ -22,6 +22,7 @@
 
 extern crate alloc;
 
+pub mod checkpoint;
 pub mod console;
 pub mod entropy;
 #[allow(unsafe_code, reason = "embassy-executor's raw executor, and the symbol that it calls")]
@@ -31,6 +32,7 @@ pub mod feed;
 pub mod heap;
 #[cfg(feature = "net")]
 pub mod net;
+pub mod nodes;
 pub mod outcome;
 pub mod parameters;
 pub mod report;
@@ -42,4 +44,4 @@ pub mod time;
 pub use outcome::{Failed, Outcome};
 #[cfg(feature = "net")]
 pub use system::Networked;
-pub use system::{Counts, Fed, Memory, Stop, System};
+pub use system::{Counts, Fed, Memory, Restored, Stop, System};

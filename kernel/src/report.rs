@@ -1,9 +1,7 @@
 //! A task's report as a person reads it: `key=value key=value ...` on one line.
 //!
 //! Fields of a struct within the report are written `outer.field=`, items of a list `list.0=`. A program reads the same
-//! report as postcard instead; [`nodes`] is where it lies then.
-
-pub mod nodes;
+//! report as postcard instead; [`nodes`](crate::nodes) is where it lies then.
 
 use alloc::string::String;
 use core::fmt::{self, Display, Write};

@@ -6,8 +6,10 @@
 
 use alloc::rc::Rc;
 use alloc::string::String;
+use alloc::vec::Vec;
 use core::time::Duration;
 
+use crate::checkpoint;
 use crate::feed::{self, Feed, Source};
 
 /// How much memory there is and how it is used, in bytes.
@@ -34,6 +36,17 @@ pub enum Stop {
     Reboot,
 }
 
+/// What an earlier run of a task has left to this one.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Restored {
+    /// Nobody keeps what the task saves.
+    Unkept,
+    /// Nothing: it is the first run, or what it saved is not good for this one.
+    Nothing,
+    /// What was saved last.
+    State(Vec<u8>),
+}
+
 /// What a task counts.
 pub trait Counts {
     /// Appends the counts of this moment as `name=count ...`.
@@ -56,6 +69,24 @@ pub trait System {
     /// Resolves when the task is asked to end (`xl shutdown`, `xl reboot`; Ctrl-C on a host), and at once on later
     /// calls. A task that never asks is dropped a short while after the request.
     async fn stop_requested(&self) -> Stop;
+
+    /// What the run before this one saved last, when that crashed or was ended from outside. A task that cannot use it
+    /// says so and begins afresh.
+    async fn restored(&self) -> Restored {
+        Restored::Unkept
+    }
+
+    /// Saves `state`, no more than [`checkpoint::MAX_BYTES`], for the next run of this task, in place of what was saved
+    /// before. Once this has returned, a crash of the guest does not lose it; a crash meanwhile leaves this one or the
+    /// one before, never a mixture. When the board loses its power, an older one may come back: a node writes them to
+    /// disk once in a while only. Where nobody keeps it ([`Restored::Unkept`]), nothing happens. One checkpoint at a
+    /// time.
+    ///
+    /// # Errors
+    /// It is too large, or was not taken; then what was saved before may be gone.
+    async fn checkpoint(&self, _state: &[u8]) -> Result<(), checkpoint::Error> {
+        Ok(())
+    }
 
     /// Has the platform show the task's counts behind its own when it is asked for them (`xl sysrq`); nobody asks a
     /// process on a host. Those of an earlier call are shown no longer.

@@ -206,7 +206,7 @@ impl Guest {
     /// # Errors
     /// As [`Dom0::xenstore_read`].
     pub fn report(&self) -> Result<Option<Vec<u8>>> {
-        kernel::report::nodes::join(|node| self.xenstore_read(node))
+        kernel::nodes::join(kernel::nodes::RESULT, |node| self.xenstore_read(node))
     }
 
     /// Removes the files that it was made from, for one that is not started again: dom0's file system is dom0's memory.

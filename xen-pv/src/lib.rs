@@ -21,6 +21,8 @@ extern crate alloc;
 extern crate std;
 
 #[cfg(feature = "xenstore")]
+pub mod checkpoint;
+#[cfg(feature = "xenstore")]
 mod decimal;
 pub mod device_tree;
 mod error;

@@ -19,7 +19,7 @@ use embassy_time::Timer;
 use kernel::entropy::Generator;
 use kernel::parameters::Parameters;
 use kernel::time::{Clock, Driver};
-use kernel::{Counts, Memory, Outcome, Stop, System, println};
+use kernel::{Counts, Memory, Outcome, Restored, Stop, System, checkpoint, println};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use xen_sys::sched::ShutdownReason;
@@ -245,6 +245,14 @@ impl System for Platform {
 
     async fn stop_requested(&self) -> Stop {
         self.toolstack.stop_requested().await
+    }
+
+    async fn restored(&self) -> Restored {
+        self.toolstack.restored().await
+    }
+
+    async fn checkpoint(&self, state: &[u8]) -> Result<(), checkpoint::Error> {
+        self.toolstack.checkpoint(state).await
     }
 
     fn show_counts(&self, counts: Rc<dyn Counts>) {

@@ -11,6 +11,9 @@
 //! $ cargo xtask host echo -- port=7007
 //! echo: listening on 127.0.0.1:7007
 //! ```
+//!
+//! With `checkpoint=FILE`, what the task saves is kept in a file, and a process that is told the same file after one that
+//! was killed goes on from there.
 
 mod feed;
 mod help;

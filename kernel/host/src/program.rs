@@ -28,7 +28,7 @@ where
         return ExitCode::SUCCESS;
     }
     let ended = match read::<P>(&words.join(" ")) {
-        Ok((parameters, feed)) => attempt(task, parameters, feed),
+        Ok((parameters, input)) => attempt(task, parameters, input),
         Err(error) => Err(format!("{error}\n{}", help::text::<P>(name))),
     };
     log::report_dropped();
@@ -41,17 +41,20 @@ where
     }
 }
 
-/// Where a task's feed comes from.
+/// Files that a process has in place of what a guest has from a node.
 #[derive(serde::Deserialize)]
 struct Input {
+    /// Where the task's feed comes from.
     feed: Option<PathBuf>,
+    /// Where what the task saves is kept.
+    checkpoint: Option<PathBuf>,
 }
 
-/// Reads the task's parameters, the file of its feed, and the parameters of a guest's network, which have no meaning here.
-fn read<P: DeserializeOwned>(command_line: &str) -> Result<(P, Option<PathBuf>), Box<Error>> {
+/// Reads the task's parameters, the files, and the parameters of a guest's network, which have no meaning here.
+fn read<P: DeserializeOwned>(command_line: &str) -> Result<(P, Input), Box<Error>> {
     let mut parameters = Parameters::parse(command_line)?;
     let task = parameters.read::<P>()?;
-    let Input { feed } = parameters.read()?;
+    let input = parameters.read()?;
     let network = net::Parameters::read(&mut parameters)?;
     let card = net::Card::read(&mut parameters)?;
     parameters.finish()?;
@@ -65,9 +68,10 @@ fn read<P: DeserializeOwned>(command_line: &str) -> Result<(P, Option<PathBuf>),
 fn attempt<P, O: Outcome>(
     task: impl AsyncFnOnce(P, &Host) -> O,
     parameters: P,
-    feed: Option<PathBuf>,
+    Input { feed, checkpoint }: Input,
 ) -> Result<(), String> {
-    let host = Host::new().map_err(|error| format!("the platform cannot start: {error}"))?.with_feed(feed);
+    let host = Host::new().map_err(|error| format!("the platform cannot start: {error}"))?;
+    let host = host.with_feed(feed).keep_checkpoints(checkpoint.clone());
     let work = async {
         let (report, ended) = task(parameters, &host).await.parts();
         (report, ended.map_err(|error| error.to_string()))
@@ -78,6 +82,10 @@ fn attempt<P, O: Outcome>(
         (None, Err(format!("the task did not end within {} s of being asked to", GRACE.as_secs())))
     };
     let (report, ended) = async_io::block_on(future::or(work, limit));
+    if let Some(file) = checkpoint {
+        // What has ended in order does not go on. There may have been nothing to save.
+        drop(std::fs::remove_file(file));
+    }
     if let Some(report) = report {
         let mut line = String::new();
         kernel::report::write(&report, &mut line).map_err(|_| "the report cannot be written".to_owned())?;

@@ -1,10 +1,11 @@
-//! Memory figures, randomness, the wall clock, the standard input, and Ctrl-C.
+//! Memory figures, randomness, the wall clock, the standard input, checkpoints, and Ctrl-C.
 
 use std::cell::RefCell;
+use std::fs::{self, File};
 use std::future::{pending, poll_fn};
-use std::io::Stdin;
+use std::io::{self, Stdin, Write};
 use std::os::unix::net::UnixStream;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
@@ -13,8 +14,9 @@ use std::time::{Duration, SystemTime};
 use async_io::Async;
 use blocking::Unblock;
 use futures_lite::AsyncRead;
+use kernel::checkpoint::{Error, MAX_BYTES};
 use kernel::feed::{self, Feed};
-use kernel::{Fed, Memory, Networked, Stop, System};
+use kernel::{Fed, Memory, Networked, Restored, Stop, System};
 use signal_hook::consts::{SIGINT, SIGTERM};
 
 use crate::{FileFeed, HostNetwork};
@@ -32,6 +34,8 @@ pub struct Host {
     input: RefCell<Unblock<Stdin>>,
     /// The file of the task's feed.
     feed: Option<PathBuf>,
+    /// Where checkpoints are kept.
+    checkpoint: Option<PathBuf>,
 }
 
 impl Host {
@@ -53,6 +57,7 @@ impl Host {
             signals: Async::new(signals)?,
             input: RefCell::new(Unblock::new(std::io::stdin())),
             feed: None,
+            checkpoint: None,
         })
     }
 
@@ -61,6 +66,22 @@ impl Host {
     pub fn with_feed(self, file: Option<PathBuf>) -> Self {
         Self { feed: file, ..self }
     }
+
+    /// Keeps what the task saves in a file, for the next process that is told the same one.
+    #[must_use]
+    pub fn keep_checkpoints(self, file: Option<PathBuf>) -> Self {
+        Self { checkpoint: file, ..self }
+    }
+}
+
+/// Writes a file as a whole: whoever reads it, after whatever, finds this content or the one before.
+fn write_whole(path: &Path, content: &[u8]) -> io::Result<()> {
+    let mut new = path.as_os_str().to_owned();
+    new.push(".new");
+    let mut file = File::create(&new)?;
+    file.write_all(content)?;
+    file.sync_all()?;
+    fs::rename(&new, path)
 }
 
 impl System for Host {
@@ -91,6 +112,29 @@ impl System for Host {
         // pipe nobody could ask again, so an error counts as a request.
         let _ = self.signals.readable().await;
         Stop::PowerOff
+    }
+
+    async fn restored(&self) -> Restored {
+        let Some(path) = &self.checkpoint else { return Restored::Unkept };
+        match fs::read(path) {
+            Ok(state) if !state.is_empty() => Restored::State(state),
+            Err(error) if error.kind() != io::ErrorKind::NotFound => {
+                eprintln!("{}: {error}: the task begins afresh", path.display());
+                Restored::Nothing
+            }
+            _ => Restored::Nothing,
+        }
+    }
+
+    async fn checkpoint(&self, state: &[u8]) -> Result<(), Error> {
+        let Some(path) = &self.checkpoint else { return Ok(()) };
+        if state.len() > MAX_BYTES {
+            return Err(Error::TooLarge(state.len()));
+        }
+        write_whole(path, state).map_err(|error| {
+            eprintln!("{}: {error}", path.display());
+            Error::NotTaken
+        })
     }
 
     async fn console_input(&self, destination: &mut [u8]) -> usize {
@@ -151,6 +195,22 @@ mod tests {
         host.random(&mut one);
         host.random(&mut other);
         assert_ne!(one, other);
+    }
+
+    #[test]
+    fn a_checkpoint_is_in_its_file_for_the_next_process() {
+        let folder = std::env::temp_dir().join(format!("spore-host-{}", std::process::id()));
+        fs::create_dir_all(&folder).expect("a folder");
+        let host = || Host::new().expect("a platform").keep_checkpoints(Some(folder.join("state")));
+        assert_eq!(async_io::block_on(Host::new().expect("a platform").restored()), Restored::Unkept);
+        assert_eq!(async_io::block_on(host().restored()), Restored::Nothing);
+        async_io::block_on(host().checkpoint(b"first")).expect("saved");
+        async_io::block_on(host().checkpoint(b"second")).expect("saved");
+        let too_large = async_io::block_on(host().checkpoint(&[0; MAX_BYTES + 1]));
+        assert_eq!(too_large, Err(Error::TooLarge(MAX_BYTES + 1)));
+        assert_eq!(async_io::block_on(host().restored()), Restored::State(b"second".to_vec()));
+        fs::remove_dir_all(&folder).expect("the folder is removed");
+        assert_eq!(async_io::block_on(host().checkpoint(b"third")), Err(Error::NotTaken));
     }
 
     #[test]

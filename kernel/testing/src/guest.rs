@@ -11,8 +11,9 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::task::{Context, Poll, Wake, Waker};
 use std::time::Duration;
 
+use kernel::checkpoint::{Error, MAX_BYTES};
 use kernel::feed::Feed;
-use kernel::{Fed, Memory, Networked, Stop, System};
+use kernel::{Fed, Memory, Networked, Restored, Stop, System};
 
 use crate::datagrams::Mail;
 use crate::feed::{FeedBytes, Feeder};
@@ -43,6 +44,15 @@ pub struct Guest {
     pub(crate) mail: Rc<Mail>,
     feed: RefCell<Option<Vec<u8>>>,
     stopped: Cell<bool>,
+    checkpoints: RefCell<Checkpoints>,
+}
+
+/// What the task saves.
+#[derive(Debug, Default)]
+struct Checkpoints {
+    are_kept: bool,
+    are_refused: bool,
+    last: Vec<u8>,
 }
 
 impl Guest {
@@ -96,6 +106,21 @@ impl Guest {
         self.stopped.set(true);
     }
 
+    /// Keeps what the task saves, beginning with this state of an earlier run; an empty one is none.
+    pub fn keep_checkpoints(&self, restored: &[u8]) {
+        *self.checkpoints.borrow_mut() = Checkpoints { are_kept: true, are_refused: false, last: restored.to_vec() };
+    }
+
+    /// Refuses what the task saves from now on.
+    pub fn refuse_checkpoints(&self) {
+        self.checkpoints.borrow_mut().are_refused = true;
+    }
+
+    /// What the task has saved last; empty when that is nothing.
+    pub fn saved(&self) -> Vec<u8> {
+        self.checkpoints.borrow().last.clone()
+    }
+
     /// Polls a task until it ends, and returns what it returns; `None` when it waits for what does not come. `script`
     /// is called after each poll: there the peers answer.
     ///
@@ -146,6 +171,29 @@ impl System for Guest {
     /// Always the same time, in November 2023.
     fn unix_time(&self) -> Duration {
         Duration::from_secs(1_700_000_000)
+    }
+
+    async fn restored(&self) -> Restored {
+        let checkpoints = self.checkpoints.borrow();
+        match (checkpoints.are_kept, &*checkpoints.last) {
+            (false, _) => Restored::Unkept,
+            (true, []) => Restored::Nothing,
+            (true, state) => Restored::State(state.to_vec()),
+        }
+    }
+
+    async fn checkpoint(&self, state: &[u8]) -> Result<(), Error> {
+        let mut checkpoints = self.checkpoints.borrow_mut();
+        match (state.len() > MAX_BYTES, checkpoints.are_refused) {
+            (true, _) => Err(Error::TooLarge(state.len())),
+            (false, true) => Err(Error::NotTaken),
+            (false, false) => {
+                if checkpoints.are_kept {
+                    checkpoints.last = state.to_vec();
+                }
+                Ok(())
+            }
+        }
     }
 
     async fn stop_requested(&self) -> Stop {

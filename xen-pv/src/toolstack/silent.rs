@@ -4,7 +4,7 @@ use core::future::pending;
 
 use alloc::string::String;
 use embassy_executor::Spawner;
-use kernel::Stop;
+use kernel::{Restored, Stop, checkpoint};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
@@ -27,6 +27,16 @@ impl Toolstack {
     /// None but those of the command line.
     pub(crate) fn parameters<P: DeserializeOwned>(&self) -> Result<Option<P>, String> {
         Ok(None)
+    }
+
+    /// Nobody keeps anything.
+    pub(crate) async fn restored(&self) -> Restored {
+        Restored::Unkept
+    }
+
+    /// Saves nothing.
+    pub(crate) async fn checkpoint(&self, _state: &[u8]) -> Result<(), checkpoint::Error> {
+        Ok(())
     }
 
     /// Leaves the report to the console.

@@ -3,10 +3,11 @@
 //! | node, below the domain's own directory | |
 //! |---|---|
 //! | `control/shutdown` | `xl shutdown`, `reboot`, `save` write `poweroff`, `reboot`, `suspend`; the guest takes it by writing nothing |
-//! | `control/sysrq` | `xl sysrq` writes a letter, whichever: the guest says what it has counted, then writes nothing |
+//! | `control/sysrq` | `xl sysrq` writes a letter, whichever: the guest says what it has counted, then writes nothing; a program writes `counters`: the guest does not say it |
 //! | `data/counters` | what it had counted then, as `name=count ...` |
-//! | `data/parameters` | the task's parameters as postcard, where a program set them |
-//! | `data/result`, `data/result-1`, ... | the task's report as postcard, see `kernel::report::nodes` |
+//! | `data/checkpoint` | what the task has saved, where somebody keeps it: see `kernel::checkpoint` |
+//! | `data/parameters`, `data/parameters-1`, ... | the task's parameters as postcard, where a program set them |
+//! | `data/result`, `data/result-1`, ... | the task's report as postcard, see `kernel::nodes` |
 //! | `data/status` | `ok`, or `error: ` and why |
 //!
 //! Source: `docs/misc/xenstore-paths.pandoc` of Xen, section Domain Controlled Paths.
@@ -19,11 +20,13 @@ use core::task::{Context, Poll, Waker};
 use alloc::string::{String, ToString};
 use alloc::vec::Vec;
 use embassy_executor::Spawner;
-use kernel::report::nodes;
-use kernel::{Stop, println};
+use embassy_futures::select::{Either, select};
+use embassy_time::{Duration, Timer};
+use kernel::{Restored, Stop, checkpoint, nodes, println};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
+use crate::checkpoint::Checkpoints;
 use crate::event_channel::Events;
 use crate::platform::{sleep, spawn};
 use crate::shared_ring::SharedRing;
@@ -31,16 +34,19 @@ use crate::xen::Xen;
 use crate::xenstore::{Client, Error, ErrorKind, Request, Watch};
 use crate::{arch, resume};
 
-/// How long the end of a guest may be held up by a store that does not answer.
+/// How long the end of a guest, or its task, may be held up by a store that does not answer.
 const PATIENCE_NS: u64 = 5_000_000_000;
 
 const SHUTDOWN: &str = "control/shutdown";
 const SYSRQ: &str = "control/sysrq";
+/// What a program writes there that has the guest counted: no letter, which is a person's.
+const QUIETLY: &[u8] = b"counters";
 
 /// The other end of xenstore.
 pub(crate) struct Toolstack {
     /// The connection, which drivers use as well.
     pub(crate) store: Client<Xen>,
+    checkpoints: Checkpoints<Xen>,
     events: Events<Xen>,
     stop: Cell<Option<Stop>>,
     waiting: RefCell<Vec<Waker>>,
@@ -53,8 +59,10 @@ pub(crate) struct Toolstack {
 impl Toolstack {
     /// Opens the connection.
     pub(crate) fn connect(ring: SharedRing, events: &Events<Xen>) -> Self {
+        let store = Client::new(ring.page, events.bind(ring.port));
         Self {
-            store: Client::new(ring.page, events.bind(ring.port)),
+            store,
+            checkpoints: Checkpoints::new(store),
             events: *events,
             stop: Cell::default(),
             waiting: RefCell::default(),
@@ -69,10 +77,10 @@ impl Toolstack {
     pub(crate) fn start(&'static self, spawner: Spawner, counters: impl Fn() -> String + 'static) {
         spawn(spawner, self.store.run());
         let (watch, registered) = self.store.start_watch("control");
-        let parameters = self.store.read("data/parameters");
+        let parameters = self.store.read(nodes::PARAMETERS);
         let registered = self.wait(registered);
         self.answered_ns.set(arch::now_ns());
-        self.parameters.set(Some(self.wait(parameters)));
+        self.parameters.set(Some(self.wait(parameters).and_then(|first| self.rest(nodes::PARAMETERS, first))));
         match registered {
             Ok(_) => spawn(spawner, self.listen(watch, counters)),
             Err(_) => println!("warning: xl shutdown, reboot and sysrq will not be heard"),
@@ -89,6 +97,21 @@ impl Toolstack {
                 }
             }
         })
+    }
+
+    /// The whole value whose first node holds this.
+    fn rest(&self, first: &str, mut value: Vec<u8>) -> Result<Vec<u8>, Error> {
+        // A node that is full is not the last.
+        let mut number = 1;
+        while value.len() == number * nodes::NODE_BYTES && value.len() < nodes::MAX_BYTES {
+            match self.wait(self.store.read(&nodes::path(first, number))) {
+                Ok(part) => value.extend(part),
+                // Not that there is no value: there is part of one.
+                Err(_) => return Err(Error::new(ErrorKind::Malformed, first)),
+            }
+            number += 1;
+        }
+        Ok(value)
     }
 
     /// Waits for a reply, but not beyond a time; nothing else runs meanwhile.
@@ -125,16 +148,19 @@ impl Toolstack {
                 match self.store.read(node).await {
                     Ok(request) if request.is_empty() => {}
                     Ok(request) if node == SHUTDOWN => self.take_request(&request),
-                    Ok(_) => self.show(&counters()),
+                    Ok(request) => self.show(&counters(), request != QUIETLY),
                     Err(_) => {}
                 }
             }
         }
     }
 
-    /// Shows what was counted to a person and to a program, which knows that it is there when the request is gone.
-    fn show(&self, counters: &str) {
-        println!("counters: {counters}");
+    /// Shows what was counted to a program, which knows that it is there when the request is gone, and `aloud` to a
+    /// person.
+    fn show(&self, counters: &str, aloud: bool) {
+        if aloud {
+            println!("counters: {counters}");
+        }
         self.tell("data/counters", counters.as_bytes());
         self.tell(SYSRQ, b"");
     }
@@ -183,16 +209,28 @@ impl Toolstack {
         }
     }
 
+    /// What an earlier run of the task has saved.
+    pub(crate) async fn restored(&self) -> Restored {
+        self.checkpoints.restored().await
+    }
+
+    /// Saves what the task needs to go on.
+    pub(crate) async fn checkpoint(&self, state: &[u8]) -> Result<(), checkpoint::Error> {
+        let patience = Timer::after(Duration::from_nanos(PATIENCE_NS));
+        match select(self.checkpoints.save(state), patience).await {
+            Either::First(saved) => saved,
+            Either::Second(()) => Err(checkpoint::Error::NotTaken),
+        }
+    }
+
     /// Leaves the report for a program.
     pub(crate) fn report<R: Serialize>(&self, report: &R) {
         match postcard::to_allocvec(report) {
-            Ok(bytes) if bytes.len() <= nodes::REPORT_MAX_BYTES => {
-                nodes::split(&bytes).enumerate().for_each(|(number, value)| self.leave(&nodes::path(number), value));
+            Ok(bytes) if bytes.len() <= nodes::MAX_BYTES => {
+                let parts = nodes::split(&bytes).enumerate();
+                parts.for_each(|(number, part)| self.leave(&nodes::path(nodes::RESULT, number), part));
             }
-            _ => println!(
-                "warning: the report is larger than {} bytes; the line above has it all",
-                nodes::REPORT_MAX_BYTES
-            ),
+            _ => println!("warning: the report is larger than {} bytes; the line above has it all", nodes::MAX_BYTES),
         }
     }
 

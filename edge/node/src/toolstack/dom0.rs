@@ -256,7 +256,7 @@ impl Toolstack for Dom0 {
             let error = status.strip_prefix("error: ").unwrap_or(&status).to_owned();
             return Ok(Ended { report: None, error: Some(error), console });
         }
-        let report = kernel::report::nodes::join(|name| self.store.read(&path(name)))?;
+        let report = kernel::nodes::join(kernel::nodes::RESULT, |name| self.store.read(&path(name)))?;
         Ok(Ended { report, error: None, console })
     }
 

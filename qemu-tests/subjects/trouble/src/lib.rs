@@ -13,11 +13,14 @@ use core::future::pending;
 use alloc::string::String;
 use alloc::vec::Vec;
 use embassy_time::{Duration, Instant, Timer};
-use kernel::System;
+use kernel::{Restored, System};
 use postcard_schema::Schema;
 use serde::{Deserialize, Serialize};
 
 mod faults;
+
+/// What a step saves.
+const STEP_BYTES: usize = 5000;
 
 /// What the task is told. One parameter must be given, so that a scenario can leave it out.
 #[derive(Debug, Clone, Serialize, Deserialize, Schema)]
@@ -43,6 +46,8 @@ pub enum Fault {
     Deaf,
     /// It panics.
     Panic,
+    /// It saves a step more than the run before it and panics, and ends well after three.
+    Steps,
     /// It writes through a null pointer.
     NullWrite,
     /// It writes to its own code.
@@ -103,6 +108,7 @@ pub async fn run(parameters: Parameters, system: &impl System) -> Result<Report,
         Fault::None => {}
         Fault::Error => return Err(Asked),
         Fault::Deaf => pending().await,
+        Fault::Steps => step(system).await,
         fault => faults::make(fault),
     }
     let mut random = [0; 4];
@@ -114,6 +120,24 @@ pub async fn run(parameters: Parameters, system: &impl System) -> Result<Report,
     let filler = (0..parameters.filler_bytes.unwrap_or(0)).map(|number| number as u8).collect();
     let unix_time_ms = system.unix_time().as_millis() as u64;
     Ok(Report { unix_time_ms, ran_ms: start.elapsed().as_millis(), random, filler })
+}
+
+/// Saves a step, of so many bytes that they need several nodes, and panics; returns after three.
+async fn step(system: &impl System) {
+    let mut steps = match system.restored().await {
+        Restored::State(steps) => steps,
+        Restored::Nothing => Vec::new(),
+        Restored::Unkept => return kernel::println!("trouble: nobody keeps steps"),
+    };
+    let count = steps.len() / STEP_BYTES;
+    kernel::println!("trouble: {count} steps");
+    if count < 3 {
+        steps.resize((count + 1) * STEP_BYTES, count as u8);
+        match system.checkpoint(&steps).await {
+            Ok(()) => faults::make(Fault::Panic),
+            Err(error) => kernel::println!("trouble: {error}"),
+        }
+    }
 }
 
 /// The next line of the console, without its end.
