@@ -80,6 +80,7 @@ fn answer(xl: &mut Dom0, changes: &Receiver<()>, image: &Image, line: &str) -> A
                 memory_mib: 4,
                 cpu: Cpu { weight: 256, cap_percent: 0 },
                 parameters: Parameters(parameters),
+                nodes: Vec::new(),
             };
             xl.create(&spec, &image.file)?;
             Ok("made".into())

@@ -6,6 +6,7 @@ use protocol::{Command, Quota, State, Tenant, Usage};
 use thiserror::Error;
 
 use crate::Entry;
+use crate::handover::words;
 
 /// Memory of Xen's own for each guest, beside the guest's: measured for a guest of 4 MiB on ARM (5,674 KiB in all, of
 /// which 1 MiB is its pool for page tables), rounded up.
@@ -155,8 +156,9 @@ pub fn admit(
     quota: &Quota,
     board: Board,
 ) -> Result<u32, Refusal> {
-    let words: Vec<_> = command.parameters.0.iter().map(|(name, value)| format!("{name}={value}")).collect();
-    description.check(&words, needs.network).map_err(|error| Refusal::Parameters(error.to_string()))?;
+    description
+        .check(&words(&command.parameters), needs.network)
+        .map_err(|error| Refusal::Parameters(error.to_string()))?;
     if needs.network && !board.network {
         return Err(Refusal::NoNetwork);
     }

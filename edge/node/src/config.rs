@@ -39,6 +39,9 @@ pub struct Config {
     pub toolstack: Choice,
     /// How often guests are looked at while there are any, in milliseconds.
     pub poll_milliseconds: u32,
+    /// The least pause between two writes of what a guest has saved, in seconds: what a power cut may lose, against what
+    /// wears the board's flash.
+    pub checkpoint_seconds: u32,
     /// How many ended commands are kept, and how much of what they left.
     pub kept: Kept,
 }
@@ -74,6 +77,7 @@ impl Default for Config {
             bridge: "xenbr0".to_owned(),
             toolstack: Choice::Auto,
             poll_milliseconds: 1000,
+            checkpoint_seconds: 60,
             kept: Kept::default(),
         }
     }

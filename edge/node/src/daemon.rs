@@ -66,6 +66,7 @@ fn run<T: Toolstack + Send + 'static>(
         reserve_kib: u64::from(config.memory_reserve_mib) << 10,
         receivers: config.receivers.clone(),
         has_broker: config.broker.is_some(),
+        save_pause: std::time::Duration::from_secs(config.checkpoint_seconds.into()),
     };
     let (fetches, fetched) = mpsc::channel();
     let (deliveries, delivered) = mpsc::channel();

@@ -14,13 +14,15 @@ use protocol::{Timestamp, document};
 use redb::{Database, ReadTransaction, ReadableDatabase, ReadableTable, TableDefinition, WriteTransaction};
 
 use crate::journal::{Journal, JournalError};
-use crate::{Entry, Key};
+use crate::{Entry, Key, Saved};
 
 pub use ended::{Bounds, FORGOTTEN};
 pub use events::Missed;
 
 /// Entries that have not ended, by their command.
 const ENTRIES: TableDefinition<'_, &str, &[u8]> = TableDefinition::new("entries");
+/// What the tasks of commands that have not ended have saved, by their command.
+const SAVED: TableDefinition<'_, &str, &[u8]> = TableDefinition::new("saved");
 /// Numbers by their names.
 const COUNTS: TableDefinition<'_, &str, u64> = TableDefinition::new("counts");
 /// The count of all commands.
@@ -54,6 +56,7 @@ impl Disk {
         let mut disk = Self { path: path.to_owned(), database, bounds };
         disk.write(|transaction| {
             transaction.open_table(ENTRIES)?;
+            transaction.open_table(SAVED)?;
             transaction.open_table(COUNTS)?;
             ended::make(transaction)?;
             events::make(transaction)?;
@@ -138,10 +141,13 @@ impl Journal for Disk {
         self.count(COMMANDS)
     }
 
-    fn record(&mut self, entry: &Entry, now: Timestamp) -> Result<(), JournalError> {
+    fn record(&mut self, entry: &Entry, saved: Option<&Saved>, now: Timestamp) -> Result<(), JournalError> {
         let (key, value, bounds) = (entry.key().to_string(), document::encode(entry), self.bounds);
         self.write(|transaction| {
             let mut entries = transaction.open_table(ENTRIES)?;
+            if saved.is_some() || entry.state.phase().is_end() {
+                put_saved(transaction, &key, saved)?;
+            }
             if entry.state.phase().is_end() {
                 entries.remove(key.as_str())?;
                 ended::add(transaction, &key, &value)?;
@@ -156,4 +162,26 @@ impl Journal for Disk {
             events::add(transaction, entry, now)
         })
     }
+
+    fn saved(&self, key: &Key) -> Result<Option<Saved>, JournalError> {
+        let key = key.to_string();
+        let value = self.read(|transaction| {
+            Ok(transaction.open_table(SAVED)?.get(key.as_str())?.map(|value| value.value().to_vec()))
+        })?;
+        value.map(|value| document::decode(&value).map_err(JournalError::new)).transpose()
+    }
+
+    fn save(&mut self, key: &Key, saved: Option<&Saved>) -> Result<(), JournalError> {
+        self.write(|transaction| put_saved(transaction, &key.to_string(), saved))
+    }
+}
+
+/// Writes what a command's task has saved, or removes what it had saved.
+fn put_saved(transaction: &WriteTransaction, key: &str, saved: Option<&Saved>) -> Result<(), redb::Error> {
+    let mut table = transaction.open_table(SAVED)?;
+    match saved {
+        Some(saved) => drop(table.insert(key, document::encode(saved).as_slice())?),
+        None => drop(table.remove(key)?),
+    }
+    Ok(())
 }

@@ -1,8 +1,9 @@
 //! What a node knows of its commands, wherever it is kept.
 
+use protocol::Timestamp;
 use thiserror::Error;
 
-use crate::{Entry, Key};
+use crate::{Entry, Key, Saved};
 
 /// Why the journal cannot be used.
 #[derive(Debug, Error)]
@@ -37,9 +38,23 @@ pub trait Journal {
     /// It cannot be read.
     fn next_number(&self) -> Result<u64, JournalError>;
 
-    /// Writes an entry in place of the one of the same command. When this returns it is on disk.
+    /// Writes an entry in place of the one of the same command, and what its task has saved, where that is new: both or
+    /// nothing. With the entry of a command that has ended goes what its task had saved. When this returns it is on
+    /// disk.
     ///
     /// # Errors
     /// It could not be written; then the old one is still there.
-    fn record(&mut self, entry: &Entry, now: protocol::Timestamp) -> Result<(), JournalError>;
+    fn record(&mut self, entry: &Entry, saved: Option<&Saved>, now: Timestamp) -> Result<(), JournalError>;
+
+    /// What a command's task has saved last.
+    ///
+    /// # Errors
+    /// It cannot be read.
+    fn saved(&self, key: &Key) -> Result<Option<Saved>, JournalError>;
+
+    /// Writes what a command's task has saved in place of what it had saved before, or removes that.
+    ///
+    /// # Errors
+    /// It could not be written; then what was there before still is.
+    fn save(&mut self, key: &Key, saved: Option<&Saved>) -> Result<(), JournalError>;
 }

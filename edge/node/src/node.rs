@@ -1,5 +1,7 @@
 //! The state of a board's commands, and what [`crate::reconcile`] makes of it.
 
+mod keep;
+
 use std::collections::VecDeque;
 use std::time::Duration;
 
@@ -8,8 +10,11 @@ use thiserror::Error;
 
 use crate::entry::Prepared;
 use crate::reconcile::{self, Action, Allowance, Effect, Observed};
+use crate::toolstack::End;
 use crate::turn::Settled;
-use crate::{Entry, GuestId, Journal, JournalError, Key};
+use crate::{Entry, GuestId, Journal, JournalError, Key, Saved};
+
+pub use keep::{Look, Pauses};
 
 /// What starts are counted within.
 const MINUTE: Duration = Duration::from_secs(60);
@@ -50,6 +55,12 @@ pub struct Node<J> {
     ended: Vec<Entry>,
     /// Counts what was written.
     changes: u64,
+    pauses: Pauses,
+    looks: keep::Looks,
+    /// Counts checkpoints that were written.
+    saves: u64,
+    /// What is to be said.
+    notes: Vec<String>,
 }
 
 impl<J: Journal> Node<J> {
@@ -63,7 +74,17 @@ impl<J: Journal> Node<J> {
         let mut starts: Vec<_> =
             entries.iter().filter_map(|entry| Some((entry.command.tenant.clone(), entry.started?))).collect();
         starts.sort_by_key(|(_, at)| *at);
-        Ok(Self { journal, entries, starts: starts.into(), ended: Vec::new(), changes: 0 })
+        Ok(Self {
+            journal,
+            entries,
+            starts: starts.into(),
+            ended: Vec::new(),
+            changes: 0,
+            pauses: Pauses::default(),
+            looks: keep::Looks::new(),
+            saves: 0,
+            notes: Vec::new(),
+        })
     }
 
     /// The commands that have not ended.
@@ -212,6 +233,10 @@ impl<J: Journal> Node<J> {
         let allowance = |tenant: &Tenant| Allowance { quota: quota(tenant), starts: self.starts(tenant, now) };
         for action in reconcile::step(&self.entries, observed, allowance, now) {
             match action {
+                Action::Effect(Effect::Create(mut spec)) => {
+                    self.hand_over(&mut spec)?;
+                    effects.push(Effect::Create(spec));
+                }
                 Action::Effect(effect) => effects.push(effect),
                 Action::Record(entry) => {
                     self.record(*entry, now)?;
@@ -219,6 +244,7 @@ impl<J: Journal> Node<J> {
                 }
             }
         }
+        effects.extend(self.due_looks(observed, now));
         Ok((effects, written))
     }
 
@@ -232,16 +258,26 @@ impl<J: Journal> Node<J> {
                 Some(entry) => self.record(reconcile::not_started(entry, why, now), now),
                 None => Ok(()),
             },
+            Settled::Looked(id, inside) => self.looked(id, &inside, now),
             Settled::Ended(id, end, left) => match self.of_guest(id, Phase::Running) {
-                Some(entry) => self.record(reconcile::concluded(entry, end, left, now), now),
+                Some(entry) => {
+                    let saved = if end == End::Crash { self.saved_by_crashed(&entry, &left)? } else { None };
+                    self.record_with(reconcile::concluded(entry, end, left, now), saved.as_ref(), now)
+                }
                 None => Ok(()),
             },
         }
     }
 
-    /// Writes an entry to disk, then to memory, in which ended ones do not stay.
     fn record(&mut self, entry: Entry, now: Timestamp) -> Result<(), JournalError> {
-        self.journal.record(&entry, now)?;
+        self.record_with(entry, None, now)
+    }
+
+    /// Writes an entry to disk, with what its task has saved, then to memory, in which ended ones do not stay.
+    fn record_with(&mut self, entry: Entry, saved: Option<&Saved>, now: Timestamp) -> Result<(), JournalError> {
+        // What has ended does not go on.
+        let saved = saved.filter(|_| !entry.state.phase().is_end());
+        self.journal.record(&entry, saved, now)?;
         self.changes += 1;
         if entry.state == State::Starting {
             self.starts.push_back((entry.command.tenant.clone(), now));

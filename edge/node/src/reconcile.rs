@@ -13,7 +13,7 @@
 //! | starting | unfinished | destroy |
 //! | starting | paused | unpause |
 //! | starting | running or ended | running |
-//! | running | running | failed when it runs longer than it may |
+//! | running | running | failed when it runs longer than it may; its share of the CPUs as its tenant's quota has it |
 //! | running | ended | finished, failed, or queued again after a crash |
 //! | running | none | queued again after a reboot of the board, and when it is persistent; failed otherwise |
 //! | any end | | |
@@ -62,6 +62,10 @@ pub enum Effect {
     Create(GuestSpec),
     /// Let a guest run.
     Unpause(GuestId),
+    /// Give a guest another share of the CPUs.
+    SetCpu(GuestId, Cpu),
+    /// Look at what a guest shows of its inside.
+    LookInto(GuestId),
     /// Read what a guest left, and record [`concluded`].
     Conclude(GuestId, End),
     /// End a guest and remove what is left of it.
@@ -120,11 +124,13 @@ fn next(entry: &Entry, guest: Option<&Guest>, cpu: Cpu, observed: &Observed, now
         }
         // Someone has paused it: that is not the node's business.
         (Phase::Running, Some(Guest { life: Life::Paused | Life::Unfinished, .. })) => None,
-        (Phase::Running, Some(Guest { life: Life::Running, running_for, .. })) => {
-            let most = entry.command.longest_run_seconds?;
-            let too_long = *running_for > Duration::from_secs(most.get().into());
-            let failure = Failure::TooLong { seconds: running_for.as_secs() };
-            if too_long { record(entry.clone().into_end(State::Failed(failure), now)) } else { None }
+        (Phase::Running, Some(guest @ Guest { life: Life::Running, .. })) => {
+            let most = entry.command.longest_run_seconds.map(|seconds| Duration::from_secs(seconds.get().into()));
+            if most.is_some_and(|most| guest.running_for > most) {
+                let failure = Failure::TooLong { seconds: guest.running_for.as_secs() };
+                return record(entry.clone().into_end(State::Failed(failure), now));
+            }
+            (guest.cpu != Some(cpu)).then_some(Action::Effect(Effect::SetCpu(guest.id, cpu)))
         }
         (Phase::Running, Some(Guest { life: Life::Ended(end), id, .. })) => {
             Some(Action::Effect(Effect::Conclude(*id, *end)))

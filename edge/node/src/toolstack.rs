@@ -6,6 +6,7 @@ mod direct;
 mod dom0;
 mod domains;
 mod error;
+mod guest_store;
 mod leftovers;
 mod makers;
 mod xl;
@@ -15,11 +16,13 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
+use kernel::checkpoint::Checkpoint;
 use protocol::{Cpu, Digest, Parameters};
 use serde::Deserialize;
 use sha2::{Digest as _, Sha256};
 
-use crate::{Entry, GuestId, Key};
+use crate::handover::words;
+use crate::{GuestId, Key};
 
 pub use dom0::{Dom0, Options};
 pub use error::Error;
@@ -27,7 +30,7 @@ pub use error::Error;
 /// Where the node's own program for network cards is installed.
 const HOTPLUG: &str = "/usr/lib/spore/spore-vif";
 /// The longest command line of a guest, in bytes. Source: `MAX_GUEST_CMDLINE` of xen/include/public/xen.h, with its end.
-const COMMAND_LINE_MAX: usize = 1023;
+pub(crate) const COMMAND_LINE_MAX: usize = 1023;
 
 /// What makes domains.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize)]
@@ -55,6 +58,8 @@ pub struct Guest {
     pub memory_kib: u64,
     /// The CPU time that it has used.
     pub cpu_time: Duration,
+    /// Its share of the CPUs, where it is known.
+    pub cpu: Option<Cpu>,
 }
 
 /// Whether a guest lives.
@@ -88,6 +93,17 @@ pub struct Ended {
     pub error: Option<String>,
     /// The last lines of its console.
     pub console: Vec<String>,
+    /// What its task has saved last.
+    pub checkpoint: Option<Checkpoint>,
+}
+
+/// What a running guest shows of its inside. All of it is the guest's word.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Inside {
+    /// What its task has saved last.
+    pub checkpoint: Option<Checkpoint>,
+    /// What it counted when it was asked the last time, as `name=count ...`.
+    pub counters: Option<Vec<u8>>,
 }
 
 /// A guest to be made.
@@ -105,30 +121,16 @@ pub struct GuestSpec {
     pub memory_mib: u32,
     /// Its tenant's share of the CPUs.
     pub cpu: Cpu,
-    /// The task's parameters.
+    /// The parameters that go by its command line.
     pub parameters: Parameters,
+    /// What it finds in xenstore when it begins: paths below its own directory, and values.
+    pub nodes: Vec<(String, Vec<u8>)>,
 }
 
 impl GuestSpec {
-    /// That of an entry's attempt; none before its task was fetched.
-    #[must_use]
-    pub fn of(entry: &Entry, cpu: Cpu) -> Option<Self> {
-        let prepared = entry.prepared.as_ref()?;
-        Some(Self {
-            id: entry.guest(),
-            key: entry.key(),
-            image: prepared.image,
-            network: prepared.config.needs(artifact::Feature::Network),
-            memory_mib: prepared.memory_mib,
-            cpu,
-            parameters: entry.command.parameters.clone(),
-        })
-    }
-
-    /// The task's parameters, as the guest's command line.
+    /// The parameters that go by it, as the guest's command line.
     pub(crate) fn command_line(&self) -> Result<String, Error> {
-        let words: Vec<_> = self.parameters.0.iter().map(|(name, value)| format!("{name}={value}")).collect();
-        let command_line = words.join(" ");
+        let command_line = words(&self.parameters).join(" ");
         let length = command_line.len();
         if length > COMMAND_LINE_MAX {
             let why = format!("the parameters have {length} bytes; a guest takes {COMMAND_LINE_MAX} at most");
@@ -180,8 +182,8 @@ pub trait Toolstack {
     /// It cannot be asked.
     fn memory_free_kib(&mut self) -> Result<u64, Self::Error>;
 
-    /// Makes a guest of an image's file, whose digest was just compared, paused. It stays when it ends, until it is
-    /// destroyed.
+    /// Makes a guest of an image's file, whose digest was just compared, paused, with all that it finds in xenstore. It
+    /// stays when it ends, until it is destroyed.
     ///
     /// # Errors
     /// It could not be made.
@@ -192,6 +194,20 @@ pub trait Toolstack {
     /// # Errors
     /// It could not be done.
     fn unpause(&mut self, guest: GuestId) -> Result<(), Self::Error>;
+
+    /// Changes a guest's share of the CPUs. What [`guests`](Self::guests) says of it is this from now on, also when it
+    /// failed.
+    ///
+    /// # Errors
+    /// It could not be done.
+    fn set_cpu(&mut self, guest: GuestId, cpu: Cpu) -> Result<(), Self::Error>;
+
+    /// Looks at what a guest that runs has saved and counted, and asks it to count anew, for the next look. A guest
+    /// that sleeps wakes up for that.
+    ///
+    /// # Errors
+    /// It could not be done.
+    fn look_into(&mut self, guest: GuestId) -> Result<Inside, Self::Error>;
 
     /// What a guest that has ended left.
     ///

@@ -6,7 +6,7 @@
 use std::path::PathBuf;
 
 use crate::reconcile::{Effect, Observed};
-use crate::toolstack::{End, Ended, Toolstack};
+use crate::toolstack::{End, Ended, Inside, Toolstack};
 use crate::{GuestId, GuestSpec, NodeError};
 
 /// What came of an effect, as far as the journal must know it.
@@ -14,6 +14,8 @@ use crate::{GuestId, GuestSpec, NodeError};
 pub enum Settled {
     /// A guest could not be made, and why.
     NotStarted(GuestId, String),
+    /// A running guest shows this.
+    Looked(GuestId, Inside),
     /// A guest has ended in this way and left this.
     Ended(GuestId, End, Ended),
 }
@@ -60,7 +62,8 @@ pub fn turn<T: Toolstack>(
         boot: board.boot.clone(),
     };
     let (effects, written) = desk.plan(observed)?;
-    let busy = written || !effects.is_empty();
+    // A look changes nothing that a next turn could find.
+    let busy = written || effects.iter().any(|effect| !matches!(effect, Effect::LookInto(_)));
     let mut first_error = None;
     for effect in effects {
         match act(effect, desk, toolstack, board) {
@@ -86,7 +89,12 @@ fn act<T: Toolstack>(
             made.or_else(|why| desk.settle(Settled::NotStarted(spec.id, why)))
         }
         Effect::Unpause(id) => toolstack.unpause(id).map_err(failed(format!("unpausing guest {id}"))),
+        Effect::SetCpu(id, cpu) => toolstack.set_cpu(id, cpu).map_err(failed(format!("giving guest {id} its CPUs"))),
         Effect::Destroy(id) => toolstack.destroy(id).map_err(failed(format!("destroying guest {id}"))),
+        Effect::LookInto(id) => {
+            let inside = toolstack.look_into(id).map_err(failed(format!("looking into guest {id}")))?;
+            desk.settle(Settled::Looked(id, inside))
+        }
         Effect::Conclude(id, end) => {
             let left = toolstack.ended(id).map_err(failed(format!("reading what guest {id} left")))?;
             desk.settle(Settled::Ended(id, end, left))

@@ -3,6 +3,7 @@
 
 use std::cell::RefCell;
 use std::collections::BTreeMap;
+use std::convert::Infallible;
 use std::num::NonZeroU32;
 use std::path::{Path, PathBuf};
 use std::rc::Rc;
@@ -11,11 +12,12 @@ use std::time::Duration;
 
 use artifact::Config;
 use description::Description;
+use kernel::checkpoint::{self, Checkpoint};
 use node::disk::Bounds;
 use node::reconcile::{Effect, Observed};
 use node::{
-    Board, Desk, End, Ended, Entry, Guest, GuestId, GuestSpec, Journal, JournalError, Key, Life, Node, NodeError,
-    Piece, Prepared, ReadConsole, Settled, Toolstack, turn,
+    Board, Desk, End, Ended, Entry, Guest, GuestId, GuestSpec, Inside, Journal, JournalError, Key, Life, Node,
+    NodeError, Piece, Prepared, ReadConsole, Saved, Settled, Toolstack, turn,
 };
 use protocol::command::{Destination, Lifetime, Memory, OnCrash, Task};
 use protocol::{
@@ -40,6 +42,10 @@ struct World {
     /// Every guest that was ever made, by the name of its command.
     made: Vec<(String, GuestId)>,
     journal: BTreeMap<String, Entry>,
+    /// What the journal has of what guests saved, by the name of their command.
+    saved: BTreeMap<String, Saved>,
+    /// What guests had saved when they crashed, by the name of their command.
+    left: BTreeMap<String, Checkpoint>,
     boot: u32,
     now_seconds: u64,
     /// Steps until the node is killed; a killed node does nothing any more.
@@ -51,6 +57,8 @@ struct World {
 struct FakeGuest {
     name: String,
     life: Life,
+    cpu: Cpu,
+    checkpoint: Option<Checkpoint>,
 }
 
 /// The node is dead.
@@ -90,12 +98,24 @@ impl World {
         self.now_seconds += 100;
         let made = self.made.clone();
         for (id, guest) in self.guests.iter_mut().filter(|(_, guest)| guest.life == Life::Running) {
+            let number = guest.checkpoint.as_ref().map_or(0, |checkpoint| checkpoint.number) + 1;
+            guest.checkpoint = Some(Checkpoint { number, bytes: guest.name.clone().into_bytes() });
             let attempt = made.iter().filter(|(name, _)| *name == guest.name).position(|(_, made)| made == id);
             guest.life = match (guest.name.as_str(), attempt) {
                 ("forever", _) => Life::Running,
                 ("crashes-twice", Some(0 | 1)) => Life::Ended(End::Crash),
                 _ => Life::Ended(End::PowerOff),
             };
+            if let (Life::Ended(End::Crash), Some(checkpoint)) = (guest.life, &guest.checkpoint) {
+                self.left.insert(guest.name.clone(), checkpoint.clone());
+            }
+        }
+    }
+
+    fn put_saved(&mut self, key: &Key, saved: Option<&Saved>) {
+        match saved {
+            Some(saved) => drop(self.saved.insert(key.id.to_string(), saved.clone())),
+            None => drop(self.saved.remove(key.id.as_str())),
         }
     }
 
@@ -137,9 +157,22 @@ impl Journal for Fake {
         Ok(self.0.borrow().journal.len() as u64)
     }
 
-    fn record(&mut self, entry: &Entry, _: Timestamp) -> Result<(), JournalError> {
-        let written = self.effect(|world| drop(world.journal.insert(entry.key().to_string(), entry.clone())));
+    fn record(&mut self, entry: &Entry, saved: Option<&Saved>, _: Timestamp) -> Result<(), JournalError> {
+        let written = self.effect(|world| {
+            world.journal.insert(entry.key().to_string(), entry.clone());
+            if saved.is_some() || entry.state.phase().is_end() {
+                world.put_saved(&entry.key(), saved);
+            }
+        });
         written.map_err(JournalError::new)
+    }
+
+    fn saved(&self, key: &Key) -> Result<Option<Saved>, JournalError> {
+        Ok(self.0.borrow().saved.get(key.id.as_str()).cloned())
+    }
+
+    fn save(&mut self, key: &Key, saved: Option<&Saved>) -> Result<(), JournalError> {
+        self.effect(|world| world.put_saved(key, saved)).map_err(JournalError::new)
     }
 }
 
@@ -179,6 +212,7 @@ impl Toolstack for Fake {
             domid: 1,
             memory_kib: 4096,
             cpu_time: Duration::ZERO,
+            cpu: Some(guest.cpu),
         };
         Ok(world.guests.iter().map(guest).collect())
     }
@@ -195,7 +229,15 @@ impl Toolstack for Fake {
             let again = world.made.iter().any(|(_, made)| *made == spec.id);
             assert!(!again || world.boot > 0, "the same guest of {name} is made twice");
             world.made.push((name.clone(), spec.id));
-            let old = world.guests.insert(spec.id, FakeGuest { name, life: Life::Paused });
+            let checkpoint = given(&spec.nodes);
+            if world.boot == 0 {
+                // The guest that crashed is the last that was there: nothing that it saved is lost.
+                assert_eq!(checkpoint.as_ref(), world.left.get(&name), "{name} was given something else");
+            } else {
+                let on_disk = world.saved.get(&name).map(|saved| saved.for_image(spec.image).unwrap());
+                assert_eq!(checkpoint, on_disk, "{name} was given something else");
+            }
+            let old = world.guests.insert(spec.id, FakeGuest { name, life: Life::Paused, cpu: spec.cpu, checkpoint });
             assert!(old.is_none(), "a guest of this id is there");
         })
     }
@@ -208,10 +250,22 @@ impl Toolstack for Fake {
         })
     }
 
+    fn set_cpu(&mut self, id: GuestId, cpu: Cpu) -> Result<(), Killed> {
+        self.effect(|world| world.guests.get_mut(&id).unwrap().cpu = cpu)
+    }
+
+    fn look_into(&mut self, id: GuestId) -> Result<Inside, Killed> {
+        self.effect(|world| Inside { checkpoint: world.guests[&id].checkpoint.clone(), counters: None })
+    }
+
     fn ended(&mut self, id: GuestId) -> Result<Ended, Killed> {
-        self.effect(|world| match world.guests[&id].name.as_str() {
-            "fails" => Ended { error: Some("no such sensor".to_owned()), ..Ended::default() },
-            _ => Ended { report: Some(vec![42]), console: vec!["last words".to_owned()], error: None },
+        self.effect(|world| {
+            let guest = &world.guests[&id];
+            let left = Ended { checkpoint: guest.checkpoint.clone(), ..Ended::default() };
+            match guest.name.as_str() {
+                "fails" => Ended { error: Some("no such sensor".to_owned()), ..left },
+                _ => Ended { report: Some(vec![42]), console: vec!["last words".to_owned()], ..left },
+            }
         })
     }
 
@@ -231,6 +285,13 @@ impl Toolstack for Fake {
     fn xen_version(&self) -> String {
         "4.17".to_owned()
     }
+}
+
+/// The checkpoint that a guest is given.
+fn given(nodes: &[(String, Vec<u8>)]) -> Option<Checkpoint> {
+    let read = |path: &str| Ok(nodes.iter().find(|(name, _)| name == path).map(|(_, value)| value.clone()));
+    let Ok(newest) = checkpoint::newest::<Infallible>(read);
+    newest
 }
 
 struct NoConsoles;
@@ -317,7 +378,10 @@ fn lives(commands: &[Verified], killed_after: Option<u32>, reboot: bool) -> (Wor
     let world = Rc::new(RefCell::new(World::default()));
     // A guest of an earlier life whose command nobody knows.
     let orphan = GuestId::of(&key_of("orphan"), Digest::of(b""), 1);
-    world.borrow_mut().guests.insert(orphan, FakeGuest { name: "orphan".to_owned(), life: Life::Running });
+    world
+        .borrow_mut()
+        .guests
+        .insert(orphan, FakeGuest { name: "orphan".to_owned(), life: Life::Running, cpu: QUOTA.cpu, checkpoint: None });
     world.borrow_mut().steps_left = killed_after;
     let first = life(&world, commands);
     if world.borrow().is_killed() {
@@ -345,6 +409,8 @@ fn check(world: &World, rebooted: bool) {
     assert_eq!(entry("forever").state, State::Running);
     let left: Vec<_> = world.guests.values().map(|guest| (guest.name.as_str(), guest.life)).collect();
     assert_eq!(left, [("forever", Life::Running)], "left over");
+    // What ran for more than a minute is on disk, and nothing of what has ended.
+    assert_eq!(world.saved.keys().collect::<Vec<_>>(), ["forever"]);
     if !rebooted {
         assert_eq!(NAMES.map(made), [1, 1, 3, 1, 1]);
         assert_eq!(entry("crashes-twice").crashes, 2);
@@ -388,6 +454,31 @@ fn a_command_is_one_however_often_it_comes_and_its_name_is_not_taken_over() {
     let other = SignedCommand::open(&signed, |_| Some(vec![key.public()])).unwrap();
     let error = node.accept(&other, now).unwrap_err().to_string();
     assert_eq!(error, "command acme/good is known with other content: choose another id");
+}
+
+#[test]
+fn what_a_task_saved_is_on_disk_until_its_command_has_ended() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("journal");
+    let now = Timestamp::from_milliseconds(0);
+    let mut disk = node::Disk::open(&path, BOUNDS).unwrap();
+    let mut node = Node::new(Fake(Rc::default())).unwrap();
+    let entry = node.accept(&command("good"), now).unwrap();
+    let key = entry.key();
+    let saved = |number| Saved::new(Digest::of(b"image"), &Checkpoint { number, bytes: vec![number as u8; 32 * 1024] });
+    assert_eq!(disk.saved(&key).unwrap(), None);
+    disk.save(&key, Some(&saved(1))).unwrap();
+    disk.record(&entry, None, now).unwrap();
+    assert_eq!(disk.saved(&key).unwrap(), Some(saved(1)));
+    disk.record(&entry, Some(&saved(2)), now).unwrap();
+    drop(disk);
+    let mut disk = node::Disk::open(&path, BOUNDS).unwrap();
+    assert_eq!(disk.saved(&key).unwrap(), Some(saved(2)));
+    disk.record(&entry.into_end(State::Cancelled, now), None, now).unwrap();
+    assert_eq!(disk.saved(&key).unwrap(), None);
+    disk.save(&key, Some(&saved(3))).unwrap();
+    disk.save(&key, None).unwrap();
+    assert_eq!(disk.saved(&key).unwrap(), None);
 }
 
 #[test]

@@ -103,15 +103,20 @@ fn started(entries: &[Entry], free_mib: u64) -> Vec<u64> {
 
 /// What becomes of an entry with this guest.
 fn next(entry: &Entry, guest: Option<(Life, Duration)>) -> Vec<Action> {
-    let guests = guest.map(|(life, running_for)| Guest {
+    let guests = guest.map(|(life, running_for)| Guest { running_for, ..guest_of(entry, life) });
+    step(std::slice::from_ref(entry), &observed(guests.into_iter().collect(), 64), allowance, now())
+}
+
+fn guest_of(entry: &Entry, life: Life) -> Guest {
+    Guest {
         id: entry.guest(),
         life,
-        running_for,
+        running_for: Duration::ZERO,
         domid: 1,
         memory_kib: 4096,
         cpu_time: Duration::ZERO,
-    });
-    step(std::slice::from_ref(entry), &observed(guests.into_iter().collect(), 64), allowance, now())
+        cpu: Some(QUOTA.cpu),
+    }
 }
 
 fn recorded(actions: Vec<Action>) -> Entry {
@@ -240,6 +245,19 @@ fn a_guest_that_is_gone_comes_back_after_a_reboot_and_when_it_is_persistent() {
 }
 
 #[test]
+fn a_guests_share_of_the_cpus_follows_its_tenants_quota() {
+    let entry = entry(0, "acme", 4, State::Running);
+    let actions = |cpu| {
+        let guests = vec![Guest { cpu, ..guest_of(&entry, Life::Running) }];
+        step(std::slice::from_ref(&entry), &observed(guests, 64), allowance, now())
+    };
+    assert!(actions(Some(QUOTA.cpu)).is_empty());
+    for known in [None, Some(Cpu { weight: 1, ..QUOTA.cpu }), Some(Cpu { cap_percent: 50, ..QUOTA.cpu })] {
+        assert_eq!(actions(known), [Action::Effect(Effect::SetCpu(entry.guest(), QUOTA.cpu))]);
+    }
+}
+
+#[test]
 fn a_pause_is_no_longer_when_the_clock_is_set_back() {
     let mut paused = entry(0, "acme", 4, State::Queued);
     paused.not_before = Some(now().after(Duration::from_secs(5)));
@@ -301,7 +319,7 @@ fn a_task_that_ends_without_a_report_or_with_an_error_has_failed_and_says_why() 
     let running = || entry(0, "acme", 4, State::Running);
     let silent = concluded(running(), End::PowerOff, Ended::default(), now());
     assert!(matches!(silent.state, State::Failed(Failure::NoResult { .. })));
-    let left = Ended { error: Some("no sensor".to_owned()), report: Some(vec![1]), console: Vec::new() };
+    let left = Ended { error: Some("no sensor".to_owned()), report: Some(vec![1]), ..Ended::default() };
     let failed = concluded(running(), End::PowerOff, left, now());
     assert_eq!(failed.state, State::Failed(Failure::Error { message: "no sensor".to_owned() }));
     assert_eq!(failed.ended, Some(now()));

@@ -3,7 +3,9 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::{CommandId, Digest, Document, NodeName, State, TaskName, Tenant, Timestamp, Version};
+use crate::{
+    CheckpointState, CommandId, Digest, Document, Figures, NodeName, State, TaskName, Tenant, Timestamp, Version,
+};
 
 /// A board as it is now.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
@@ -54,6 +56,12 @@ pub struct GuestState {
     pub cpu_milliseconds: u64,
     /// When it started.
     pub started: Timestamp,
+    /// What it counted a while ago; none before it was asked, and when it does not count.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub figures: Option<Figures>,
+    /// What of its task's state outlasts the board's power; none before that was written.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub checkpoint: Option<CheckpointState>,
 }
 
 /// A command has come to a state.

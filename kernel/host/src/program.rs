@@ -61,7 +61,7 @@ fn read<P: DeserializeOwned>(command_line: &str) -> Result<(P, Input), Box<Error
     if network != net::Parameters::default() || card != net::Card::default() {
         eprintln!("note: ip, gateway, dns, vif and pacing have no effect here; the task uses this machine's network");
     }
-    Ok((task, feed))
+    Ok((task, input))
 }
 
 /// Runs the task to its end, and shows its report as one line.

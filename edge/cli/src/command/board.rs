@@ -35,13 +35,17 @@ pub fn text(state: &NodeState) -> String {
 }
 
 fn guests(guests: &[GuestState]) -> String {
-    let head = ["COMMAND", "TASK", "DOMAIN", "MEMORY", "CPU TIME", "STARTED"].map(str::to_owned);
+    let head = ["COMMAND", "TASK", "DOMAIN", "MEMORY", "HEAP (PEAK)", "CPU TIME", "STARTED"].map(str::to_owned);
     let row = |guest: &GuestState| {
         [
             format!("{}/{}", guest.tenant, guest.command),
             guest.task.to_string(),
             guest.domid.to_string(),
             format!("{} MiB", guest.memory_kib / 1024),
+            guest.figures.as_ref().map_or("-".to_owned(), |figures| {
+                let [used, peak] = [figures.heap_used_bytes, figures.heap_peak_bytes].map(|bytes| bytes.div_ceil(1024));
+                format!("{used} KiB ({peak})")
+            }),
             format!("{}.{:03} s", guest.cpu_milliseconds / 1000, guest.cpu_milliseconds % 1000),
             guest.started.to_string().split('.').next().unwrap_or_default().to_owned() + "Z",
         ]

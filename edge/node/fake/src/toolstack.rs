@@ -2,9 +2,12 @@
 //!
 //! What a guest does is its parameter `act`: `finish` ends at once with `number` as its report; `fail` ends with an
 //! error; `crash` crashes; `silent` ends without a report; `hold` runs until the file `release` is there, and then
-//! finishes; `stay` runs for ever. A test commands the toolstack by files too: `create-fails`, `list-fails` and
-//! `garbage` while they are there, and `hang`, during which every call waits.
+//! finishes; `stay` runs for ever; `save` saves a step more than the guest before it and crashes, and finishes with
+//! `number` steps. A test commands the toolstack by files too: `create-fails`, `list-fails` and `garbage` while they are
+//! there, and `hang`, during which every call waits. What running guests save and count are the files `saved` and
+//! `counters`.
 
+use std::convert::Infallible;
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
@@ -12,9 +15,11 @@ use std::sync::Arc;
 use std::thread;
 use std::time::Duration;
 
+use kernel::checkpoint::{self, Checkpoint};
 use node::daemon::Waker;
-use node::{End, Ended, Guest, GuestId, GuestSpec, Life, Piece, ReadConsole, Toolstack};
+use node::{End, Ended, Guest, GuestId, GuestSpec, Inside, Life, Piece, ReadConsole, Toolstack};
 use postcard_schema::Schema;
+use protocol::Cpu;
 use serde::{Deserialize, Serialize};
 
 /// The parameters of the task that guests run.
@@ -44,6 +49,20 @@ struct FakeGuest {
     memory_mib: u32,
     domid: u16,
     is_running: bool,
+    cpu: Cpu,
+    /// The number and the bytes of what it has saved, or was given.
+    checkpoint: Option<(u64, Vec<u8>)>,
+}
+
+impl FakeGuest {
+    /// The steps that it was given.
+    fn steps(&self) -> usize {
+        self.checkpoint.as_ref().map_or(0, |(_, bytes)| bytes.len())
+    }
+
+    fn checkpoint(&self) -> Option<Checkpoint> {
+        self.checkpoint.clone().map(|(number, bytes)| Checkpoint { number, bytes })
+    }
 }
 
 /// A toolstack whose guests are files.
@@ -101,6 +120,7 @@ impl Fake {
             "stay" => Life::Running,
             "hold" if !self.folder.join("release").exists() => Life::Running,
             "crash" => Life::Ended(End::Crash),
+            "save" if guest.steps() < guest.number as usize => Life::Ended(End::Crash),
             _ => Life::Ended(End::PowerOff),
         }
     }
@@ -123,6 +143,7 @@ impl Toolstack for Fake {
                 domid: guest.domid,
                 memory_kib: u64::from(guest.memory_mib) * 1024,
                 cpu_time: Duration::ZERO,
+                cpu: Some(guest.cpu),
             });
         }
         Ok(guests)
@@ -145,6 +166,8 @@ impl Toolstack for Fake {
             memory_mib: spec.memory_mib,
             domid: self.next_domid,
             is_running: false,
+            cpu: spec.cpu,
+            checkpoint: given(&spec.nodes),
             act,
         };
         self.next_domid += 1;
@@ -164,18 +187,36 @@ impl Toolstack for Fake {
         Ok(())
     }
 
+    fn set_cpu(&mut self, id: GuestId, cpu: Cpu) -> io::Result<()> {
+        let guest = self.read(id)?;
+        self.write(id, &FakeGuest { cpu, ..guest })
+    }
+
+    fn look_into(&mut self, id: GuestId) -> io::Result<Inside> {
+        let counters = fs::read(self.folder.join("counters")).ok();
+        let saved = fs::read(self.folder.join("saved")).ok();
+        let checkpoint = saved.map(|bytes| Checkpoint { number: bytes.len() as u64, bytes });
+        Ok(Inside { checkpoint: checkpoint.or(self.read(id)?.checkpoint()), counters })
+    }
+
     fn ended(&mut self, id: GuestId) -> io::Result<Ended> {
         self.trouble("ended-fails")?;
         let guest = self.read(id)?;
         let report = Report { answer: guest.number, text: "x".repeat(guest.bytes as usize) };
         let console = vec!["last words".to_owned()];
         if self.folder.join("garbage").exists() {
-            return Ok(Ended { report: Some(vec![0xff; 3]), error: None, console });
+            return Ok(Ended { report: Some(vec![0xff; 3]), console, ..Ended::default() });
         }
+        let left = Ended { console, checkpoint: guest.checkpoint(), ..Ended::default() };
         Ok(match guest.act.as_str() {
-            "fail" => Ended { report: None, error: Some("no such sensor".to_owned()), console },
-            "silent" | "crash" => Ended { report: None, error: None, console },
-            _ => Ended { report: postcard::to_stdvec(&report).ok(), error: None, console },
+            "fail" => Ended { error: Some("no such sensor".to_owned()), ..left },
+            "save" if guest.steps() < guest.number as usize => {
+                let (number, mut bytes) = guest.checkpoint.unwrap_or_default();
+                bytes.push(b'x');
+                Ended { checkpoint: Some(Checkpoint { number: number + 1, bytes }), ..left }
+            }
+            "silent" | "crash" => left,
+            _ => Ended { report: postcard::to_stdvec(&report).ok(), ..left },
         })
     }
 
@@ -197,6 +238,13 @@ impl Toolstack for Fake {
     fn xen_version(&self) -> String {
         "fake".to_owned()
     }
+}
+
+/// The checkpoint that a guest is given.
+fn given(nodes: &[(String, Vec<u8>)]) -> Option<(u64, Vec<u8>)> {
+    let read = |path: &str| Ok(nodes.iter().find(|(name, _)| name == path).map(|(_, value)| value.clone()));
+    let Ok(newest) = checkpoint::newest::<Infallible>(read);
+    newest.map(|newest| (newest.number, newest.bytes))
 }
 
 /// Consoles as files.

@@ -8,7 +8,7 @@ use std::time::{Duration, SystemTime};
 use common::{board, path};
 use node_fake::board::{Board, QUOTA, TestTenant, command, wait_for};
 use protocol::command::{Lifetime, Memory, OnCrash};
-use protocol::{Quota, Timestamp};
+use protocol::{Cpu, Quota, TenantRecord, Timestamp, document};
 use serde_json::Value;
 
 #[test]
@@ -64,6 +64,70 @@ fn a_guest_that_dies_at_once_a_hundred_times_is_made_as_often_and_no_more() {
     assert_eq!(board.get(&path(&acme, "dies")).json["state"]["failed"]["crashed"]["attempts"], 100);
     assert_eq!(made(&board, &acme, "dies"), 100);
     wait_for("the guests to be gone", || board.guests() == 0);
+}
+
+#[test]
+fn what_a_task_has_saved_when_it_crashes_is_given_to_its_next_guest() {
+    let board = board("");
+    let acme = board.tenant("acme", QUOTA);
+    let mut steps = command(&acme, "steps", "act=save number=3");
+    steps.on_crash = OnCrash::Again { times: 3, first_pause_seconds: 0, longest_pause_seconds: 0 };
+    assert_eq!(board.send_command(&acme, &steps).status, 201);
+    // One that is given nothing, or something old, never gets there.
+    board.wait(&acme, "steps", "finished");
+    assert_eq!(board.get(&path(&acme, "steps")).json["attempts"], 4);
+}
+
+#[test]
+fn what_a_running_guest_saves_and_counts_is_shown_and_outlasts_it() {
+    let board = board("checkpoint_seconds = 0");
+    let acme = board.tenant("acme", QUOTA);
+    let mut stay = command(&acme, "stay", "act=stay");
+    stay.lifetime = Lifetime::Persistent;
+    assert_eq!(board.send_command(&acme, &stay).status, 201);
+    board.wait(&acme, "stay", "running");
+    let guest = || board.get("/v1/node").json["guests"][0].clone();
+    fs::write(board.fake("counters"), "heap_used=1 heap_peak=2 \u{1b}=3").unwrap();
+    wait_for("garbage to be named", || board.log().contains("acme/stay counts what cannot be read"));
+    assert_eq!(guest()["figures"], Value::Null);
+    fs::write(board.fake("counters"), "heap_used=1 heap_peak=2 late=3").unwrap();
+    fs::write(board.fake("saved"), "abc").unwrap();
+    wait_for("the figures", || guest()["figures"]["counters"]["late"] == 3);
+    assert_eq!(guest()["figures"]["heap_peak_bytes"], 2);
+    let metrics = board.get("/metrics").text;
+    for line in ["spore_guest_heap_used_bytes{tenant=\"acme\",command=\"stay\"} 1", "name=\"late\"} 3"] {
+        assert!(metrics.contains(line), "{line} is not in {metrics}");
+    }
+    wait_for("the checkpoint to be on disk", || guest()["checkpoint"]["bytes"] == 3);
+    // Somebody destroys the guest, and what it has saved with it.
+    fs::remove_file(board.fake("saved")).unwrap();
+    for file in fs::read_dir(board.fake("guests")).unwrap() {
+        fs::remove_file(file.unwrap().path()).unwrap();
+    }
+    wait_for("the next guest to be given it", || {
+        let guests = fs::read_dir(board.fake("guests")).unwrap();
+        let mut guests = guests.filter_map(|file| fs::read_to_string(file.unwrap().path()).ok());
+        guests.any(|guest| guest.contains("\"checkpoint\":[3,[97,98,99]]"))
+    });
+}
+
+#[test]
+fn a_guests_share_of_the_cpus_follows_its_tenants_quota() {
+    let board = board("");
+    let acme = board.tenant("acme", QUOTA);
+    assert_eq!(board.send(&acme, "stay", "act=stay").status, 201);
+    board.wait(&acme, "stay", "running");
+    let record = TenantRecord {
+        tenant: acme.name.clone(),
+        keys: vec![acme.key.public().to_pem()],
+        quota: Quota { cpu: Cpu { weight: 512, cap_percent: 50 }, ..QUOTA },
+    };
+    assert_eq!(board.call("PUT", "/v1/tenants/acme", "", &document::encode(&record)).status, 200);
+    wait_for("the guest to have its new share", || {
+        let guests = fs::read_dir(board.fake("guests")).unwrap();
+        let mut guests = guests.filter_map(|file| fs::read_to_string(file.unwrap().path()).ok());
+        guests.any(|guest| guest.contains("\"cpu\":{\"weight\":512,\"cap_percent\":50}"))
+    });
 }
 
 #[test]

@@ -20,12 +20,17 @@ use super::waker::Waker;
 use crate::admission::{self, Board, footprint_kib};
 use crate::reconcile::{Effect, Observed};
 use crate::turn::Settled;
-use crate::{Disk, Entry, Key, Node, NodeError, queue};
+use crate::{Disk, Entry, Key, Node, NodeError, Pauses, queue};
 
 pub(super) use commands::{Console, Which};
 
 /// The longest time without a look at what is there.
 const LONGEST_WAIT: Duration = Duration::from_secs(60);
+
+/// Who has asked for the board's state within this time is shown fresh figures of its guests.
+const WATCHED: Duration = Duration::from_secs(30);
+/// The pause between two looks into a guest while somebody watches.
+const WATCHED_LOOK: Duration = Duration::from_secs(5);
 
 /// Who calls.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -49,6 +54,8 @@ pub(super) struct Facts {
     pub(super) receivers: Vec<String>,
     /// Whether results may be published.
     pub(super) has_broker: bool,
+    /// The pause between two writes of what a guest has saved.
+    pub(super) save_pause: Duration,
 }
 
 /// What was counted since the program started.
@@ -85,6 +92,8 @@ pub(super) struct Books {
     kept: Vec<Kept>,
     counts: Counts,
     told: u64,
+    /// When somebody has asked for the board's state.
+    watched: Option<Timestamp>,
     changes: watch::Sender<u64>,
     waker: Waker,
     fetches: Sender<Key>,
@@ -133,6 +142,7 @@ impl Books {
             kept: Vec::new(),
             counts: Counts::default(),
             told,
+            watched: None,
             changes: watch::Sender::new(0),
             waker,
             fetches,
@@ -158,6 +168,9 @@ impl Books {
 
     /// Tells the others what has changed since they were told last.
     pub(super) fn tell(&mut self) {
+        for note in self.node.take_notes() {
+            crate::log::say(crate::log::Level::Warning, &note);
+        }
         if self.told == self.node.changes() {
             return;
         }
@@ -199,6 +212,16 @@ impl Books {
         self.node.entries()
     }
 
+    /// Running guests' commands, with what they showed.
+    pub(super) fn looks(&self) -> impl Iterator<Item = (&Entry, &crate::Look)> {
+        self.node.entries().iter().filter_map(|entry| Some((entry, self.node.look(entry.guest())?)))
+    }
+
+    /// How many checkpoints were written.
+    pub(super) fn saves(&self) -> u64 {
+        self.node.saves()
+    }
+
     pub(super) fn journal(&self) -> &Disk {
         self.node.journal()
     }
@@ -209,8 +232,12 @@ impl Books {
 
     /// See [`Node::plan`].
     pub(super) fn plan(&mut self, observed: Observed) -> Result<(Vec<Effect>, bool), NodeError> {
+        let now = now();
+        let is_watched = self.watched.is_some_and(|at| at <= now && now < at.after(WATCHED));
+        let look = if is_watched { WATCHED_LOOK } else { Pauses::default().look };
+        self.node.set_pauses(Pauses { look: look.min(self.facts.save_pause), save: self.facts.save_pause });
         let tenants = &self.tenants;
-        let planned = self.node.plan(&observed, |tenant| quota(tenants, tenant), now());
+        let planned = self.node.plan(&observed, |tenant| quota(tenants, tenant), now);
         self.observed = Some(observed);
         Ok(planned?)
     }
@@ -276,12 +303,14 @@ impl Books {
     }
 
     /// The board, as far as the caller may see it: of a tenant's, its own guests and what waits of its own.
-    pub(super) fn node_state(&self, caller: &Caller) -> Result<NodeState, Refused> {
-        let tenant = scope(caller)?;
+    pub(super) fn node_state(&mut self, caller: &Caller) -> Result<NodeState, Refused> {
         let now = now();
+        self.watched = Some(now);
+        let tenant = scope(caller)?;
         let seen = |entry: &&Entry| tenant.is_none_or(|tenant| entry.command.tenant == *tenant);
         let guests = self.observed.iter().flat_map(|observed| &observed.guests).filter_map(|guest| {
             let entry = self.node.entries().iter().filter(seen).find(|entry| entry.guest() == guest.id)?;
+            let look = self.node.look(guest.id);
             Some(GuestState {
                 tenant: entry.command.tenant.clone(),
                 command: entry.command.id.clone(),
@@ -291,6 +320,8 @@ impl Books {
                 memory_kib: guest.memory_kib,
                 cpu_milliseconds: u64::try_from(guest.cpu_time.as_millis()).unwrap_or(u64::MAX),
                 started: entry.started.unwrap_or(now),
+                figures: look.and_then(|look| look.figures.clone()),
+                checkpoint: look.and_then(|look| look.checkpoint),
             })
         });
         let guests = guests.collect();

@@ -2,7 +2,7 @@
 
 use std::fmt::Write;
 
-use protocol::{Phase, State};
+use protocol::{Figures, Phase, State};
 
 use super::books::Books;
 use super::refused::Refused;
@@ -35,6 +35,7 @@ pub(super) fn page(books: &Books) -> Result<String, Refused> {
         ("spore_turns_failed_total", "counter", "Turns in which the toolstack failed.", counts.failed_turns),
         ("spore_results_delivered_total", "counter", "Results that were sent and taken.", counts.delivered),
         ("spore_deliveries_failed_total", "counter", "Tries to send a result that failed.", counts.failed_deliveries),
+        ("spore_checkpoints_written_total", "counter", "Checkpoints that were written to disk.", books.saves()),
         ("spore_guests", "gauge", "Guests, ended ones that hold memory among them.", guests),
         ("spore_memory_free_bytes", "gauge", "Memory that may be given to new guests.", free),
         ("spore_resident_bytes", "gauge", "Memory of the node's program.", resident_bytes()),
@@ -42,7 +43,29 @@ pub(super) fn page(books: &Books) -> Result<String, Refused> {
         head(&mut page, name, kind, help);
         let _ = writeln!(page, "{name} {value}");
     }
+    figures(&mut page, books);
     Ok(page)
+}
+
+/// What guests count. Their names were judged when they were read.
+fn figures(page: &mut String, books: &Books) {
+    let guests: Vec<_> = books.looks().filter_map(|(entry, look)| Some((entry, look.figures.as_ref()?))).collect();
+    let mut gauge = |name: &str, help: &str, of: &dyn Fn(&Figures) -> Vec<(String, u64)>| {
+        head(page, name, "gauge", help);
+        for (entry, figures) in &guests {
+            let command = &entry.command;
+            for (label, value) in of(figures) {
+                let _ =
+                    writeln!(page, "{name}{{tenant=\"{}\",command=\"{}\"{label}}} {value}", command.tenant, command.id);
+            }
+        }
+    };
+    let one = |value: u64| vec![(String::new(), value)];
+    gauge("spore_guest_heap_used_bytes", "What a guest's heap held.", &|figures| one(figures.heap_used_bytes));
+    gauge("spore_guest_heap_peak_bytes", "The most that it ever held.", &|figures| one(figures.heap_peak_bytes));
+    gauge("spore_guest_counter", "What a guest has counted since it began.", &|figures| {
+        figures.counters.iter().map(|(name, count)| (format!(",name=\"{name}\""), *count)).collect()
+    });
 }
 
 fn head(page: &mut String, name: &str, kind: &str, help: &str) {

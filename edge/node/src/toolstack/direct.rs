@@ -15,6 +15,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use privcmd::Xen;
+use protocol::Cpu;
 use xen_sys::domctl::{DOMINF_DYING, DOMINF_PAUSED, DOMINF_SHUTDOWN, DOMINF_SHUTDOWN_SHIFT, DomainInfo};
 use xen_sys::types::{Domid, PAGE_SIZE};
 use xenstore::Client;
@@ -88,6 +89,10 @@ impl Domains for Direct {
 
     fn unpause(&mut self, domain: u16) -> Result<(), Error> {
         Ok(self.xen.unpause(Domid(domain))?)
+    }
+
+    fn set_cpu(&mut self, domain: u16, cpu: Cpu) -> Result<(), Error> {
+        Ok(self.xen.set_share(Domid(domain), cpu.weight, cpu.cap_percent)?)
     }
 
     fn destroy(&mut self, domain: u16, guest: GuestId) -> Result<(), Error> {

@@ -2,12 +2,6 @@
 //!
 //! What makes, starts and ends their domains is behind [`Domains`]; this is the same for each of them, so a guest that
 //! one of them made is adopted, read and removed by the other.
-//!
-//! | node, below a guest's own directory | written by | |
-//! |---|---|---|
-//! | `spore/made` | this node, last | the guest is whole and may run |
-//! | `spore/started` | this node, before it lets it run | seconds since the board's boot |
-//! | `data/status`, `data/result` and more | the guest | see xen-pv/src/toolstack/store.rs |
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -16,15 +10,16 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use rustix::time::{ClockId, clock_gettime};
+use protocol::Cpu;
 use xenstore::Client;
 
 use super::console::{Consoles, STACK_BYTES};
 use super::domains::{Condition, Domain, Domains};
+use super::guest_store::{GuestStore, Left, since_boot};
 use super::makers::Makers;
 use super::{Choice, Error, HOTPLUG, ReadConsole, leftovers};
 use crate::admission::footprint_kib;
-use crate::{End, Ended, Guest, GuestId, GuestSpec, Life, Toolstack};
+use crate::{End, Ended, Guest, GuestId, GuestSpec, Inside, Life, Toolstack};
 
 /// What is known is asked for anew after this, also when nothing says that it has changed: a person may pause a guest.
 const LOOK_AGAIN: Duration = Duration::from_secs(30);
@@ -84,6 +79,8 @@ struct Known {
     started: Option<Duration>,
     memory_kib: u64,
     cpu_time: Duration,
+    /// Its share of the CPUs, where it is known.
+    cpu: Option<Cpu>,
 }
 
 /// Xen's free memory, as it was asked for and less what was given away since.
@@ -150,9 +147,12 @@ impl Dom0 {
     fn known(&mut self, domain: Domain) -> Result<Known, Error> {
         let Domain { number, id, condition, memory_kib, cpu_time } = domain;
         let before = self.guests.get(&id).filter(|known| known.domain == number).copied();
-        let (made, started) = match before {
-            Some(known) => (known.life != Life::Unfinished, known.started),
-            None => (self.store.read(&made_path(number))?.is_some(), self.started(number)?),
+        let (made, started, cpu) = match before {
+            Some(known) => (known.life != Life::Unfinished, known.started, known.cpu),
+            None => {
+                let mut guest = GuestStore::of(&mut self.store, number);
+                (guest.is_whole()?, guest.started()?, guest.cpu()?)
+            }
         };
         let life = match condition {
             Condition::Running if made => Life::Running,
@@ -160,29 +160,17 @@ impl Dom0 {
             Condition::Paused if made => Life::Paused,
             Condition::Running | Condition::Paused | Condition::ShutDown(_) | Condition::Dying => Life::Unfinished,
         };
-        Ok(Known { domain: number, life, started, memory_kib, cpu_time })
-    }
-
-    fn started(&mut self, domain: u16) -> Result<Option<Duration>, Error> {
-        let path = started_path(domain);
-        let Some(value) = self.store.read(&path)? else { return Ok(None) };
-        let text = String::from_utf8_lossy(&value).into_owned();
-        let seconds = text.parse::<u64>().map_err(|_| Error::Garbage {
-            command: format!("xenstore {path}"),
-            read: text,
-            why: "it is no number of seconds".into(),
-        })?;
-        Ok(Some(Duration::from_secs(seconds)))
+        Ok(Known { domain: number, life, started, memory_kib, cpu_time, cpu })
     }
 
     fn guest(&self, id: GuestId) -> Result<Known, Error> {
         self.guests.get(&id).copied().ok_or(Error::NoGuest(id))
     }
 
-    /// Makes the domain and says that it is whole.
+    /// Makes the domain, leaves there what its guest finds, and says that it is whole.
     fn make(&mut self, guest: &GuestSpec, image: &Path) -> Result<u16, Error> {
         let domain = self.domains.make(guest, image, &mut self.store)?;
-        self.store.write(&made_path(domain), b"")?;
+        GuestStore::of(&mut self.store, domain).complete(&guest.nodes, guest.cpu)?;
         Ok(domain)
     }
 }
@@ -195,8 +183,8 @@ impl Toolstack for Dom0 {
         let now = since_boot();
         let guests = self.guests.iter().map(|(id, known)| {
             let running_for = known.started.map_or(Duration::ZERO, |started| now.saturating_sub(started));
-            let Known { domain, life, memory_kib, cpu_time, .. } = *known;
-            Guest { id: *id, life, running_for, domid: domain, memory_kib, cpu_time }
+            let Known { domain, life, memory_kib, cpu_time, cpu, .. } = *known;
+            Guest { id: *id, life, running_for, domid: domain, memory_kib, cpu_time, cpu }
         });
         Ok(guests.collect())
     }
@@ -217,8 +205,8 @@ impl Toolstack for Dom0 {
             Ok(domain) => {
                 self.consoles.attach(guest.id, domain);
                 let memory_kib = u64::from(guest.memory_mib) * 1024;
-                let (life, cpu_time) = (Life::Paused, Duration::ZERO);
-                self.guests.insert(guest.id, Known { domain, life, started: None, memory_kib, cpu_time });
+                let (life, cpu_time, cpu) = (Life::Paused, Duration::ZERO, Some(guest.cpu));
+                self.guests.insert(guest.id, Known { domain, life, started: None, memory_kib, cpu_time, cpu });
                 if let Some(memory) = &mut self.memory {
                     memory.free_kib = memory.free_kib.saturating_sub(footprint_kib(guest.memory_mib));
                 }
@@ -236,28 +224,40 @@ impl Toolstack for Dom0 {
     fn unpause(&mut self, guest: GuestId) -> Result<(), Error> {
         let known = self.guest(guest)?;
         let started = since_boot();
-        self.store.write(&started_path(known.domain), started.as_secs().to_string().as_bytes())?;
+        GuestStore::of(&mut self.store, known.domain).start(started)?;
         self.domains.unpause(known.domain)?;
         self.guests.insert(guest, Known { life: Life::Running, started: Some(started), ..known });
         Ok(())
     }
 
+    fn set_cpu(&mut self, guest: GuestId, cpu: Cpu) -> Result<(), Error> {
+        let known = self.guest(guest)?;
+        // Also when it fails: an error is said once, and a scheduler that cannot do it is not asked with each turn.
+        self.guests.insert(guest, Known { cpu: Some(cpu), ..known });
+        self.domains.set_cpu(known.domain, cpu)?;
+        Ok(GuestStore::of(&mut self.store, known.domain).set_cpu(cpu)?)
+    }
+
+    fn look_into(&mut self, guest: GuestId) -> Result<Inside, Error> {
+        let known = self.guest(guest)?;
+        let mut store = GuestStore::of(&mut self.store, known.domain);
+        Ok(Inside { checkpoint: store.checkpoint()?, counters: store.counters()? })
+    }
+
     fn ended(&mut self, guest: GuestId) -> Result<Ended, Error> {
         let known = self.guest(guest)?;
-        let path = |name: &str| format!("/local/domain/{}/{name}", known.domain);
-        let status = self.store.read(&path("data/status"))?;
-        let status = status.map(|status| String::from_utf8_lossy(&status).into_owned());
-        let Some(status) = status else {
+        let mut store = GuestStore::of(&mut self.store, known.domain);
+        let (left, checkpoint) = (store.left()?, store.checkpoint()?);
+        if left == Left::Nothing {
             self.consoles.settle(guest);
-            return Ok(Ended { console: self.consoles.last_lines(guest, LAST_LINES), ..Ended::default() });
-        };
-        let console = self.consoles.last_lines(guest, LAST_LINES);
-        if status != "ok" {
-            let error = status.strip_prefix("error: ").unwrap_or(&status).to_owned();
-            return Ok(Ended { report: None, error: Some(error), console });
         }
-        let report = kernel::nodes::join(kernel::nodes::RESULT, |name| self.store.read(&path(name)))?;
-        Ok(Ended { report, error: None, console })
+        let console = self.consoles.last_lines(guest, LAST_LINES);
+        let (report, error) = match left {
+            Left::Nothing => (None, None),
+            Left::Report(report) => (report, None),
+            Left::Error(error) => (None, Some(error)),
+        };
+        Ok(Ended { report, error, console, checkpoint })
     }
 
     fn destroy(&mut self, guest: GuestId) -> Result<(), Error> {
@@ -298,20 +298,6 @@ fn ended(reason: u32) -> Life {
         2 => Life::Paused,
         _ => Life::Ended(End::Crash),
     }
-}
-
-/// Time since the board's boot, which nobody sets.
-fn since_boot() -> Duration {
-    let now = clock_gettime(ClockId::Boottime);
-    Duration::new(now.tv_sec.unsigned_abs(), u32::try_from(now.tv_nsec).unwrap_or(0))
-}
-
-fn made_path(domain: u16) -> String {
-    format!("/local/domain/{domain}/spore/made")
-}
-
-fn started_path(domain: u16) -> String {
-    format!("/local/domain/{domain}/spore/started")
 }
 
 /// Says when domains have ended, for ever. A watch tells once at its beginning, so nothing is missed when it had to be

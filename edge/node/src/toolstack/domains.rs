@@ -4,6 +4,7 @@
 use std::path::Path;
 use std::time::Duration;
 
+use protocol::Cpu;
 use xenstore::Client;
 
 use super::Error;
@@ -57,6 +58,12 @@ pub(super) trait Domains {
     /// # Errors
     /// It does not.
     fn unpause(&mut self, domain: u16) -> Result<(), Error>;
+
+    /// Changes a domain's share of the CPUs.
+    ///
+    /// # Errors
+    /// It has the one that it had.
+    fn set_cpu(&mut self, domain: u16, cpu: Cpu) -> Result<(), Error>;
 
     /// Ends the domain of a guest, and has its devices let go. Its paths in xenstore may be left.
     ///

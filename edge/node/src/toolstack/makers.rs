@@ -2,6 +2,7 @@
 
 use std::path::Path;
 
+use protocol::Cpu;
 use xenstore::Client;
 
 use super::direct::Direct;
@@ -80,6 +81,10 @@ impl Domains for Makers {
 
     fn unpause(&mut self, domain: u16) -> Result<(), Error> {
         self.usual().unpause(domain)
+    }
+
+    fn set_cpu(&mut self, domain: u16, cpu: Cpu) -> Result<(), Error> {
+        self.usual().set_cpu(domain, cpu)
     }
 
     fn destroy(&mut self, domain: u16, guest: GuestId) -> Result<(), Error> {

@@ -8,6 +8,7 @@ mod process;
 
 use std::path::{Path, PathBuf};
 
+use protocol::Cpu;
 use xenstore::Client;
 
 use super::domains::{Domain, Domains};
@@ -88,6 +89,11 @@ impl Domains for Xl {
 
     fn unpause(&mut self, domain: u16) -> Result<(), Error> {
         self.runner.run(&["unpause", &domain.to_string()]).map(drop)
+    }
+
+    fn set_cpu(&mut self, domain: u16, cpu: Cpu) -> Result<(), Error> {
+        let [domain, weight, cap] = [domain, cpu.weight, cpu.cap_percent].map(|number| number.to_string());
+        self.runner.run(&["sched-credit2", "-d", &domain, "-w", &weight, "-c", &cap]).map(drop)
     }
 
     fn destroy(&mut self, domain: u16, _: GuestId) -> Result<(), Error> {
