@@ -1,7 +1,9 @@
 //! What the two connections share: the series, the summaries under way and the counts.
 //!
 //! The source side puts readings in and says when it is done; the cloud side takes summaries out. Both run in one
-//! thread and borrow the state for no longer than a call.
+//! thread and borrow the state for no longer than a call. `state` is how the state outlasts the run.
+
+mod state;
 
 use alloc::format;
 use alloc::rc::Rc;
@@ -24,7 +26,7 @@ use crate::parameters::Settings;
 use crate::report::Report;
 use crate::routes::{self, Routes};
 use crate::said::{Said, Sample, Trouble};
-use crate::summary::{self, Run};
+use crate::summary;
 use crate::window::{Sensor, Sensors, Taken, Window};
 
 /// How often the counts are said.
@@ -57,7 +59,7 @@ pub(crate) struct Collector {
 struct State {
     sensors: Sensors,
     out: Out,
-    run: Run,
+    window_s: u32,
     summaries: String,
     enough: Option<u32>,
     ended: bool,
@@ -148,8 +150,12 @@ impl Collector {
     pub(crate) fn new(settings: &Settings) -> Self {
         let state = State {
             sensors: Sensors::new(settings.times, settings.sensors),
-            out: Out { backlog: Backlog::new(settings.queue), counts: Report::default(), said: Said::default() },
-            run: Run { window_s: settings.times.window_s, number: settings.run },
+            out: Out {
+                backlog: Backlog::new(settings.queue, settings.run),
+                counts: Report::default(),
+                said: Said::default(),
+            },
+            window_s: settings.times.window_s,
             summaries: settings.summaries.clone(),
             enough: settings.readings,
             ended: false,
@@ -276,19 +282,19 @@ impl Collector {
         let state = self.state.0.borrow();
         let sensor = &state.sensors.all()[usize::from(summary.window.sensor)];
         let mut payload = String::new();
-        summary::write(state.run, sensor, summary, &mut payload);
+        summary::write(state.window_s, sensor, summary, &mut payload);
         Message { topic: format!("{}/{}", state.summaries, sensor.name), payload }
     }
 
     /// Notes that a summary is under way.
     pub(crate) fn mark_sent(&self, summary: &Summary) {
-        self.state.0.borrow_mut().out.backlog.mark_sent(summary.sequence);
+        self.state.0.borrow_mut().out.backlog.mark_sent(summary.number);
     }
 
     /// Gives up a summary that is larger than the cloud takes.
     pub(crate) fn give_up(&self, summary: &Summary, most_bytes: u32) {
         let state = &mut *self.state.0.borrow_mut();
-        state.out.backlog.give_up(summary.sequence);
+        state.out.backlog.give_up(summary.number);
         state.refusal = Some(Reason::PACKET_TOO_LARGE);
         if state.out.begins(Trouble::Refused) {
             println!(

@@ -3,7 +3,8 @@
 //! The data's way: `source` receives messages, `routes` says how each is read, [`readings`] reads them, `window` assigns
 //! each reading to its series' window, [`readings::statistics`] keeps count, extremes, mean and variance, a closed window
 //! waits in `backlog`, and `cloud` publishes it as `summary` writes it. Memory grows with the number of series and of
-//! summaries not yet delivered, both bounded by parameters, never with the number of readings.
+//! summaries not yet delivered, both bounded by parameters, never with the number of readings. `keeper` saves all of that,
+//! where somebody keeps it, so that a run after a crash goes on.
 //!
 //! Read `window` for what a window is, `source` and `cloud` for what happens when a broker goes away.
 
@@ -14,6 +15,7 @@ extern crate alloc;
 
 mod backlog;
 mod collector;
+mod keeper;
 mod link;
 mod mqtt;
 mod routes;
@@ -37,6 +39,7 @@ use embassy_futures::select::{Either, select};
 use kernel::Networked;
 
 use collector::Collector;
+use keeper::Keeper;
 use parameters::Settings;
 
 /// Collects until the end that the parameters name, or until the platform asks to stop; then closes the open windows,
@@ -46,10 +49,12 @@ use parameters::Settings;
 /// Parameters that cannot be used, and a run that has delivered none of its summaries. A broker that is away, and
 /// readings that make no sense, are counted and said.
 pub async fn run(parameters: Parameters, system: &impl Networked) -> Result<Report, Error> {
-    let settings = Settings::new(parameters, system)?;
+    let mut settings = Settings::new(parameters, system)?;
     let collector = Collector::new(&settings);
+    let (keeper, session) = Keeper::begin(system, &mut settings, &collector).await;
     system.show_counts(collector.counts());
-    let work = join(source::run(&settings, &collector, system), cloud::run(&settings, &collector, system));
+    let work =
+        join(source::run(&settings, &collector, &keeper, session, system), cloud::run(&settings, &collector, system));
     match select(work, collector.speak()).await {
         Either::First((Ok(()), ())) => collector.outcome(),
         Either::First((Err(error), ())) => Err(error),

@@ -166,6 +166,14 @@ impl Settings {
     }
 }
 
+impl Settings {
+    /// Takes the name that an earlier run had, which goes on.
+    pub(crate) fn rename(&mut self, client: &str) {
+        self.source.client = String::from(client);
+        self.cloud.client = format!("{client}{CLOUD_SUFFIX}");
+    }
+}
+
 /// User name and password, which must fit MQTT's strings.
 fn login(
     keys: [&'static str; 2],

@@ -9,6 +9,8 @@
 //! retained end-of-stream message would end every run at once. Brokers that know MQTT 3.1.1 alone send them all the
 //! same.
 //!
+//! Where states are kept (see `keeper`), a message is acknowledged when the state has been saved that knows of it.
+//!
 //! After each message all others get a turn: what comes from the sensors starves neither the cloud nor the request to
 //! stop.
 
@@ -17,13 +19,15 @@ use alloc::vec;
 use core::future::Future;
 use core::pin::{Pin, pin};
 
-use embassy_futures::select::{Either, select};
+use embassy_futures::select::{Either, Either3, select, select3};
 use embassy_futures::yield_now;
+use embassy_time::{Instant, Timer};
 use embedded_io_async::{Read, Write};
 use kernel::{Networked, System};
 
 use crate::collector::{Collector, End};
 use crate::error::Error;
+use crate::keeper::Keeper;
 use crate::link::Link;
 use crate::mqtt::{Connection, Event, Fault, Session};
 use crate::parameters::Settings;
@@ -35,11 +39,20 @@ const RECEIVE_BYTES: usize = 32 * 1024;
 ///
 /// # Errors
 /// [`Error::Overlap`], which shows only when the broker is known.
-pub(crate) async fn run<S: Networked>(settings: &Settings, collector: &Collector, system: &S) -> Result<(), Error> {
+pub(crate) async fn run<S: Networked>(
+    settings: &Settings,
+    collector: &Collector,
+    keeper: &Keeper<'_, S>,
+    mut session: Session,
+    system: &S,
+) -> Result<(), Error> {
+    if collector.has_ended() {
+        collector.finish(End::Complete);
+        return Ok(());
+    }
     let mut stop = pin!(system.stop_requested());
     let mut link = Link::new(&settings.source, system);
     let mut input = vec![0; RECEIVE_BYTES];
-    let mut session = Session::default();
     let mut subscribed = false;
     loop {
         let fault = match select(stop.as_mut(), link.connect(&mut session, &mut input)).await {
@@ -50,7 +63,7 @@ pub(crate) async fn run<S: Networked>(settings: &Settings, collector: &Collector
                     let address = &settings.source.address;
                     kernel::println!("collect: the source broker {address} has kept the session of an earlier run");
                 }
-                if link.again() && !resumed {
+                if (link.again() || keeper.goes_on()) && !resumed {
                     kernel::println!(
                         "collect: the source broker has forgotten the session: it was started again, or another client with the \
                          name {} has taken it; what came meanwhile may be lost",
@@ -65,10 +78,21 @@ pub(crate) async fn run<S: Networked>(settings: &Settings, collector: &Collector
                     connection.close(None).await;
                     return Err(Error::Overlap(String::from(one), String::from(other)));
                 }
-                let listening = listen(settings, collector, system, &mut connection, &mut subscribed, stop.as_mut());
-                match listening.await {
+                if keeper.is_kept() {
+                    connection.hold_back();
+                }
+                let listening =
+                    listen(settings, collector, keeper, system, &mut connection, &mut subscribed, stop.as_mut());
+                let ended = listening.await;
+                if let Ok(end) = ended {
+                    collector.finish(end);
+                    keeper.changed();
+                }
+                // Also when the connection has broken: summaries wait for it.
+                keeper.save(collector, connection.session()).await;
+                match ended {
                     Ok(end) => {
-                        collector.finish(end);
+                        connection.acknowledge();
                         let ends = end == End::Complete || !settings.keeps_session;
                         connection.close(ends.then(|| settings.routes.filters())).await;
                         return Ok(());
@@ -83,14 +107,17 @@ pub(crate) async fn run<S: Networked>(settings: &Settings, collector: &Collector
         }
     }
     collector.finish(End::Stopped);
+    keeper.changed();
+    keeper.save(collector, &session).await;
     Ok(())
 }
 
 /// Takes messages over one connection until the end; an error is the end of the connection only.
-async fn listen<IO: Read + Write>(
+async fn listen<IO: Read + Write, S: System>(
     settings: &Settings,
     collector: &Collector,
-    system: &impl System,
+    keeper: &Keeper<'_, S>,
+    system: &S,
     connection: &mut Connection<'_, IO>,
     subscribed: &mut bool,
     mut stop: Pin<&mut impl Future>,
@@ -101,11 +128,18 @@ async fn listen<IO: Read + Write>(
         connection.subscribe(filters.iter().map(String::as_str));
     }
     loop {
-        let event = match select(stop.as_mut(), connection.next()).await {
-            Either::First(_) => return Ok(End::Stopped),
-            Either::Second(event) => event?,
+        let due = keeper.due(connection.held_back());
+        if due <= Instant::now() {
+            keeper.save(collector, connection.session()).await;
+            connection.acknowledge();
+        }
+        let event = match select3(stop.as_mut(), connection.next(), Timer::at(due)).await {
+            Either3::First(_) => return Ok(End::Stopped),
+            Either3::Second(event) => event?,
+            Either3::Third(()) => continue,
         };
         let now = unix_time(system);
+        let is_message = !matches!(event, Event::Published { .. } | Event::Subscribed { .. } | Event::Alive);
         match event {
             Event::Message(message) => {
                 let is_end = settings.end.as_deref() == Some(message.topic) && !message.retained;
@@ -128,6 +162,9 @@ async fn listen<IO: Read + Write>(
             Event::Published { .. } | Event::Alive => {}
         }
         collector.heard(now);
+        if is_message || connection.held_back() > 0 || collector.has_unsaved() {
+            keeper.changed();
+        }
         yield_now().await;
     }
 }

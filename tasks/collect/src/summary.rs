@@ -1,7 +1,8 @@
 //! A window's summary as a SenML pack (RFC 8428).
 //!
 //! The base name is the sensor's name and a slash, the base time the window's start. `window` is the window's length,
-//! `sequence` the summary's number within the run, and `run` a random number that tells the runs of a task apart:
+//! `sequence` the summary's number within the run, and `run` a random number that tells the runs of a task apart. A summary that is
+//! sent by a later run, because the one that made it was ended before it had arrived, has those of the earlier one:
 //!
 //! ```json
 //! [{"bn":"weather:EWR:temperature/","bt":1360195200,"n":"window","u":"s","v":3600},{"n":"run","v":2908316421},
@@ -19,23 +20,14 @@ use readings::number;
 use crate::backlog::Summary;
 use crate::window::Sensor;
 
-/// What the summaries of a run have in common.
-#[derive(Debug, Clone, Copy)]
-pub struct Run {
-    /// The windows' length in seconds.
-    pub window_s: u32,
-    /// The run's random number.
-    pub number: u32,
-}
-
-/// Appends the summary of one of `sensor`'s windows to `out`.
-pub fn write(run: Run, sensor: &Sensor, summary: &Summary, out: &mut String) {
+/// Appends the summary of one of `sensor`'s windows, which are so many seconds long, to `out`.
+pub fn write(window_s: u32, sensor: &Sensor, summary: &Summary, out: &mut String) {
     let statistics = &summary.window.statistics;
     // A name needs no escapes: only letters, digits and a few marks get past the reader. Writing to a string cannot
     // fail.
     let _ = write!(out, "[{{\"bn\":\"{}/\",\"bt\":{},", sensor.name, summary.window.start_s);
-    let _ = write!(out, "\"n\":\"window\",\"u\":\"s\",\"v\":{}}},", run.window_s);
-    let _ = write!(out, "{{\"n\":\"run\",\"v\":{}}},", run.number);
+    let _ = write!(out, "\"n\":\"window\",\"u\":\"s\",\"v\":{}}},", window_s);
+    let _ = write!(out, "{{\"n\":\"run\",\"v\":{}}},", summary.run);
     let _ = write!(out, "{{\"n\":\"sequence\",\"v\":{}}},", summary.sequence);
     let _ = write!(out, "{{\"n\":\"count\",\"u\":\"count\",\"v\":{}}}", statistics.count());
     record("minimum", &sensor.unit, statistics.minimum(), out);

@@ -30,6 +30,7 @@ use alloc::boxed::Box;
 use alloc::vec::Vec;
 
 use readings::{Reading, SensorReport, Statistics};
+use serde::{Deserialize, Serialize};
 
 /// Number of a series, in the order in which they were first seen.
 pub type SensorId = u16;
@@ -59,7 +60,7 @@ impl Times {
 }
 
 /// A closed window.
-#[derive(Debug, Clone, Copy, PartialEq)]
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 pub struct Window {
     /// Whose readings they are.
     pub sensor: SensorId,
@@ -85,7 +86,7 @@ pub enum Taken {
 }
 
 /// What is known of a series.
-#[derive(Debug)]
+#[derive(Debug, Serialize, Deserialize)]
 pub struct Sensor {
     /// The sensor's name.
     pub name: Box<str>,
@@ -131,6 +132,19 @@ impl Sensors {
     /// No series yet; at most `limit` of them.
     pub fn new(times: Times, limit: SensorId) -> Self {
         Self { times, limit, sensors: Vec::new(), by_name: Vec::new() }
+    }
+
+    /// Goes on with the series of an earlier run; false when there are more than may be.
+    pub fn restore(&mut self, sensors: Vec<Sensor>) -> bool {
+        if sensors.len() > usize::from(self.limit) {
+            return false;
+        }
+        self.by_name = (0..sensors.len() as SensorId).collect();
+        self.sensors = sensors;
+        let sensors = &self.sensors;
+        // Those of one name stay in the order of their numbers.
+        self.by_name.sort_by(|one, other| sensors[usize::from(*one)].name.cmp(&sensors[usize::from(*other)].name));
+        true
     }
 
     /// Takes a reading, at this time in seconds since 1970, to the window it belongs to; `close` gets the windows that

@@ -4,8 +4,10 @@
 //! result keeps its digits where the difference of two large sums would lose them (a pressure of 101,325 Pa that
 //! varies by one).
 
+use serde::{Deserialize, Serialize};
+
 /// Statistics of the numbers seen so far.
-#[derive(Debug, Clone, Copy, PartialEq)]
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 pub struct Statistics {
     count: u64,
     minimum: f64,

@@ -15,7 +15,7 @@ fn window(start_s: i64) -> Window {
 
 /// A queue with `count` summaries.
 fn filled(limit: usize, count: i64) -> Backlog {
-    let mut backlog = Backlog::new(limit);
+    let mut backlog = Backlog::new(limit, 0);
     (0..count).for_each(|start_s| {
         backlog.push(window(start_s));
     });
@@ -56,7 +56,9 @@ fn what_was_under_way_over_a_lost_connection_is_sent_again_first() {
 
 #[test]
 fn message_numbers_are_never_zero_and_differ_among_those_under_way() {
-    let ids: Vec<u16> = (65_530..65_545).map(|sequence| Summary { sequence, window: window(0) }.id()).collect();
+    let ids: Vec<u16> = (65_530..65_545)
+        .map(|sequence| Summary { number: sequence, run: 0, sequence, window: window(0) }.id())
+        .collect();
     assert!(ids.iter().all(|id| *id != 0));
     assert!(ids.windows(8).all(|ids| ids[1..].iter().all(|id| *id != ids[0])));
 }
@@ -110,7 +112,7 @@ proptest! {
     /// Each summary is delivered, dropped or still there, and never two of these; the queue keeps its bound.
     #[test]
     fn nothing_disappears(limit in 1usize..6, steps in prop::collection::vec((0u8..7, any::<u32>()), 0..200)) {
-        let mut backlog = Backlog::new(limit);
+        let mut backlog = Backlog::new(limit, 0);
         let (mut pushed, mut delivered) = (0, Vec::new());
         for (step, choice) in steps {
             match step {

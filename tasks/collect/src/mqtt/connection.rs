@@ -22,7 +22,7 @@ pub(crate) const UNDER_WAY: u16 = 8;
 /// What a broker says.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) enum Event<'a> {
-    /// A new message; it will have been acknowledged once the next event is asked for.
+    /// A new message; it will have been acknowledged once the next event is asked for, unless that is held back.
     Message(Publish<'a>),
     /// A message that was taken before.
     Repeat,
@@ -63,6 +63,8 @@ pub(crate) struct Connection<'b, IO> {
     session: &'b mut Session,
     input: Input<'b>,
     output: Vec<u8>,
+    /// Acknowledgements that are held back; none where they are not.
+    held: Option<Vec<u8>>,
     /// Whether what was written has still to be flushed.
     unflushed: bool,
     watch: Watch,
@@ -92,6 +94,7 @@ impl<'b, IO: Read + Write> Connection<'b, IO> {
             session,
             input: Input::new(buffer),
             output,
+            held: None,
             unflushed: false,
             watch: Watch::new(Duration::from_secs(greeting.keepalive_s.into()), Instant::now()),
             answer: ConnAck {
@@ -140,6 +143,28 @@ impl<'b, IO: Read + Write> Connection<'b, IO> {
     /// Whether the broker has kept the session.
     pub(crate) fn is_resumed(&self) -> bool {
         self.answer.resumed
+    }
+
+    /// Holds acknowledgements back from now on, until [`acknowledge`](Self::acknowledge) lets them go.
+    pub(crate) fn hold_back(&mut self) {
+        self.held = Some(Vec::new());
+    }
+
+    /// How many acknowledgements are held back.
+    pub(crate) fn held_back(&self) -> usize {
+        self.held.as_ref().map_or(0, |held| held.len() / write::ACKNOWLEDGEMENT_BYTES)
+    }
+
+    /// Lets the acknowledgements go that were held back.
+    pub(crate) fn acknowledge(&mut self) {
+        if let Some(held) = &mut self.held {
+            self.output.append(held);
+        }
+    }
+
+    /// The session.
+    pub(crate) fn session(&self) -> &Session {
+        self.session
     }
 
     /// Whether messages say which subscription they belong to.
@@ -227,7 +252,11 @@ impl<'b, IO: Read + Write> Connection<'b, IO> {
                 }
                 Packet::PubRel { id } => {
                     self.session.release(id);
-                    write::pub_comp(&mut self.output, id);
+                    // Until it is said, the number stands for that message, also for a run that goes on after a crash.
+                    write::pub_comp(self.acknowledgements(), id);
+                    if self.held.is_some() {
+                        return Ok(Event::Alive);
+                    }
                 }
                 Packet::PubAck { id, refused } => {
                     self.under_way = self.under_way.saturating_sub(1);
@@ -257,14 +286,19 @@ impl<'b, IO: Read + Write> Connection<'b, IO> {
         match qos {
             0 => Ok(true),
             1 => {
-                write::pub_ack(&mut self.output, id);
+                write::pub_ack(self.acknowledgements(), id);
                 Ok(self.session.take(id, again, hash))
             }
             _ => {
-                write::pub_rec(&mut self.output, id);
+                write::pub_rec(self.acknowledgements(), id);
                 self.session.hold(id).map_err(|_| Fault::Protocol)
             }
         }
+    }
+
+    /// Where acknowledgements go.
+    fn acknowledgements(&mut self) -> &mut Vec<u8> {
+        self.held.as_mut().unwrap_or(&mut self.output)
     }
 
     /// Ends the connection, and the session as well if its filters are given: the broker need not keep anything.
@@ -317,7 +351,7 @@ impl<'b, IO: Read + Write> Connection<'b, IO> {
         // Until it has been sent, too, it is a question like any other.
         self.watch.sent(Instant::now());
         if self.watch.asked() {
-            self.session.asked();
+            self.session.asked(self.held_back());
         }
     }
 

@@ -10,11 +10,18 @@
 //! packets in their order; a few questions more than keeping the connection alive needs keep the list of open ones
 //! short.
 //!
+//! Where the state is kept for a run that goes on after a crash, acknowledgements are held back until it has been saved
+//! with the messages that they stand for. So after a crash the broker sends again what is not in it, and what is in it
+//! is found here. What cannot be told apart: a message of the very same bytes for which a broker takes the number of one
+//! whose acknowledgement has just arrived, and a crash before the next state is saved; they count as one.
+//!
 //! With QoS 2 the protocol tells: between a message and its release, its number stands for it (section 4.3.3).
 //!
 //! Source: OASIS MQTT Version 5.0, sections 3.3.1.1, 4.3, 4.4 and 4.6.
 
 use alloc::vec::Vec;
+
+use serde::{Deserialize, Serialize};
 
 /// With so many acknowledgements whose arrival is not known, the broker is asked.
 const ASK_AT: usize = 32;
@@ -23,14 +30,14 @@ const ASK_AT: usize = 32;
 const REMEMBERED: usize = 256;
 
 /// A message that was acknowledged.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 struct Taken {
     id: u16,
     hash: u32,
 }
 
 /// The session, as far as it is ours.
-#[derive(Debug, Default)]
+#[derive(Debug, Default, Serialize, Deserialize)]
 pub struct Session {
     /// Messages with QoS 1 whose acknowledgement may not have arrived, in the order of the acknowledgements.
     unconfirmed: Vec<Taken>,
@@ -95,9 +102,10 @@ impl Session {
         self.unconfirmed.len() >= ASK_AT
     }
 
-    /// Notes a question behind all acknowledgements up to now.
-    pub fn asked(&mut self) {
-        self.asked = self.unconfirmed.len();
+    /// Notes a question behind all acknowledgements up to now but those that are held back, the last ones: no more than so
+    /// many.
+    pub fn asked(&mut self, held_back: usize) {
+        self.asked = self.unconfirmed.len().saturating_sub(held_back);
     }
 
     /// Notes the answer to that question: these acknowledgements have arrived.

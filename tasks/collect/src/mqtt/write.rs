@@ -134,6 +134,9 @@ pub fn pub_comp(out: &mut Vec<u8>, id: u16) {
     with_id(out, 0x70, id);
 }
 
+/// What each of the three has.
+pub const ACKNOWLEDGEMENT_BYTES: usize = 4;
+
 fn with_id(out: &mut Vec<u8>, first: u8, id: u16) {
     out.extend([first, 2]);
     out.extend(id.to_be_bytes());

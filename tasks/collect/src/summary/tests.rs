@@ -7,7 +7,7 @@ use alloc::vec::Vec;
 use proptest::prelude::*;
 use readings::{Item, Reading, Statistics, senml};
 
-use super::{Run, write};
+use super::write;
 use crate::backlog::Summary;
 use crate::window::{Sensors, Times, Window};
 
@@ -18,9 +18,10 @@ fn summary(unit: &str, values: &[f64]) -> String {
     sensors.take(&first, 0.0, &mut |_| {});
     let mut statistics = Statistics::of(values[0]);
     values[1..].iter().for_each(|value| statistics.push(*value));
-    let summary = Summary { sequence: 17, window: Window { sensor: 0, start_s: 1_360_195_200, statistics } };
+    let window = Window { sensor: 0, start_s: 1_360_195_200, statistics };
+    let summary = Summary { number: 3, run: 4_000_000_000, sequence: 17, window };
     let mut text = String::new();
-    write(Run { window_s: 3600, number: 4_000_000_000 }, &sensors.all()[0], &summary, &mut text);
+    write(3600, &sensors.all()[0], &summary, &mut text);
     text
 }
 

@@ -37,7 +37,7 @@ fn a_message_that_was_never_received_is_new_whatever_its_flag() {
 fn an_acknowledgement_has_arrived_when_a_later_question_is_answered() {
     let mut session = Session::default();
     assert!(session.take(1, false, 7));
-    session.asked();
+    session.asked(0);
     assert!(session.take(2, false, 7));
     session.answered();
     session.connected(true);
@@ -49,7 +49,7 @@ fn an_acknowledgement_has_arrived_when_a_later_question_is_answered() {
 fn an_answer_in_another_connection_confirms_nothing() {
     let mut session = Session::default();
     assert!(session.take(1, false, 7));
-    session.asked();
+    session.asked(0);
     session.connected(true);
     session.answered();
     assert!(!session.take(1, true, 7));
@@ -171,7 +171,7 @@ proptest! {
                 _ => {}
             }
             if quiet && (session.should_ask() || step == 14 && choice) {
-                session.asked();
+                session.asked(0);
                 broker.from_us.push_back(None);
                 quiet = false;
             }
