@@ -49,14 +49,16 @@ impl Bench {
         })
     }
 
+    /// The task's parameters but its topics.
+    pub fn words(&self) -> String {
+        let [source, cloud] = [&self.source_cable, &self.cloud_cable].map(|cable| cable.end().port());
+        let end = end().topic;
+        format!("source=10.0.2.2:{source} cloud=10.0.2.2:{cloud} end={end} window_s={WINDOW_S} client=guest")
+    }
+
     /// A guest that is subscribed.
     pub fn start(&self, context: &Context<'_>) -> Result<Guest> {
-        let [source, cloud] = [&self.source_cable, &self.cloud_cable].map(|cable| cable.end().port());
-        let parameters = format!(
-            "ip={ADDRESS}/24 gateway=10.0.2.2 source=10.0.2.2:{source} cloud=10.0.2.2:{cloud} topics=sensors/+ \
-             end={} window_s={WINDOW_S} client=guest",
-            end().topic
-        );
+        let parameters = format!("ip={ADDRESS}/24 gateway=10.0.2.2 topics=sensors/+ {}", self.words());
         let mut spec = guest(context, "collect", &parameters)?;
         spec.vif = true;
         let mut guest = context.bed.create(&spec)?;
@@ -75,6 +77,12 @@ impl Bench {
     pub fn finish(&self, mut guest: Guest, data: &Data) -> Result<Report> {
         self.publish(&[end()])?;
         let report: Report = ends_well(&mut guest)?;
+        self.check(&report, data)?;
+        Ok(report)
+    }
+
+    /// Checks that everything of the slice is in the summaries and in the report, exactly once.
+    pub fn check(&self, report: &Report, data: &Data) -> Result<()> {
         let expected = data.expected(WINDOW_S);
         let received = self.summaries.collect(expected.windows.len(), PATIENCE)?;
         let mut differences = expected.compare(&received);
@@ -87,7 +95,7 @@ impl Bench {
         let counts = (report.readings, report.windows, report.published, report.dropped, report.sensors.len());
         check!(counts == (expected.readings, windows, windows, 0, expected.sensors.len()), "{report:?}");
         check!((report.late, report.malformed, report.over_limit, report.not_numeric) == (0, 0, 0, 0), "{report:?}");
-        Ok(report)
+        Ok(())
     }
 }
 
@@ -96,7 +104,7 @@ fn address(broker: &Broker) -> SocketAddr {
 }
 
 /// The message that ends a run.
-fn end() -> Message {
+pub fn end() -> Message {
     Message { topic: "sensors/end".to_owned(), payload: String::new(), readings: 0, time_s: 0 }
 }
 

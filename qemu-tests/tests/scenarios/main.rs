@@ -5,6 +5,7 @@
 mod addresses;
 mod bed;
 mod channels;
+mod checkpoint;
 mod collect;
 mod console;
 mod copies;
@@ -52,6 +53,7 @@ fn main() -> ExitCode {
         traffic::SCENARIOS,
         toolstack::SCENARIOS,
         node::SCENARIOS,
+        checkpoint::SCENARIOS,
     ]
     .concat();
     qemu_tests::harness::main(&scenarios)

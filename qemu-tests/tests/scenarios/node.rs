@@ -29,18 +29,20 @@ const CONFIG: &str = "/etc/spore/node.toml";
 const STATE: &str = "/var/lib/spored";
 
 /// A board whose node runs.
-struct Board<'c> {
-    context: &'c Context<'c>,
+pub struct Board<'c> {
+    pub context: &'c Context<'c>,
     spored: Option<Session>,
 }
 
 impl<'c> Board<'c> {
     /// Starts a node that knows nothing, with a tenant "acme" and its tasks.
-    fn start(context: &'c Context<'c>, tasks: &[&str], quota: &str) -> Result<Self> {
+    pub fn start(context: &'c Context<'c>, tasks: &[&str], quota: &str) -> Result<Self> {
         for program in [SPORED, SPORE, VIF] {
             context.bring_program(program)?;
         }
-        let config = format!("name = \"board\"\nstate = \"{STATE}\"\ntasks = \"{STATE}/tasks\"\n");
+        // Often: what a task has saved is on disk before a person would look.
+        let config =
+            format!("name = \"board\"\ncheckpoint_seconds = 1\nstate = \"{STATE}\"\ntasks = \"{STATE}/tasks\"\n");
         context.bed.must(&format!(
             "rm -rf {STATE} /root/keys; mkdir -p {STATE} /root/keys /usr/lib/spore
             ln -sf /usr/bin/spore-vif /usr/lib/spore/spore-vif"
@@ -81,7 +83,7 @@ impl<'c> Board<'c> {
     }
 
     /// Runs `spore`, which must succeed; returns what it printed.
-    fn spore(&self, arguments: &str) -> Result<String> {
+    pub fn spore(&self, arguments: &str) -> Result<String> {
         let output = self.try_spore(arguments)?;
         output.map_err(|error| anyhow::anyhow!("spore {arguments}: {error}"))
     }
@@ -94,12 +96,12 @@ impl<'c> Board<'c> {
     }
 
     /// The words that have a task run as acme's.
-    fn run(task: &str, id: &str, words: &str) -> String {
+    pub fn run(task: &str, id: &str, words: &str) -> String {
         format!("run oci:{STATE}/tasks:{task} --tenant acme --key /root/keys/acme.key --id {id} {words}")
     }
 
     /// What is left of guests once nothing runs: nothing.
-    fn leaves_nothing(&self) -> Result<()> {
+    pub fn leaves_nothing(&self) -> Result<()> {
         let mut left = String::new();
         let gone = wait_until("nothing is left of any guest", || {
             left = traces(self.context)?;
@@ -109,13 +111,13 @@ impl<'c> Board<'c> {
     }
 
     /// The domains that there are beside dom0.
-    fn domains(&self) -> Result<Vec<String>> {
+    pub fn domains(&self) -> Result<Vec<String>> {
         let domains = self.context.bed.xenstore_list("/local/domain")?;
         Ok(domains.into_iter().filter(|domain| domain != "0").collect())
     }
 
     /// Waits until a command is in this phase, as `spore ps` names it.
-    fn wait_phase(&self, id: &str, phase: &str) -> Result<()> {
+    pub fn wait_phase(&self, id: &str, phase: &str) -> Result<()> {
         wait_until(&format!("{id} is {phase}"), || {
             let listed = self.spore("ps --all")?;
             let line = listed.lines().find(|line| line.contains(&format!("acme/{id} "))).unwrap_or_default();
@@ -166,6 +168,14 @@ fn quota(context: &Context<'_>) -> Result<()> {
     let board = Board::start(context, &["trouble"], "--guests 1 --memory 8")?;
     let said = board.try_spore(&Board::run("trouble", "large", "fault=None --memory 16"))?;
     check!(said.as_ref().is_err_and(|said| said.contains("16") && said.contains('8')), "{said:?}");
+    // A running guest's share of the CPUs follows the quota.
+    let domain = board.domains()?.remove(0);
+    board.spore("tenant add acme --key /root/keys/acme.pub --guests 1 --memory 8 --cpu-weight 512 --cpu-cap 50")?;
+    wait_until("the guest has its new share", || {
+        let scheduled = context.bed.must(&format!("xl sched-credit2 -d {domain}"))?;
+        let words: Vec<_> = scheduled.split_whitespace().rev().take(2).map(str::to_owned).collect();
+        Ok((words == ["50", "512"]).then_some(()))
+    })?;
     // A second guest is not refused: it waits for the first.
     board.spore(&Board::run("trouble", "first", "fault=None wait_s=3600"))?;
     board.wait_phase("first", "running")?;
