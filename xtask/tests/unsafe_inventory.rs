@@ -8,7 +8,7 @@ use std::path::Path;
 
 use common::files;
 
-const INVENTORY: [(&str, &str); 49] = [
+const INVENTORY: [(&str, &str); 51] = [
     // The library OS.
     ("kernel/host/src/log.rs", "the symbols that defmt calls, on the developer's machine"),
     ("kernel/src/executor.rs", "embassy's raw executor, and the symbol that it calls"),
@@ -53,6 +53,8 @@ const INVENTORY: [(&str, &str); 49] = [
     ("xen-pv/src/shared_page.rs", "volatile access to what others write"),
     // The edge.
     ("edge/privcmd/src/gate.rs", "hypercalls of dom0's, and pages of other domains"),
+    ("edge/vchan/src/events.rs", "ioctl"),
+    ("edge/vchan/src/memory.rs", "memory that other domains share, and ioctl"),
     // Tests only.
     ("xen-pv/src/shared_page/model.rs", "a page in which a model's two sides must not meet"),
     ("qemu-tests/agent/src/cpu_time.rs", "a hypercall of dom0's, and the page for its arguments"),
