@@ -31,7 +31,7 @@ pub(super) struct Rings<T> {
 /// It was never tried.
 pub(super) fn supported() -> Result<(), Error> {
     match std::env::consts::ARCH {
-        "x86_64" => Ok(()),
+        "x86_64" | "arm" => Ok(()),
         other => Err(Error::Unsuitable(format!("no domain was ever built by hypercalls on {other}"))),
     }
 }
