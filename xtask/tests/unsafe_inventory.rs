@@ -8,7 +8,7 @@ use std::path::Path;
 
 use common::files;
 
-const INVENTORY: [(&str, &str); 51] = [
+const INVENTORY: [(&str, &str); 52] = [
     // The library OS.
     ("kernel/host/src/log.rs", "the symbols that defmt calls, on the developer's machine"),
     ("kernel/src/executor.rs", "embassy's raw executor, and the symbol that it calls"),
@@ -57,6 +57,7 @@ const INVENTORY: [(&str, &str); 51] = [
     ("edge/vchan/src/memory.rs", "memory that other domains share, and ioctl"),
     // Tests only.
     ("xen-pv/src/shared_page/model.rs", "a page in which a model's two sides must not meet"),
+    ("qemu-tests/peer/src/library.rs", "the functions of Xen's libxenvchan"),
     ("qemu-tests/agent/src/cpu_time.rs", "a hypercall of dom0's, and the page for its arguments"),
     ("qemu-tests/subjects/trouble/src/faults.rs", "the faults that a guest must report"),
     ("xen-pv/fake/src/hypervisor.rs", "the other end of grants"),

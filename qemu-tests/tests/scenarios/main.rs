@@ -11,6 +11,7 @@ mod console;
 mod copies;
 mod crash;
 mod echo;
+mod feed;
 mod filter;
 mod hello;
 mod leftovers;
@@ -37,6 +38,7 @@ fn main() -> ExitCode {
         parameters::SCENARIOS,
         console::SCENARIOS,
         channels::SCENARIOS,
+        feed::SCENARIOS,
         copies::SCENARIOS,
         crash::SCENARIOS,
         echo::SCENARIOS,
