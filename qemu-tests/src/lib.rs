@@ -52,6 +52,7 @@ pub mod place;
 pub mod probe;
 mod process;
 pub mod progress;
+pub mod registry;
 pub mod replay;
 pub mod root;
 pub mod session;

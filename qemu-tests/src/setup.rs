@@ -42,7 +42,7 @@ pub fn setup(arch: Arch, progress: &mut dyn Progress) -> Result<()> {
     machine.prepare(&initramfs, progress)
 }
 
-/// Only what runs on the host itself: the MQTT broker and its clients, iperf3, and Xen's C headers.
+/// Only what runs on the host itself: the MQTT broker and its clients, a registry, iperf3, and Xen's C headers.
 ///
 /// # Errors
 /// As [`setup`].

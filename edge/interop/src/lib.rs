@@ -1,34 +1,26 @@
-//! Other implementations of what Spore's artifacts are made of, from Debian's packages: a registry, cosign 2 and 3,
-//! oras and skopeo.
+//! Other implementations of what Spore's artifacts are made of, from Debian's packages: cosign 2 and 3, oras and skopeo,
+//! and the registry that the bed has.
 //!
 //! The packages are unpacked below `target/`, as those of the bed are, and their programs run on the host, on its
 //! loopback interface. Only the tests use this; they are apart from `artifact`'s own, which need nothing but the crate.
 
 #![forbid(unsafe_code)]
 
-use std::fs;
-use std::io::{BufRead, BufReader};
-use std::net::{Ipv4Addr, TcpListener};
-use std::process::{Child, Command, Stdio};
-use std::sync::mpsc;
-use std::thread;
-use std::time::Duration;
+use std::process::{Command, Stdio};
 
 use anyhow::{Context, Result, bail};
 use qemu_tests::packages::{HOST, Set};
 use qemu_tests::progress::Progress;
-use qemu_tests::{host_tool, place};
+use qemu_tests::registry::Registry;
+use qemu_tests::{host_tool, place, setup};
 use tempfile::TempDir;
-
-/// Longest wait for the registry to listen.
-const START_PATIENCE: Duration = Duration::from_secs(60);
 
 /// Debian's development release: what is newest.
 const SID: Set = Set {
     name: "peers-sid",
     architecture: HOST.architecture,
     release: Some("sid"),
-    wanted: &["cosign", "docker-registry", "libc6", "oras", "skopeo"],
+    wanted: &["cosign", "libc6", "oras", "skopeo"],
     newest: &[],
 };
 
@@ -89,6 +81,15 @@ fn provide() -> Result<()> {
     TRIXIE.provide(&mut Printed)
 }
 
+/// An empty registry.
+///
+/// # Errors
+/// Its package cannot be had, or it does not start.
+pub fn registry() -> Result<Registry> {
+    setup::setup_host(&mut Printed)?;
+    Registry::start()
+}
+
 /// Runs a command and gives what it printed on both outputs.
 ///
 /// # Errors
@@ -100,66 +101,4 @@ pub fn run(command: &mut Command) -> Result<String> {
         bail!("{command:?}: {}\n{text}", output.status);
     }
     Ok(text)
-}
-
-/// A registry on the loopback interface. It ends on drop, with all that it holds.
-#[derive(Debug)]
-pub struct RegistryServer {
-    port: u16,
-    process: Child,
-    _folder: TempDir,
-}
-
-impl RegistryServer {
-    /// Starts an empty registry on a free port.
-    ///
-    /// # Errors
-    /// Its package cannot be had, or it does not start.
-    pub fn start() -> Result<Self> {
-        provide()?;
-        let folder = tempfile::tempdir()?;
-        let port = TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?.local_addr()?.port();
-        let root = folder.path().join("data");
-        let config = folder.path().join("config.yml");
-        let settings = format!(
-            "version: 0.1\nstorage:\n  filesystem:\n    rootdirectory: {}\nhttp:\n  addr: 127.0.0.1:{port}\n",
-            root.display()
-        );
-        fs::write(&config, settings)?;
-        let mut command = host_tool::command_of(&SID, "/usr/bin/docker-registry")?;
-        command.arg("serve").arg(&config).stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::piped());
-        let mut process = command.spawn().context("start docker-registry")?;
-        let lines = process.stderr.take().map(BufReader::new).context("docker-registry without a log")?;
-        let (said, listens) = mpsc::channel();
-        // Reads to the end, so that the registry never waits for its log.
-        thread::spawn(move || {
-            for line in lines.lines().map_while(Result::ok) {
-                // Nobody listens any more once it is known to run.
-                let _ = said.send(line);
-            }
-        });
-        let server = Self { port, process, _folder: folder };
-        let mut log = Vec::new();
-        loop {
-            match listens.recv_timeout(START_PATIENCE) {
-                Ok(line) if line.contains("listening on") => return Ok(server),
-                Ok(line) => log.push(line),
-                Err(_) => bail!("docker-registry did not start:\n{}", log.join("\n")),
-            }
-        }
-    }
-
-    /// A repository of it.
-    #[must_use]
-    pub fn repository(&self, path: &str) -> String {
-        format!("127.0.0.1:{}/{path}", self.port)
-    }
-}
-
-impl Drop for RegistryServer {
-    fn drop(&mut self) {
-        // It may have ended by itself.
-        let _ = self.process.kill();
-        let _ = self.process.wait();
-    }
 }

@@ -5,13 +5,13 @@ use std::io::Read;
 
 use artifact::{Architecture, Built, Config, Layout, Registry, Release, Source, Target, copy, pack, sign, verify};
 use description::Description;
-use interop::{Peer, RegistryServer, run};
+use interop::{Peer, run};
 use protocol::{Digest, SecretKey, Tenant};
 use tempfile::TempDir;
 
 /// A tenant with a task in a registry.
 struct Desk {
-    server: RegistryServer,
+    server: qemu_tests::registry::Registry,
     home: TempDir,
     key: SecretKey,
     digest: Digest,
@@ -20,7 +20,7 @@ struct Desk {
 impl Desk {
     fn new() -> Self {
         let desk = Self {
-            server: RegistryServer::start().unwrap(),
+            server: interop::registry().unwrap(),
             home: tempfile::tempdir().unwrap(),
             key: SecretKey::new(),
             digest: Digest::of(b""),
@@ -32,12 +32,17 @@ impl Desk {
         Self { digest, ..desk }
     }
 
+    /// A repository of the registry.
+    fn repository(&self, path: &str) -> String {
+        format!("127.0.0.1:{}/{path}", self.server.port())
+    }
+
     fn registry(&self) -> Registry {
-        Registry::new(self.server.repository("acme/hello").parse().unwrap())
+        Registry::new(self.repository("acme/hello").parse().unwrap())
     }
 
     fn name(&self) -> String {
-        format!("{}@{}", self.server.repository("acme/hello"), self.digest)
+        format!("{}@{}", self.repository("acme/hello"), self.digest)
     }
 
     fn run(&self, peer: Peer, words: &str) -> anyhow::Result<String> {
@@ -132,7 +137,7 @@ fn oras_copies_an_artifact_with_its_signatures_to_a_folder_that_we_read() {
     // And back into another repository, with what we wrote.
     let ours = Layout::create(&desk.home.path().join("ours")).unwrap();
     copy(&layout, desk.digest, &ours, Some(&"hello".parse().unwrap())).unwrap();
-    let other = desk.server.repository("acme/again");
+    let other = desk.repository("acme/again");
     desk.run(Peer::Oras, &format!("cp -r --from-oci-layout ours:hello --to-plain-http {other}:hello")).unwrap();
     verify(&Registry::new(other.parse().unwrap()), desk.digest, &acme(), &[desk.key.public()]).unwrap();
 }
@@ -142,7 +147,7 @@ fn skopeo_copies_our_folder_without_changing_a_byte() {
     let desk = Desk::new();
     let layout = Layout::create(&desk.home.path().join("tasks")).unwrap();
     copy(&desk.registry(), desk.digest, &layout, Some(&"hello".parse().unwrap())).unwrap();
-    let other = desk.server.repository("acme/skopeo");
+    let other = desk.repository("acme/skopeo");
     let copies = format!(
         "copy --insecure-policy --all --preserve-digests --dest-tls-verify=false oci:tasks:hello docker://{other}:hello"
     );
@@ -156,7 +161,7 @@ fn skopeo_copies_our_folder_without_changing_a_byte() {
 #[test]
 fn what_a_registry_does_not_have_is_named() {
     let desk = Desk::new();
-    let nowhere = Registry::new(desk.server.repository("acme/nowhere").parse().unwrap());
+    let nowhere = Registry::new(desk.repository("acme/nowhere").parse().unwrap());
     let error = Release::read(&nowhere, desk.digest).unwrap_err().to_string();
     assert_eq!(error, format!("{} has no {}", nowhere.place(), desk.digest));
     let missing = artifact::oci::Descriptor::of("x", b"no such blob");
