@@ -68,6 +68,12 @@ impl Bed {
         Guest::launch(self.dom0.clone(), spec, address, patience)
     }
 
+    /// Cuts the machine's power: nothing of it runs any more when this returns, and what dom0's kernel had not yet
+    /// written to the disk is lost.
+    pub fn cut_power(&self) {
+        self.qemu.lock().unwrap_or_else(PoisonError::into_inner).kill();
+    }
+
     /// The packets between the machine and the host, where the options ask for them.
     #[must_use]
     pub fn capture(&self) -> Option<Capture> {

@@ -65,13 +65,7 @@ impl Context<'_> {
     /// # Errors
     /// It cannot be built, or dom0 is gone.
     pub fn bring_program(&self, program: Program) -> Result<()> {
-        let built = {
-            let _lock = place::lock()?;
-            dom0_program::build(self.arch.machine(), program, &mut Lines)?
-        };
-        let path = format!("/usr/bin/{}", program.name);
-        self.bed.put(&path, &fs::read(&built).with_context(|| format!("read {}", built.display()))?)?;
-        self.bed.must(&format!("chmod 755 {path}")).map(drop)
+        dom0_program::bring(self.bed, self.arch, program, "/usr/bin", &mut Lines)
     }
 
     /// A task's image, as `xl` boots it.

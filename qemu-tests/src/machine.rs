@@ -105,8 +105,8 @@ pub trait Machine: Sync {
 }
 
 /// How many virtio devices a machine has: the line to the agent, the network card, the source of random numbers, and
-/// the shared folder, which not each bed has.
-const VIRTIO_DEVICES: usize = 4;
+/// the shared folder and the disk, which not each bed has.
+const VIRTIO_DEVICES: usize = 5;
 /// The shared folder's name, by which dom0 mounts it.
 pub(crate) const SHARE_TAG: &str = "share";
 
@@ -158,6 +158,8 @@ pub struct BedOptions {
     pub clock: Clock,
     /// A folder of the host that dom0 can mount, for reading and writing.
     pub share: Option<PathBuf>,
+    /// A file that is the machine's disk, see [`crate::disk`].
+    pub disk: Option<PathBuf>,
     /// A port of the host's loopback interface at which QEMU waits for a debugger.
     pub gdb_port: Option<u16>,
     /// Keeps the last packets between the machine and the host, of so many bytes in all.
@@ -176,6 +178,7 @@ impl BedOptions {
             memory_mib: None,
             clock: Clock::Host,
             share: None,
+            disk: None,
             gdb_port: None,
             capture_bytes: None,
             name: "bed".into(),
@@ -224,6 +227,12 @@ impl Qemu {
             command.args(["-fsdev", &format!("local,id=share,security_model=none,path={}", comma(folder)?)]);
             command.args(["-device", &format!("virtio-9p-{bus},fsdev=share,mount_tag={SHARE_TAG}")]);
         }
+        if let Some(file) = &options.disk {
+            // What dom0's kernel has written is in the file when QEMU is killed, because the host goes on: nothing has
+            // to be synced to the host's own disk.
+            command.args(["-drive", &format!("if=none,id=disk,format=raw,cache=unsafe,file={}", comma(file)?)]);
+            command.args(["-device", &format!("virtio-blk-{bus},drive=disk")]);
+        }
         if let Some(port) = options.gdb_port {
             command.args(["-gdb", &format!("tcp:{}:{port}", Ipv4Addr::LOCALHOST)]);
         }
@@ -253,6 +262,13 @@ impl Qemu {
         self.capture.as_ref()
     }
 
+    /// Ends it at once, in the middle of whatever it does.
+    pub fn kill(&mut self) {
+        // It may have ended by itself.
+        let _ = self.process.kill();
+        let _ = self.process.wait();
+    }
+
     /// Whether it has ended, and how.
     #[must_use]
     pub fn ended(&mut self) -> Option<String> {
@@ -262,9 +278,7 @@ impl Qemu {
 
 impl Drop for Qemu {
     fn drop(&mut self) {
-        // It may have ended by itself.
-        let _ = self.process.kill();
-        let _ = self.process.wait();
+        self.kill();
     }
 }
 

@@ -98,13 +98,11 @@ pub fn bring(bed: &Bed, arch: Arch) -> Result<()> {
     // What dom0 has already stays: cpio replaces only what is older, and everything here is of one age.
     let script = format!(
         "set -e; cd /; cpio -id </tmp/tools; rm /tmp/tools
-        while read -r path; do
-            name=$(basename $path .ko | tr - _)
-            grep -q \"^$name \" /proc/modules || insmod $path
-        done <{MODULE_LIST}
+        {}
         if grep -qx {SHARE_TAG} /sys/bus/virtio/drivers/9pnet_virtio/*/mount_tag; then
             mount -t 9p -o trans=virtio,version=9p2000.L,msize=131072 {SHARE_TAG} {SHARE}
-        fi"
+        fi",
+        modules::load(MODULE_LIST)
     );
     bed.must_within(&script, PATIENCE).context("bring tools to dom0").map(drop)
 }

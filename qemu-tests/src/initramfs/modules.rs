@@ -37,6 +37,17 @@ pub fn add<'m>(
     Ok(())
 }
 
+/// A script with which a running dom0 loads the modules of such a list that it does not have yet.
+#[must_use]
+pub fn load(list: &str) -> String {
+    format!(
+        "while read -r path; do
+            name=$(basename $path .ko | tr - _)
+            grep -q \"^$name \" /proc/modules || insmod $path || exit 1
+        done <{list}"
+    )
+}
+
 /// Brings modules into an order in which they load.
 struct Load<'a> {
     root: &'a Root,

@@ -1,8 +1,8 @@
 //! What a task has saved is given to its next guest, by the node, on real Xen: after a crash out of xenstore, after a
 //! guest was destroyed out of the node's journal.
 
+use crate::board::Board;
 use crate::collect::{ADDRESS, Bench};
-use crate::node::Board;
 use crate::support::{PATIENCE, wait_until};
 use anyhow::{Context as _, Result};
 use base64ct::{Base64, Encoding};

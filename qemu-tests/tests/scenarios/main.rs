@@ -4,6 +4,7 @@
 
 mod addresses;
 mod bed;
+mod board;
 mod channels;
 mod checkpoint;
 mod collect;
@@ -19,6 +20,7 @@ mod lifecycle;
 mod linux;
 mod load;
 mod node;
+mod node_power;
 mod parameters;
 mod reconnect;
 mod support;
@@ -56,6 +58,7 @@ fn main() -> ExitCode {
         toolstack::SCENARIOS,
         node::SCENARIOS,
         checkpoint::SCENARIOS,
+        node_power::SCENARIOS,
     ]
     .concat();
     qemu_tests::harness::main(&scenarios)

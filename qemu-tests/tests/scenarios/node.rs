@@ -1,12 +1,11 @@
 //! A board with the node `spored` in its dom0, used with `spore` as a person does: the real `xl`, xenstored and bridge.
 
-use crate::support::{PATIENCE, wait_until};
-use crate::toolstack::{Maker, Toolstack, traces};
-use anyhow::{Context as _, Result};
-use qemu_tests::dom0_program::Program;
+use crate::board::Board;
+use crate::support::wait_until;
+use crate::toolstack::{Maker, Toolstack};
+use anyhow::Result;
 use qemu_tests::harness::{Context, Scenario};
-use qemu_tests::protocol;
-use qemu_tests::session::Session;
+use qemu_tests::node::CONFIG;
 use qemu_tests::{Arch, check};
 
 /// All of this module's.
@@ -20,119 +19,6 @@ pub const SCENARIOS: &[Scenario] = &[
     Scenario { name: "node: guests that no command knows are removed, those of others are not", run: orphans },
     Scenario { name: "node: 64 guests at once", run: many },
 ];
-
-const SPORED: Program = Program { package: "node", name: "spored", example: false };
-const VIF: Program = Program { package: "node", name: "spore-vif", example: false };
-const SPORE: Program = Program { package: "cli", name: "spore", example: false };
-const CONFIG: &str = "/etc/spore/node.toml";
-/// What the node keeps, in dom0's memory.
-const STATE: &str = "/var/lib/spored";
-
-/// A board whose node runs.
-pub struct Board<'c> {
-    pub context: &'c Context<'c>,
-    spored: Option<Session>,
-}
-
-impl<'c> Board<'c> {
-    /// Starts a node that knows nothing, with a tenant "acme" and its tasks.
-    pub fn start(context: &'c Context<'c>, tasks: &[&str], quota: &str) -> Result<Self> {
-        for program in [SPORED, SPORE, VIF] {
-            context.bring_program(program)?;
-        }
-        // Often: what a task has saved is on disk before a person would look.
-        let config =
-            format!("name = \"board\"\ncheckpoint_seconds = 1\nstate = \"{STATE}\"\ntasks = \"{STATE}/tasks\"\n");
-        context.bed.must(&format!(
-            "rm -rf {STATE} /root/keys; mkdir -p {STATE} /root/keys /usr/lib/spore
-            ln -sf /usr/bin/spore-vif /usr/lib/spore/spore-vif"
-        ))?;
-        context.bed.put(CONFIG, config.as_bytes())?;
-        let mut board = Self { context, spored: None };
-        board.spore("key new /root/keys/acme")?;
-        for task in tasks {
-            let folder = format!("/root/images/{}/{task}", context.arch.guests().name());
-            for extension in ["img", "elf", "cfg"] {
-                let content = std::fs::read(context.image_file(task, extension))
-                    .with_context(|| format!("build the image of {task} first"))?;
-                context.bed.put(&format!("{folder}/{task}.{extension}"), &content)?;
-            }
-            board.spore(&format!("pack {task} oci:{STATE}/tasks:{task} --tenant acme --images /root/images"))?;
-            board.spore(&format!("sign oci:{STATE}/tasks:{task} --key /root/keys/acme.key"))?;
-        }
-        board.begin()?;
-        board.spore(&format!("tenant add acme --key /root/keys/acme.pub {quota}"))?;
-        Ok(board)
-    }
-
-    /// Starts the node and waits until it serves.
-    fn begin(&mut self) -> Result<()> {
-        let environment = vec![("PATH".to_owned(), "/usr/sbin:/usr/bin:/sbin:/bin".to_owned())];
-        // What it says is for a person who looks into the failure.
-        let command = Some("exec spored >>/var/log/xen/spored.log 2>&1".to_owned());
-        let wanted = protocol::Session { command, directory: "/".into(), environment, terminal: None };
-        self.spored = Some(self.context.bed.start(wanted)?);
-        wait_until("the node serves", || Ok((self.context.bed.shell("spore node")?.status == 0).then_some(())))
-    }
-
-    /// Kills the node as a lack of memory would.
-    fn kill(&mut self) -> Result<()> {
-        self.context.bed.must("kill -9 $(pidof spored)")?;
-        self.spored = None;
-        Ok(())
-    }
-
-    /// Runs `spore`, which must succeed; returns what it printed.
-    pub fn spore(&self, arguments: &str) -> Result<String> {
-        let output = self.try_spore(arguments)?;
-        output.map_err(|error| anyhow::anyhow!("spore {arguments}: {error}"))
-    }
-
-    /// The same, when it may fail: then what it said.
-    fn try_spore(&self, arguments: &str) -> Result<Result<String, String>> {
-        let output = self.context.bed.shell_within(&format!("spore {arguments}"), PATIENCE)?;
-        let (said, error) = (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
-        Ok(if output.status == 0 { Ok(said.into_owned()) } else { Err(error.into_owned()) })
-    }
-
-    /// The words that have a task run as acme's.
-    pub fn run(task: &str, id: &str, words: &str) -> String {
-        format!("run oci:{STATE}/tasks:{task} --tenant acme --key /root/keys/acme.key --id {id} {words}")
-    }
-
-    /// What is left of guests once nothing runs: nothing.
-    pub fn leaves_nothing(&self) -> Result<()> {
-        let mut left = String::new();
-        let gone = wait_until("nothing is left of any guest", || {
-            left = traces(self.context)?;
-            Ok(left.is_empty().then_some(()))
-        });
-        gone.with_context(|| format!("left:\n{left}"))
-    }
-
-    /// The domains that there are beside dom0.
-    pub fn domains(&self) -> Result<Vec<String>> {
-        let domains = self.context.bed.xenstore_list("/local/domain")?;
-        Ok(domains.into_iter().filter(|domain| domain != "0").collect())
-    }
-
-    /// Waits until a command is in this phase, as `spore ps` names it.
-    pub fn wait_phase(&self, id: &str, phase: &str) -> Result<()> {
-        wait_until(&format!("{id} is {phase}"), || {
-            let listed = self.spore("ps --all")?;
-            let line = listed.lines().find(|line| line.contains(&format!("acme/{id} "))).unwrap_or_default();
-            Ok(line.contains(phase).then_some(()))
-        })
-    }
-}
-
-impl Drop for Board<'_> {
-    fn drop(&mut self) {
-        // The bed may be gone; a session that is dropped kills its program.
-        self.spored = None;
-        let _ = self.context.bed.shell(&format!("rm -rf {STATE} /root/images /root/keys"));
-    }
-}
 
 fn result(context: &Context<'_>) -> Result<()> {
     let board = Board::start(context, &["trouble", "hello"], "")?;
@@ -168,6 +54,9 @@ fn quota(context: &Context<'_>) -> Result<()> {
     let board = Board::start(context, &["trouble"], "--guests 1 --memory 8")?;
     let said = board.try_spore(&Board::run("trouble", "large", "fault=None --memory 16"))?;
     check!(said.as_ref().is_err_and(|said| said.contains("16") && said.contains('8')), "{said:?}");
+    // A second guest is not refused: it waits for the first.
+    board.spore(&Board::run("trouble", "first", "fault=None wait_s=3600"))?;
+    board.wait_phase("first", "running")?;
     // A running guest's share of the CPUs follows the quota.
     let domain = board.domains()?.remove(0);
     board.spore("tenant add acme --key /root/keys/acme.pub --guests 1 --memory 8 --cpu-weight 512 --cpu-cap 50")?;
@@ -176,9 +65,6 @@ fn quota(context: &Context<'_>) -> Result<()> {
         let words: Vec<_> = scheduled.split_whitespace().rev().take(2).map(str::to_owned).collect();
         Ok((words == ["50", "512"]).then_some(()))
     })?;
-    // A second guest is not refused: it waits for the first.
-    board.spore(&Board::run("trouble", "first", "fault=None wait_s=3600"))?;
-    board.wait_phase("first", "running")?;
     board.spore(&Board::run("trouble", "second", "fault=None"))?;
     board.wait_phase("second", "queued")?;
     check!(board.domains()?.len() == 1, "more guests than the quota has: {:?}", board.domains()?);
