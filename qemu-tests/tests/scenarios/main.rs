@@ -20,6 +20,7 @@ mod lifecycle;
 mod linux;
 mod load;
 mod node;
+mod node_limits;
 mod node_power;
 mod parameters;
 mod reconnect;
@@ -58,6 +59,7 @@ fn main() -> ExitCode {
         toolstack::SCENARIOS,
         node::SCENARIOS,
         checkpoint::SCENARIOS,
+        node_limits::SCENARIOS,
         node_power::SCENARIOS,
     ]
     .concat();

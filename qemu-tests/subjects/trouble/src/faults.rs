@@ -25,7 +25,7 @@ const HUGE_BYTES: usize = 1 << 30;
 /// Makes the mistake. Returns only where the platform did not notice it.
 pub(crate) fn make(fault: Fault) {
     match fault {
-        Fault::None | Fault::Error | Fault::Deaf | Fault::Steps => {}
+        Fault::None | Fault::Error | Fault::Deaf | Fault::Flood | Fault::Steps => {}
         Fault::Panic => panic!("the task was told to panic"),
         Fault::NullWrite => write(0),
         Fault::TextWrite => write(make as fn(Fault) as usize),

@@ -44,6 +44,8 @@ pub enum Fault {
     Error,
     /// It goes on when it is asked to end.
     Deaf,
+    /// It prints without end.
+    Flood,
     /// It panics.
     Panic,
     /// It saves a step more than the run before it and panics, and ends well after three.
@@ -109,6 +111,7 @@ pub async fn run(parameters: Parameters, system: &impl System) -> Result<Report,
         Fault::Error => return Err(Asked),
         Fault::Deaf => pending().await,
         Fault::Steps => step(system).await,
+        Fault::Flood => flood().await,
         fault => faults::make(fault),
     }
     let mut random = [0; 4];
@@ -137,6 +140,15 @@ async fn step(system: &impl System) {
             Ok(()) => faults::make(Fault::Panic),
             Err(error) => kernel::println!("trouble: {error}"),
         }
+    }
+}
+
+/// Prints as fast as the console takes it.
+async fn flood() {
+    for number in 0u64.. {
+        kernel::println!("trouble: the flood's line {number}");
+        // The platform has other things to do, too.
+        Timer::after(Duration::from_ticks(1)).await;
     }
 }
 
