@@ -1,4 +1,4 @@
-//! What the demo shows: readings on their way in, summaries on their way out, and the figures at the end.
+//! What the demos show: readings on their way in, summaries on their way out, and the figures at the end.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write;
@@ -192,7 +192,8 @@ impl Verdict {
         Ok(verdict)
     }
 
-    fn find(&mut self, right: bool, text: String) {
+    /// Adds what was checked, in a sentence, and whether it is right.
+    pub fn find(&mut self, right: bool, text: String) {
         let mark = match right {
             true => terminal::on_stdout("right", Style::Green),
             false => terminal::on_stdout("WRONG", Style::Red),

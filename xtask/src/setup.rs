@@ -45,6 +45,15 @@ pub fn for_tools(arch: Arch) -> Result<()> {
     qemu_tests::tools::setup(arch.machine(), &mut Lines)
 }
 
+/// What a board with a node needs in addition: the programs for its dom0.
+///
+/// # Errors
+/// As [`for_bed`].
+pub fn for_nodes(arch: Arch) -> Result<()> {
+    for_bed(arch)?;
+    qemu_tests::node::build(arch.machine(), &mut Lines)
+}
+
 /// What the tests of an architecture need: every machine of the bed on which its guests run.
 ///
 /// # Errors
@@ -55,7 +64,7 @@ pub fn for_tests(arch: Arch) -> Result<()> {
 }
 
 /// Shows what the bed's setup does.
-struct Lines;
+pub struct Lines;
 
 impl qemu_tests::progress::Progress for Lines {
     fn say(&mut self, line: &str) {
