@@ -15,6 +15,7 @@ mod metrics;
 mod mqtt;
 mod program;
 mod refused;
+mod steps;
 mod waker;
 
 use std::fs;
@@ -36,6 +37,7 @@ pub use waker::Waker;
 
 use books::{Books, Facts};
 use clerk::Clerk;
+use steps::{Steps, Timed};
 
 /// The kernel's name for this boot of the board.
 const BOOT_ID: &str = "/proc/sys/kernel/random/boot_id";
@@ -57,7 +59,8 @@ fn run<T: Toolstack + Send + 'static>(
     let images = state.join("images");
     let store = Store::open(&images, u64::from(config.images_mib) << 20).map_err(|error| error.to_string())?;
     let (waker, wakes) = Waker::new();
-    let toolstack = toolstack(waker.clone())?;
+    let steps = Steps::default();
+    let toolstack = Timed { toolstack: toolstack(waker.clone())?, steps: steps.clone() };
     let consoles = toolstack.consoles();
     let facts = Facts {
         name: name.clone(),
@@ -71,7 +74,8 @@ fn run<T: Toolstack + Send + 'static>(
     let (fetches, fetched) = mpsc::channel();
     let (deliveries, delivered) = mpsc::channel();
     let again = fetches.clone();
-    let books = Books::new(node, facts, waker, fetches, deliveries).map_err(|error| error.to_string())?;
+    let books =
+        Books::new(node, facts, steps.clone(), waker, fetches, deliveries).map_err(|error| error.to_string())?;
     let clerk = Clerk::start(books)?;
     let board = Board {
         boot,
@@ -87,7 +91,7 @@ fn run<T: Toolstack + Send + 'static>(
     let poll = std::time::Duration::from_millis(config.poll_milliseconds.into());
     let hands = clerk.clone();
     start("hands", move || hands::run(toolstack, &hands, &wakes, &board, poll))?;
-    let fetching = fetch::Fetcher::new(store, clerk.clone(), config);
+    let fetching = fetch::Fetcher::new(store, clerk.clone(), config, steps);
     start("fetch", move || fetching.run(&fetched))?;
     let delivering = deliver::Deliverer::new(clerk.clone(), config)?;
     start("deliver", move || delivering.run(&delivered))?;

@@ -25,6 +25,11 @@ fn a_signed_command_runs_and_leaves_a_report_with_its_fields() {
     wait_for("the guest to be gone", || board.guests() == 0);
     // Its last words are there when it is not.
     assert_eq!(board.get(&format!("{}/logs", path(&acme, "one"))).text, "last words\n");
+    let metrics = board.get("/metrics").text;
+    for step in ["accept", "fetch", "create", "unpause", "collect", "destroy"] {
+        let line = format!("spore_step_seconds_count{{step=\"{step}\"}} 1\n");
+        assert!(metrics.contains(&line), "{line} is not in:\n{metrics}");
+    }
 }
 
 #[test]

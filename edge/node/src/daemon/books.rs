@@ -16,6 +16,7 @@ use protocol::{
 use tokio::sync::watch;
 
 use super::refused::Refused;
+use super::steps::Steps;
 use super::waker::Waker;
 use crate::admission::{self, Board, footprint_kib};
 use crate::reconcile::{Effect, Observed};
@@ -84,6 +85,7 @@ struct Known {
 pub(super) struct Books {
     node: Node<Disk>,
     facts: Facts,
+    steps: Steps,
     tenants: BTreeMap<Tenant, Known>,
     /// What was there when the hands looked last.
     observed: Option<Observed>,
@@ -118,6 +120,7 @@ impl Books {
     pub(super) fn new(
         node: Node<Disk>,
         facts: Facts,
+        steps: Steps,
         waker: Waker,
         fetches: Sender<Key>,
         deliveries: Sender<Key>,
@@ -136,6 +139,7 @@ impl Books {
         Ok(Self {
             node,
             facts,
+            steps,
             tenants,
             observed: None,
             waiting,
@@ -198,6 +202,10 @@ impl Books {
 
     pub(super) fn counts(&self) -> Counts {
         self.counts
+    }
+
+    pub(super) fn steps(&self) -> &Steps {
+        &self.steps
     }
 
     pub(super) fn count_failed_turn(&mut self) {

@@ -8,6 +8,7 @@ use artifact::{Architecture, Error, Kept, Layout, Registry, Source, Store, verif
 
 use super::books::ToFetch;
 use super::clerk::Clerk;
+use super::steps::{Step, Steps};
 use crate::log::{self, Level};
 use crate::{Config, Key};
 
@@ -22,6 +23,7 @@ pub(super) struct Fetcher {
     clerk: Clerk,
     tasks: PathBuf,
     registries: Vec<String>,
+    steps: Steps,
 }
 
 /// A fetch that failed and is tried again.
@@ -32,8 +34,8 @@ struct Again {
 }
 
 impl Fetcher {
-    pub(super) fn new(store: Store, clerk: Clerk, config: &Config) -> Self {
-        Self { store, clerk, tasks: config.tasks.clone(), registries: config.registries.clone() }
+    pub(super) fn new(store: Store, clerk: Clerk, config: &Config, steps: Steps) -> Self {
+        Self { store, clerk, tasks: config.tasks.clone(), registries: config.registries.clone(), steps }
     }
 
     /// Brings what commands want, for ever.
@@ -67,7 +69,7 @@ impl Fetcher {
     fn bring(&mut self, key: Key, tries: u32) -> Option<Again> {
         let asked = key.clone();
         let wanted = self.clerk.ask_now(move |books| books.to_fetch(&asked))?;
-        let brought = self.fetch(&wanted);
+        let brought = self.steps.clone().time(Step::Fetch, || self.fetch(&wanted));
         if let Err(error) = &brought
             && error.is_temporary()
             && tries < MOST_TRIES

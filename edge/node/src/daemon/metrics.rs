@@ -6,6 +6,7 @@ use protocol::{Figures, Phase, State};
 
 use super::books::Books;
 use super::refused::Refused;
+use super::steps::Step;
 use crate::disk::FORGOTTEN;
 
 /// The page.
@@ -43,8 +44,19 @@ pub(super) fn page(books: &Books) -> Result<String, Refused> {
         head(&mut page, name, kind, help);
         let _ = writeln!(page, "{name} {value}");
     }
+    steps(&mut page, books);
     figures(&mut page, books);
     Ok(page)
+}
+
+fn steps(page: &mut String, books: &Books) {
+    let help = "How long the steps of commands took since the node started, failed ones among them.";
+    head(page, "spore_step_seconds", "summary", help);
+    for (step, name) in Step::ALL {
+        let (count, time) = books.steps().total(step);
+        let _ = writeln!(page, "spore_step_seconds_sum{{step=\"{name}\"}} {:.6}", time.as_secs_f64());
+        let _ = writeln!(page, "spore_step_seconds_count{{step=\"{name}\"}} {count}");
+    }
 }
 
 /// What guests count. Their names were judged when they were read.

@@ -9,6 +9,7 @@ use protocol::{CommandRefusal, Failure, Outcome, Purpose, Report, SignedCommand,
 use super::{Books, Caller, now, quota, scope, weight};
 use crate::admission::{self, Needs, Refusal};
 use crate::daemon::refused::Refused;
+use crate::daemon::steps::Step;
 use crate::{Entry, GuestId, Key, NodeError, Prepared};
 
 /// Which commands.
@@ -38,7 +39,7 @@ impl Books {
         envelope: &[u8],
         caller: &Caller,
     ) -> Result<(CommandStatus, bool), Refused> {
-        let submitted = self.try_submit(envelope, caller);
+        let submitted = self.steps.clone().time(Step::Accept, || self.try_submit(envelope, caller));
         match &submitted {
             Ok((_, true)) => self.counts.accepted += 1,
             Ok((_, false)) => {}
