@@ -4,6 +4,7 @@ pub mod board;
 pub mod doctor;
 pub mod key;
 pub mod logs;
+pub mod metrics;
 pub mod pack;
 pub mod ps;
 pub mod pull;

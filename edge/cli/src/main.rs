@@ -59,6 +59,8 @@ enum Command {
     Top(command::top::Arguments),
     /// Show the board.
     Node(node::Options),
+    /// Print what the node counts, as Prometheus reads it: for the textfile collector of its node exporter.
+    Metrics(node::Options),
     /// Show the tasks that the board keeps.
     #[command(subcommand)]
     Task(command::task::Command),
@@ -99,6 +101,7 @@ fn main() -> ExitCode {
         Command::Rm(arguments) => command::rm::run(&arguments),
         Command::Top(arguments) => command::top::run(&arguments),
         Command::Node(options) => command::board::run(&options, format),
+        Command::Metrics(options) => command::metrics::run(&options),
         Command::Task(command::task::Command::Ls(options)) => command::task::run(&options, format),
         Command::Tenant(command) => command::tenant::run(&command, format),
         Command::Doctor(arguments) => command::doctor::run(&arguments, format),

@@ -94,6 +94,7 @@ fn a_running_command_is_seen_followed_stopped_and_removed() {
     let board = desk.good("node");
     assert!(board.contains("board") && board.contains("acme/one"), "{board}");
     assert!(desk.good("top --times 1").contains("acme/one"));
+    assert!(desk.good("metrics").contains("spore_commands{phase=\"running\"} 1\n"));
     assert!(desk.good(&format!("logs one {ACME}")).starts_with("booting the image of acme for acme/one"));
     let error = desk.bad("result acme/one");
     assert!(
