@@ -4,6 +4,7 @@ pub mod heap;
 mod idle;
 pub mod input;
 mod latency;
+mod node;
 mod scale;
 mod size;
 mod start;
@@ -37,11 +38,13 @@ pub enum Case {
     Scale,
     /// How much data a guest of 8 MiB takes in, up to 1 GB, and how fast beside Linux.
     Input,
+    /// From a signed command to its guest and its result on a board with the node, step by step, beside xl alone.
+    Node,
 }
 
 impl Case {
     /// All of them, in the order in which they run.
-    pub const ALL: [Self; 9] = [
+    pub const ALL: [Self; 10] = [
         Self::Size,
         Self::Heap,
         Self::Start,
@@ -51,6 +54,7 @@ impl Case {
         Self::Idle,
         Self::Scale,
         Self::Input,
+        Self::Node,
     ];
 
     /// Measures.
@@ -65,6 +69,7 @@ impl Case {
             Self::Idle => idle::run(bench),
             Self::Scale => scale::run(bench),
             Self::Input => input::run(bench),
+            Self::Node => node::run(bench),
         }
     }
 }
@@ -81,6 +86,7 @@ impl fmt::Display for Case {
             Self::Idle => "idle",
             Self::Scale => "scale",
             Self::Input => "input",
+            Self::Node => "node",
         })
     }
 }

@@ -45,7 +45,7 @@ fn one(bench: &Bench<'_>, side: Side) -> Result<Vec<(Measure, f64)>> {
 }
 
 /// From the guest's first instruction to its task, or to the first process of Linux.
-fn task_after(side: Side, console: &str) -> Option<Duration> {
+pub fn task_after(side: Side, console: &str) -> Option<Duration> {
     match side {
         Side::Spore => {
             let line = console.lines().find_map(|line| line.strip_prefix("task: started "))?;
