@@ -8,7 +8,7 @@ use std::cell::Cell;
 use std::future::{pending, ready};
 use std::rc::Rc;
 
-use channel::layout::{CLIENT_LIVE, LEFT_ORDER, SERVER_LIVE, Unfit};
+use channel::layout::{CLIENT_LIVE, LEFT_ORDER, Layout, SERVER_LIVE, Unfit};
 use channel::{Error, Peer, Want};
 use peer::{CLIENTS_PORT, GRANTS, PEER, bytes, connect_to, layout, peer_serves, serve};
 use xen_fake::Machine;
