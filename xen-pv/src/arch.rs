@@ -11,6 +11,7 @@
 //! - `memory::window::open`: addresses outside the memory, at which pages of other domains can be mapped;
 //! - `memory::map_more`: makes further memory usable;
 //! - `now_ns`, `system_time_ns`: the guest's clock, and Xen's at a time of it;
+//! - `since_wall_clock_ns`: what has passed since the moment whose wall clock Xen shares;
 //! - `shared_info`: where Xen's shared info page is mapped;
 //! - `SUSPENDS`, `suspend`: whether and how the domain becomes another one;
 //! - `woke`: to be called after each sleep, for a clock that has to be set by when Xen ended it;

@@ -13,10 +13,10 @@ use crate::arch;
 
 /// Time since 1970, in UTC as far as the host's clock is right.
 pub(crate) fn unix_time() -> Duration {
-    Duration::from_nanos(at_start_ns().wrapping_add(arch::system_time_ns(arch::now_ns())))
+    Duration::from_nanos(at_start_ns().wrapping_add(arch::since_wall_clock_ns()))
 }
 
-/// The wall clock at system time 0: nanoseconds since 1970.
+/// The wall clock at the moment that `arch::since_wall_clock_ns` counts from: nanoseconds since 1970.
 fn at_start_ns() -> u64 {
     let shared = arch::shared_info().as_ptr();
     loop {

@@ -17,7 +17,7 @@ mod copy;
 mod grant_frames;
 pub(crate) mod memory;
 
-pub(crate) use clock::{now_ns, system_time_ns, woke};
+pub(crate) use clock::{now_ns, since_wall_clock_ns, system_time_ns, woke};
 pub(crate) use copy::copy;
 pub(crate) use grant_frames::map_grant_frames;
 

@@ -17,7 +17,7 @@ pub(crate) mod suspend;
 
 pub(crate) use copy::copy;
 pub(crate) use grant_frames::map_grant_frames;
-pub(crate) use pvclock::{now_ns, system_time_ns, woke};
+pub(crate) use pvclock::{now_ns, since_wall_clock_ns, system_time_ns, woke};
 pub(crate) use suspend::{SUSPENDS, suspend};
 
 unsafe extern "C" {

@@ -99,6 +99,14 @@ pub(crate) fn now_ns() -> u64 {
     at(ticks())
 }
 
+/// Nanoseconds since the moment whose wall clock Xen shares: the guest's creation. What had passed before since the
+/// host's boot, in whole seconds, Xen has added to what it shares.
+///
+/// Source: `domain_vtimer_init` in `xen/arch/arm/vtimer.c`, `update_domain_wallclock_time` in `xen/common/time.c`.
+pub(crate) fn since_wall_clock_ns() -> u64 {
+    now_ns() - SCALE.get().get().start_ns
+}
+
 /// What Xen's clock shows when the guest's shows `at_ns`: the same.
 pub(crate) fn system_time_ns(at_ns: u64) -> u64 {
     at_ns

@@ -30,6 +30,11 @@ pub(crate) fn system_time_ns(at_ns: u64) -> u64 {
     at_ns.saturating_sub(AHEAD_NS.get().get())
 }
 
+/// Nanoseconds since the moment whose wall clock Xen shares: the boot of the host where the guest is now.
+pub(crate) fn since_wall_clock_ns() -> u64 {
+    system_time_ns(now_ns())
+}
+
 /// Called after each sleep. The clock is Xen's own: there is nothing to set.
 pub(crate) const fn woke() {}
 
