@@ -15,8 +15,11 @@ use super::memory::{map_frame, unmap_page};
 use crate::error::Error;
 use crate::single_cpu::SingleCpu;
 
-/// The pages over which the frames are mapped, and how many they are.
-static ENTRIES: SingleCpu<Cell<Option<(NonNull<u8>, usize)>>> = SingleCpu::new(Cell::new(None));
+/// Pages over which frames are mapped, and how many they are.
+type Pages = (NonNull<u8>, usize);
+
+/// Those of the grant table.
+static ENTRIES: SingleCpu<Cell<Option<Pages>>> = SingleCpu::new(Cell::new(None));
 
 /// So many frames of the grant table, mapped over pages of ours, which `allocate` gives, and their number of entries.
 pub(crate) fn map_grant_frames(
