@@ -4,7 +4,7 @@
 
 use core::mem::{offset_of, size_of};
 
-use zerocopy::{FromBytes, IntoBytes};
+use zerocopy::{FromBytes, Immutable, IntoBytes};
 
 /// What a message asks or tells. Source: `enum xsd_sockmsg_type`.
 #[repr(u32)]
@@ -42,7 +42,7 @@ pub enum MessageType {
 
 /// The start of each message; `len` bytes of payload follow. Source: `struct xsd_sockmsg`.
 #[repr(C)]
-#[derive(Debug, Clone, Copy, PartialEq, Eq, FromBytes, IntoBytes)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, FromBytes, IntoBytes, Immutable)]
 pub struct MessageHeader {
     /// A [`MessageType`].
     pub kind: u32,
