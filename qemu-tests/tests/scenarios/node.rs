@@ -132,6 +132,9 @@ fn orphans(context: &Context<'_>) -> Result<()> {
     toolstack.expect("create 2 fault=None", "made")?;
     toolstack.expect("unpause 1", "runs")?;
     drop(toolstack);
+    // And the paths of one whose domain was destroyed just before the node was killed.
+    let gone = "73706f72-4244-8786-aedd-d8d5b40b4499";
+    context.bed.must(&format!("xenstore-write /local/domain/29999/vm /vm/{gone} /vm/{gone}/name {gone}"))?;
     let mut other = crate::support::guest(context, "trouble", "fault=None wait_s=3600")?;
     other.name = "somebody".into();
     let other = context.bed.create(&other)?;

@@ -66,6 +66,8 @@ pub struct Dom0 {
     /// Something ended since the guests were listed.
     changed: Arc<AtomicBool>,
     listed: Option<Instant>,
+    /// What earlier lives of the node have left of guests was removed.
+    is_swept: bool,
     guests: BTreeMap<GuestId, Known>,
     memory: Option<Memory>,
 }
@@ -115,6 +117,7 @@ impl Dom0 {
             consoles,
             changed,
             listed: None,
+            is_swept: false,
             guests: BTreeMap::new(),
             memory: None,
         })
@@ -128,7 +131,15 @@ impl Dom0 {
             return Ok(());
         }
         self.listed = None;
+        // What xenstore knows is read first: a guest that is made meanwhile is not among it.
+        let known = if self.is_swept { Vec::new() } else { leftovers::known(&mut self.store)? };
         let domains = self.domains.list()?;
+        let is_there = |id| domains.iter().any(|domain| domain.id == id && domain.condition != Condition::Dying);
+        // An earlier life of the node may have been killed between the end of a domain and that of its paths.
+        for (guest, domain) in known.into_iter().filter(|(guest, _)| !is_there(*guest)) {
+            leftovers::remove(&mut self.store, guest, Some(domain))?;
+        }
+        self.is_swept = true;
         let mut guests = BTreeMap::new();
         // One that is dying is gone for everybody but Xen's free memory.
         for domain in domains.into_iter().filter(|domain| domain.condition != Condition::Dying) {

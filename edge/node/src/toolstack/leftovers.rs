@@ -29,6 +29,17 @@ pub(super) fn domain_of(store: &mut Client, id: GuestId) -> Result<Option<u16>, 
     Ok(None)
 }
 
+/// The guests that xenstore knows, with their domains, whether these are there or not.
+pub(super) fn known(store: &mut Client) -> Result<Vec<(GuestId, u16)>, Error> {
+    let mut known = Vec::new();
+    for name in store.list("/local/domain")?.unwrap_or_default() {
+        let vm = store.read(&format!("/local/domain/{name}/vm"))?.unwrap_or_default();
+        let id = std::str::from_utf8(&vm).ok().and_then(|vm| vm.strip_prefix("/vm/")?.parse().ok());
+        known.extend(id.zip(name.parse().ok()));
+    }
+    Ok(known)
+}
+
 /// Removes all that is left of a guest whose domain is gone.
 pub(super) fn remove(store: &mut Client, guest: GuestId, domain: Option<u16>) -> Result<(), Error> {
     store.remove(&format!("/vm/{guest}"))?;
@@ -48,19 +59,16 @@ pub(super) fn remove(store: &mut Client, guest: GuestId, domain: Option<u16>) ->
     Ok(())
 }
 
-/// Removes the files of guests that an earlier boot of the board had. There is no domain of theirs any more: a domain
-/// of this boot has its number in xenstore.
+/// Removes the files of guests that an earlier boot of the board had, or whose removal was cut off. There is no domain of
+/// theirs any more: a domain of this boot has its number in xenstore.
 pub(super) fn remove_files_of_dead_guests() {
-    let mut store = Client::new();
-    let Ok(Some(domains)) = store.list("/local/domain") else { return };
-    let mut alive = Vec::new();
-    for domain in domains {
-        let Ok(vm) = store.read(&format!("/local/domain/{domain}/vm")) else { return };
-        alive.extend(vm.and_then(|vm| String::from_utf8(vm).ok()?.strip_prefix("/vm/").map(str::to_owned)));
-    }
-    let dead = |id: &str| id.parse::<GuestId>().is_ok() && !alive.iter().any(|alive| alive == id);
+    let Ok(alive) = known(&mut Client::new()) else { return };
+    let dead = |id: &str| id.parse().is_ok_and(|id: GuestId| !alive.iter().any(|(alive, _)| *alive == id));
     remove_files(USERDATA, |name| {
         name.strip_prefix("userdata-").and_then(|rest| rest.split('.').nth(2)).is_some_and(dead)
+    });
+    remove_files(CONSOLE_LOGS, |name| {
+        name.strip_prefix("guest-").and_then(|rest| rest.strip_suffix(".log")).is_some_and(dead)
     });
 }
 
