@@ -67,6 +67,8 @@ fn commands(context: &Context<'_>) -> Result<()> {
 
 fn flood(context: &Context<'_>) -> Result<()> {
     let board = Board::start(context, &["trouble"], "")?;
+    // The first command brings in what all of them need.
+    board.spore(&Board::run("trouble", "first", "fault=None --wait"))?;
     let memory_kib = board.memory_kib()?;
     board.spore(&Board::run("trouble", "flood", "fault=Flood"))?;
     // Three times what the node keeps of a console.

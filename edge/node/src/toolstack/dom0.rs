@@ -150,7 +150,13 @@ impl Dom0 {
         if !guests.keys().eq(self.guests.keys()) {
             self.memory = None;
         }
-        self.guests = guests;
+        let before = std::mem::replace(&mut self.guests, guests);
+        // Who destroys a guest of the node's by hand removes less than the node, which may even have asked it something
+        // after its end.
+        for (guest, known) in before.into_iter().filter(|(guest, _)| !self.guests.contains_key(guest)) {
+            leftovers::remove(&mut self.store, guest, Some(known.domain))?;
+            self.consoles.detach(guest);
+        }
         self.listed = Some(Instant::now());
         Ok(())
     }
