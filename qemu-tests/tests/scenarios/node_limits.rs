@@ -37,6 +37,10 @@ fn count(context: &Context<'_>) -> Result<Count> {
     })
 }
 
+/// By how much the node's memory may grow: pages of its program that are used for the first time count, too. That it is
+/// flat over thousands of commands a test of node-fake shows.
+const GROWTH_KIB: u64 = 3 * 1024;
+
 fn commands(context: &Context<'_>) -> Result<()> {
     let commands = std::env::var("COMMANDS").ok().and_then(|count| count.parse().ok()).unwrap_or(COMMANDS);
     let board = Board::start(context, &["trouble"], "--starts-per-minute 1000")?;
@@ -60,7 +64,7 @@ fn commands(context: &Context<'_>) -> Result<()> {
         "       {commands} commands: spored {memory_kib} KiB, then {memory_then_kib}; xenstore {} nodes",
         after.nodes
     );
-    check!(memory_then_kib < memory_kib + 1024, "spored grew from {memory_kib} to {memory_then_kib} KiB");
+    check!(memory_then_kib < memory_kib + GROWTH_KIB, "spored grew from {memory_kib} to {memory_then_kib} KiB");
     check!(free_then + 1024 > free, "Xen had {free} KiB free and has {free_then}");
     Ok(())
 }
@@ -81,7 +85,7 @@ fn flood(context: &Context<'_>) -> Result<()> {
     let said = board.try_spore(&Board::run("trouble", "endless", "fault=Deaf --longest-run 5s --wait"))?;
     check!(said.as_ref().is_err_and(|said| said.contains("longer than it may")), "{said:?}");
     let memory_then_kib = board.memory_kib()?;
-    check!(memory_then_kib < memory_kib + 1024, "spored grew from {memory_kib} to {memory_then_kib} KiB");
+    check!(memory_then_kib < memory_kib + GROWTH_KIB, "spored grew from {memory_kib} to {memory_then_kib} KiB");
     board.spore("stop acme/flood")?;
     board.leaves_nothing()
 }
