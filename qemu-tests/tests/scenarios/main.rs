@@ -21,7 +21,6 @@ mod linux;
 mod load;
 mod node;
 mod node_limits;
-mod node_power;
 mod parameters;
 mod reconnect;
 mod support;
@@ -60,7 +59,6 @@ fn main() -> ExitCode {
         node::SCENARIOS,
         checkpoint::SCENARIOS,
         node_limits::SCENARIOS,
-        node_power::SCENARIOS,
     ]
     .concat();
     qemu_tests::harness::main(&scenarios)
