@@ -110,7 +110,6 @@ impl Dom0 {
             on_change();
         };
         watch.spawn(move || watch_domains(watched)).map_err(thread)?;
-        leftovers::remove_files_of_dead_guests();
         Ok(Self {
             domains,
             store: Client::new(),
@@ -131,32 +130,35 @@ impl Dom0 {
             return Ok(());
         }
         self.listed = None;
-        // What xenstore knows is read first: a guest that is made meanwhile is not among it.
-        let known = if self.is_swept { Vec::new() } else { leftovers::known(&mut self.store)? };
-        let domains = self.domains.list()?;
-        let is_there = |id| domains.iter().any(|domain| domain.id == id && domain.condition != Condition::Dying);
-        // An earlier life of the node may have been killed between the end of a domain and that of its paths.
-        for (guest, domain) in known.into_iter().filter(|(guest, _)| !is_there(*guest)) {
-            leftovers::remove(&mut self.store, guest, Some(domain))?;
-        }
-        self.is_swept = true;
+        // A life's first look takes what xenstore knows for what there was before: an earlier life may have been killed
+        // between the end of a domain and that of its paths. It is read first, so that a guest that is made meanwhile is
+        // not among it.
+        let before: Vec<_> = match self.is_swept {
+            true => self.guests.iter().map(|(guest, known)| (*guest, known.domain)).collect(),
+            false => leftovers::known(&mut self.store)?,
+        };
         let mut guests = BTreeMap::new();
         // One that is dying is gone for everybody but Xen's free memory.
+        let domains = self.domains.list()?;
         for domain in domains.into_iter().filter(|domain| domain.condition != Condition::Dying) {
             guests.insert(domain.id, self.known(domain)?);
             self.consoles.attach(domain.id, domain.number);
+        }
+        // Who destroys a guest of the node's by hand removes less than the node, which may even have asked it something
+        // after its end. What cannot be removed now is then, because the guest stays among those that were there before.
+        for (guest, domain) in before.into_iter().filter(|(guest, _)| !guests.contains_key(guest)) {
+            leftovers::remove(&mut self.store, guest, Some(domain))?;
+            self.consoles.detach(guest);
+        }
+        if !self.is_swept {
+            leftovers::remove_files_of_dead_guests(|guest| guests.contains_key(&guest));
+            self.is_swept = true;
         }
         // What a guest gives back, it gives back when it is gone.
         if !guests.keys().eq(self.guests.keys()) {
             self.memory = None;
         }
-        let before = std::mem::replace(&mut self.guests, guests);
-        // Who destroys a guest of the node's by hand removes less than the node, which may even have asked it something
-        // after its end.
-        for (guest, known) in before.into_iter().filter(|(guest, _)| !self.guests.contains_key(guest)) {
-            leftovers::remove(&mut self.store, guest, Some(known.domain))?;
-            self.consoles.detach(guest);
-        }
+        self.guests = guests;
         self.listed = Some(Instant::now());
         Ok(())
     }

@@ -59,11 +59,9 @@ pub(super) fn remove(store: &mut Client, guest: GuestId, domain: Option<u16>) ->
     Ok(())
 }
 
-/// Removes the files of guests that an earlier boot of the board had, or whose removal was cut off. There is no domain of
-/// theirs any more: a domain of this boot has its number in xenstore.
-pub(super) fn remove_files_of_dead_guests() {
-    let Ok(alive) = known(&mut Client::new()) else { return };
-    let dead = |id: &str| id.parse().is_ok_and(|id: GuestId| !alive.iter().any(|(alive, _)| *alive == id));
+/// Removes the files of guests that an earlier boot of the board had, or whose removal was cut off.
+pub(super) fn remove_files_of_dead_guests(is_alive: impl Fn(GuestId) -> bool) {
+    let dead = |id: &str| id.parse().is_ok_and(|id| !is_alive(id));
     remove_files(USERDATA, |name| {
         name.strip_prefix("userdata-").and_then(|rest| rest.split('.').nth(2)).is_some_and(dead)
     });
