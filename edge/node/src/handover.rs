@@ -4,7 +4,7 @@ use artifact::{Config, Feature};
 use kernel::nodes;
 use protocol::{Cpu, Parameters};
 
-use crate::toolstack::COMMAND_LINE_MAX;
+use crate::toolstack::{COMMAND_LINE_MAX, quote_for};
 use crate::{Entry, GuestSpec};
 
 impl GuestSpec {
@@ -35,9 +35,7 @@ pub(crate) fn words(parameters: &Parameters) -> Vec<String> {
 /// looks at a guest sees them there. Those of the network stack go by the line alone.
 fn parameters(given: &Parameters, config: &Config) -> (Parameters, Vec<(String, Vec<u8>)>) {
     let line = words(given).join(" ");
-    // What `xl` cannot be told: its configuration has no way to write a quote inside of quotes.
-    let is_unsayable = line.contains('"') && line.contains('\'') || line.contains(['\n', '\\']);
-    if !is_unsayable && line.len() <= COMMAND_LINE_MAX {
+    if quote_for(&line).is_some() && line.len() <= COMMAND_LINE_MAX {
         return (given.clone(), Vec::new());
     }
     let description = config.description();

@@ -26,6 +26,7 @@ use crate::{GuestId, Key};
 
 pub use dom0::{Dom0, Options};
 pub use error::Error;
+pub(crate) use xl::quote_for;
 
 /// Where the node's own program for network cards is installed.
 const HOTPLUG: &str = "/usr/lib/spore/spore-vif";

@@ -101,13 +101,16 @@ impl Domains for Xl {
     }
 }
 
-/// A text as a string of `xl`'s configuration, which has no way to write a quote inside of quotes.
-fn quoted(text: &str) -> Result<String, Error> {
+/// The quote between which `xl`'s configuration can have a text; none where it has no way to write it.
+pub(crate) fn quote_for(text: &str) -> Option<char> {
     let quote = if text.contains('"') { '\'' } else { '"' };
-    if text.contains(quote) || text.contains(['\n', '\\']) {
-        return Err(Error::Unsuitable(format!(
-            "xl cannot be told {text:?}: it has both kinds of quotes, or a line end"
-        )));
-    }
+    (!text.contains([quote, '\n', '\\'])).then_some(quote)
+}
+
+/// A text as a string of `xl`'s configuration.
+fn quoted(text: &str) -> Result<String, Error> {
+    let quote = quote_for(text).ok_or_else(|| {
+        Error::Unsuitable(format!("xl cannot be told {text:?}: it has both kinds of quotes, or a line end"))
+    })?;
     Ok(format!("{quote}{text}{quote}"))
 }
