@@ -6,8 +6,9 @@ use crate::machine::Arch;
 use crate::place;
 use crate::progress::Progress;
 use crate::session::Session;
-use anyhow::Result;
+use anyhow::{Result, bail};
 use bed_agent::protocol;
+use std::time::{Duration, Instant};
 
 /// The programs and their folders.
 const PROGRAMS: [(Program, &str); 3] = [
@@ -18,7 +19,7 @@ const PROGRAMS: [(Program, &str); 3] = [
 /// Where it reads what its operator decides.
 pub const CONFIG: &str = "/etc/spore/node.toml";
 /// What it says, in dom0.
-pub const LOG: &str = "/var/log/xen/spored.log";
+const LOG: &str = "/var/log/xen/spored.log";
 
 /// Builds what is not up to date.
 ///
@@ -40,12 +41,22 @@ pub fn install(bed: &Bed, arch: Arch, config: &str, progress: &mut dyn Progress)
     bed.put(CONFIG, config.as_bytes())
 }
 
-/// Starts it; it ends with the session.
+/// How long it may take until it serves.
+const PATIENCE: Duration = Duration::from_secs(120);
+
+/// Starts it and waits until it serves; it ends with the session.
 ///
 /// # Errors
-/// dom0 is gone.
+/// It does not serve, with what it said, or dom0 is gone.
 pub fn start(bed: &Bed) -> Result<Session> {
     let environment = vec![("PATH".to_owned(), "/usr/sbin:/usr/bin:/sbin:/bin".to_owned())];
     let command = Some(format!("exec spored >>{LOG} 2>&1"));
-    bed.start(protocol::Session { command, directory: "/".into(), environment, terminal: None })
+    let node = bed.start(protocol::Session { command, directory: "/".into(), environment, terminal: None })?;
+    let deadline = Instant::now() + PATIENCE;
+    while bed.shell("spore node")?.status != 0 {
+        if Instant::now() >= deadline {
+            bail!("the node does not serve: {}", bed.must(&format!("cat {LOG}"))?);
+        }
+    }
+    Ok(node)
 }

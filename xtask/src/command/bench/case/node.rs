@@ -59,8 +59,6 @@ impl<'b> Board<'b> {
             bed.put(&format!("{folder}/{name}"), &content)?;
         }
         let node = node::start(bed)?;
-        bed.must("for try in $(seq 600); do spore node >/dev/null 2>&1 && exit; sleep 0.1; done; exit 1")
-            .context("the node does not serve")?;
         bed.must(&format!(
             "spore key new /root/acme && spore pack hello oci:{STATE}/tasks:hello --tenant acme --images {IMAGES} &&
             spore sign oci:{STATE}/tasks:hello --key /root/acme.key &&
