@@ -19,7 +19,7 @@ const PROGRAMS: [(Program, &str); 3] = [
 /// Where it reads what its operator decides.
 pub const CONFIG: &str = "/etc/spore/node.toml";
 /// What it says, in dom0.
-const LOG: &str = "/var/log/xen/spored.log";
+pub const LOG: &str = "/var/log/xen/spored.log";
 
 /// Builds what is not up to date.
 ///
