@@ -16,8 +16,9 @@ use anyhow::{Context, Result, ensure};
 use std::fs;
 use std::path::{Path, PathBuf};
 
-/// What the modules are for: the disk, and the file system on it.
-const MODULES: [&str; 2] = ["virtio_blk", "ext4"];
+/// The disk, the file system on it, and the checksum that ext4 asks the kernel for by name: without it mounting fails with
+/// "no such file".
+const MODULES: [&str; 3] = ["virtio_blk", "crc32c_generic", "ext4"];
 /// The list of the modules in dom0.
 const MODULE_LIST: &str = "/etc/bed-disk";
 /// A disk's size; the file has no more than what was written.

@@ -4,9 +4,9 @@ use crate::support::{PATIENCE, wait_until};
 use crate::toolstack::traces;
 use anyhow::{Context as _, Result};
 use qemu_tests::harness::Context;
-use qemu_tests::node;
 use qemu_tests::progress::Lines;
 use qemu_tests::session::Session;
+use qemu_tests::{node, protocol};
 use serde_json::Value;
 
 /// What the node keeps.
@@ -54,6 +54,13 @@ impl<'c> Board<'c> {
     pub fn begin(&mut self) -> Result<()> {
         self.spored = Some(node::start(self.context.bed)?);
         Ok(())
+    }
+
+    /// Starts a command of dom0's shell, which ends with what is returned.
+    pub fn in_background(&self, command: &str) -> Result<Session> {
+        let environment = vec![("PATH".to_owned(), "/usr/sbin:/usr/bin:/sbin:/bin".to_owned())];
+        let command = Some(command.to_owned());
+        self.context.bed.start(protocol::Session { command, directory: "/".into(), environment, terminal: None })
     }
 
     /// Kills the node as a lack of memory would.

@@ -21,6 +21,7 @@ mod linux;
 mod load;
 mod node;
 mod node_limits;
+mod node_power;
 mod parameters;
 mod reconnect;
 mod support;
@@ -59,6 +60,7 @@ fn main() -> ExitCode {
         node::SCENARIOS,
         checkpoint::SCENARIOS,
         node_limits::SCENARIOS,
+        node_power::SCENARIOS,
     ]
     .concat();
     qemu_tests::harness::main(&scenarios)

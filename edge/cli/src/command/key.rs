@@ -55,5 +55,7 @@ fn write(path: &Path, options: &mut OpenOptions, content: &str) -> Result<()> {
     let mut file = options.write(true).create_new(true).open(path).with_context(|| {
         format!("making {}: a key that is there is not replaced, choose another name", path.display())
     })?;
-    file.write_all(content.as_bytes()).with_context(|| format!("writing {}", path.display()))
+    // The board that knows the public one may outlive a power cut of this computer: so must the key.
+    let written = file.write_all(content.as_bytes()).and_then(|()| file.sync_all());
+    written.with_context(|| format!("writing {}", path.display()))
 }
