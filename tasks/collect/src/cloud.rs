@@ -11,12 +11,10 @@ use embassy_futures::yield_now;
 use embassy_time::{Duration, Instant, Timer};
 use embedded_io_async::{Read, Write};
 use kernel::Networked;
+use mqtt::{Connection, Event, Fault, GONE, Link, Reason, Session, watch};
 
 use crate::backlog::Next;
 use crate::collector::{Collector, End};
-use crate::link::{GONE, Link};
-use crate::mqtt::reason::Reason;
-use crate::mqtt::{Connection, Event, Fault, Session, watch};
 use crate::parameters::Settings;
 
 /// The broker sends nothing but acknowledgements.

@@ -15,17 +15,15 @@ use embassy_sync::blocking_mutex::raw::NoopRawMutex;
 use embassy_sync::signal::Signal;
 use embassy_time::{Duration, Instant, Timer};
 use kernel::{Counts, println};
+use mqtt::routes::{self, Routes};
+use mqtt::{Publish, Reason, Sample, hash};
 use readings::Item;
 
 use crate::backlog::{Backlog, Next, Summary};
 use crate::error::Error;
-use crate::mqtt::packet::Publish;
-use crate::mqtt::reason::Reason;
-use crate::mqtt::session::hash;
 use crate::parameters::Settings;
 use crate::report::Report;
-use crate::routes::{self, Routes};
-use crate::said::{Said, Sample, Trouble};
+use crate::said::{Said, Trouble};
 use crate::summary;
 use crate::window::{Sensor, Sensors, Taken, Window};
 

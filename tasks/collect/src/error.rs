@@ -4,7 +4,7 @@ use alloc::string::String;
 use core::fmt;
 use core::ops::RangeInclusive;
 
-use crate::routes;
+use mqtt::routes;
 
 /// Why a run fails.
 #[derive(Debug, Clone, PartialEq, Eq)]

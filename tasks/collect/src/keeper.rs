@@ -11,9 +11,9 @@ use core::cell::Cell;
 
 use embassy_time::{Duration, Instant};
 use kernel::{Restored, System, println};
+use mqtt::Session;
 
 use crate::collector::Collector;
-use crate::mqtt::Session;
 use crate::parameters::Settings;
 
 /// How long what is new waits for more, before it is saved.

@@ -1,6 +1,6 @@
 //! Aggregates sensor readings: from the MQTT broker next to the sensors, in windows of time, to a broker in the cloud.
 //!
-//! The data's way: `source` receives messages, `routes` says how each is read, [`readings`] reads them, `window` assigns
+//! The data's way: `source` receives messages, [`mqtt::routes`] says how each is read, [`readings`] reads them, `window` assigns
 //! each reading to its series' window, [`readings::statistics`] keeps count, extremes, mean and variance, a closed window
 //! waits in `backlog`, and `cloud` publishes it as `summary` writes it. Memory grows with the number of series and of
 //! summaries not yet delivered, both bounded by parameters, never with the number of readings. `keeper` saves all of that,
@@ -16,9 +16,6 @@ extern crate alloc;
 mod backlog;
 mod collector;
 mod keeper;
-mod link;
-mod mqtt;
-mod routes;
 mod said;
 mod summary;
 mod window;

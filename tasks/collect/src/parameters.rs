@@ -7,12 +7,12 @@ use core::ops::RangeInclusive;
 
 use embassy_time::Duration;
 use kernel::System;
+use mqtt::routes::{self, Route, Routes};
+use mqtt::{Address, Broker};
 use postcard_schema::Schema;
 use serde::{Deserialize, Serialize};
 
 use crate::error::Error;
-use crate::link::{Address, Broker};
-use crate::routes::{self, Route, Routes};
 use crate::window::Times;
 
 /// The task's parameters.
@@ -117,6 +117,7 @@ impl Settings {
         }
         let keepalive_s = in_range("keepalive_s", parameters.keepalive_s, 30, 1..=u16::MAX.into())? as u16;
         let source = Broker {
+            task: "collect",
             role: "source",
             address: Address::parse(&parameters.source).ok_or(Error::Address("source"))?,
             client: client.clone(),
@@ -126,6 +127,7 @@ impl Settings {
             keepalive_s,
         };
         let cloud = Broker {
+            task: "collect",
             role: "cloud",
             address: Address::parse(&parameters.cloud).ok_or(Error::Address("cloud"))?,
             client: format!("{client}{CLOUD_SUFFIX}"),

@@ -1,9 +1,8 @@
-//! What is said while it happens: one line when something begins to go wrong, and a sample of what could not be read.
+//! What is said while it happens: one line when something begins to go wrong, and for which topics a sample of what
+//! could not be read.
 //!
 //! Something begins when it has not happened for a whole interval between two lines of counts. What goes on is in the
 //! counts, so that a sensor that is wrong all day does not fill the console.
-
-use core::fmt;
 
 /// What can go wrong.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -29,9 +28,6 @@ const KINDS: usize = 7;
 
 /// How many topics get a sample of what could not be read.
 const TOPICS: usize = 16;
-
-/// How much of a payload is shown.
-const SAMPLE_BYTES: usize = 80;
 
 /// What has been said.
 #[derive(Debug, Default)]
@@ -74,23 +70,9 @@ impl Said {
     }
 }
 
-/// The beginning of what others have sent, with nothing in it that a terminal would obey.
-pub struct Sample<'a>(pub &'a [u8]);
-
-impl fmt::Display for Sample<'_> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let shown = &self.0[..self.0.len().min(SAMPLE_BYTES)];
-        let more = if shown.len() < self.0.len() { "..." } else { "" };
-        write!(f, "\"{}\"{more}", shown.escape_ascii())
-    }
-}
-
 #[cfg(test)]
 mod tests {
-    use alloc::format;
-    use alloc::string::ToString;
-
-    use super::{Said, Sample, TOPICS, Trouble};
+    use super::{Said, TOPICS, Trouble};
 
     #[test]
     fn what_goes_on_is_said_once_and_what_begins_again_again() {
@@ -111,12 +93,5 @@ mod tests {
             assert_eq!(said.is_first_of(topic), topic < TOPICS as u32);
             assert!(!said.is_first_of(topic));
         }
-    }
-
-    #[test]
-    fn a_sample_is_short_and_harmless() {
-        assert_eq!(Sample(b"a\"\x1b[2J\xff\n").to_string(), r#""a\"\x1b[2J\xff\n""#);
-        let shown = format!("{}", Sample(&[b'x'; 500]));
-        assert_eq!((shown.len(), shown.ends_with("\"...")), (85, true));
     }
 }

@@ -24,12 +24,11 @@ use embassy_futures::yield_now;
 use embassy_time::{Instant, Timer};
 use embedded_io_async::{Read, Write};
 use kernel::{Networked, System};
+use mqtt::{Connection, Event, Fault, Link, Reason, Session};
 
 use crate::collector::{Collector, End};
 use crate::error::Error;
 use crate::keeper::Keeper;
-use crate::link::Link;
-use crate::mqtt::{Connection, Event, Fault, Session};
 use crate::parameters::Settings;
 
 /// The largest packet that is looked at.
@@ -170,7 +169,7 @@ async fn listen<IO: Read + Write, S: System>(
 }
 
 /// Says what is not as it was asked for.
-fn check_granted(filter: &str, granted: Result<u8, crate::mqtt::reason::Reason>) -> Result<(), Fault> {
+fn check_granted(filter: &str, granted: Result<u8, Reason>) -> Result<(), Fault> {
     match granted {
         Ok(0) => kernel::println!(
             "collect: the source broker sends \"{filter}\" without acknowledgements: what comes while we are away is lost"

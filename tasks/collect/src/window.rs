@@ -20,7 +20,7 @@
 //!   allowed: archives are replayed, and devices send what they have kept. As long as the clock here has not been
 //!   set, nothing is called ahead.
 //! - Nothing is **double** because it looks like another: equal readings count as often as they come. What is delivered
-//!   a second time is found by the protocol (see `mqtt::session`).
+//!   a second time is found by the protocol (see the crate `mqtt`).
 //!
 //! Memory: the open windows and the totals of each series, no more than a given number of series, and nothing for a
 //! reading. More open windows than the grace period needs, and a few for clocks that are ahead, are not kept: the

@@ -48,12 +48,17 @@ const PLATFORM: &str = "xen-pv/src";
 const GUEST: &str = "target_os = \"none\"";
 
 /// What is cheap to build together is one subject: each has the tests run once without any fault, before the others.
-const SUBJECTS: [Subject; 5] = [
+const SUBJECTS: [Subject; 6] = [
     Subject { packages: &["xen-pv"], nearest: &["xen-pv", "xen-fake"], others: &["fuzz"] },
     Subject { packages: &["kernel"], nearest: &["kernel"], others: &["host", "xen-fake", "fuzz"] },
-    Subject { packages: &["collect", "readings"], nearest: &["collect", "readings"], others: &["fuzz"] },
+    Subject {
+        packages: &["collect", "mqtt", "readings"],
+        nearest: &["collect", "mqtt", "readings"],
+        others: &["fuzz"],
+    },
     Subject { packages: &["echo", "filter", "lines"], nearest: &["echo", "filter", "lines"], others: &["fuzz"] },
     Subject { packages: &["channel"], nearest: &["channel"], others: &["xen-fake", "fuzz"] },
+    Subject { packages: &["store"], nearest: &["store"], others: &[] },
 ];
 
 /// Which faults.

@@ -11,9 +11,9 @@ use kernel::checkpoint::MAX_BYTES;
 
 use super::Collector;
 use crate::backlog::Summary;
-use crate::mqtt::Session;
 use crate::report::Report;
 use crate::window::Sensor;
+use mqtt::Session;
 
 /// What the bytes mean.
 const FORMAT: u8 = 1;

@@ -10,11 +10,11 @@ use embassy_time::Instant;
 use super::{Collector, End};
 use crate::backlog::{Next, Summary};
 use crate::error::Error;
-use crate::mqtt::packet::Publish;
-use crate::mqtt::reason::Reason;
 use crate::parameters::Settings;
 use crate::parameters::tests::settings;
 use crate::report::Report;
+use mqtt::Publish;
+use mqtt::Reason;
 
 const NOW: f64 = 1_700_000_000.0;
 const START: Instant = Instant::from_secs(100);

@@ -15,11 +15,11 @@ use embassy_time::{Duration, Instant};
 use embedded_io_async::{ErrorType, Read, Write};
 
 use super::{Connection, Event};
-use crate::mqtt::packet::{Publish, Version};
-use crate::mqtt::reason::Reason;
-use crate::mqtt::watch::Due;
-use crate::mqtt::write::Connect;
-use crate::mqtt::{Fault, Session, watch};
+use crate::packet::{Publish, Version};
+use crate::reason::Reason;
+use crate::watch::Due;
+use crate::write::Connect;
+use crate::{Fault, Session, watch};
 
 /// What a broker has sent and what it has got.
 #[derive(Default)]

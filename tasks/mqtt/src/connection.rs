@@ -17,11 +17,11 @@ use super::watch::{Due, Watch};
 use super::write::{self, Connect};
 
 /// How many messages may be under way in one direction.
-pub(crate) const UNDER_WAY: u16 = 8;
+pub const UNDER_WAY: u16 = 8;
 
 /// What a broker says.
 #[derive(Debug, PartialEq, Eq)]
-pub(crate) enum Event<'a> {
+pub enum Event<'a> {
     /// A new message; it will have been acknowledged once the next event is asked for, unless that is held back.
     Message(Publish<'a>),
     /// A message that was taken before.
@@ -57,7 +57,7 @@ pub(crate) enum Event<'a> {
 }
 
 /// A connection.
-pub(crate) struct Connection<'b, IO> {
+pub struct Connection<'b, IO> {
     io: IO,
     version: Version,
     session: &'b mut Session,
@@ -80,7 +80,7 @@ enum Incoming {
 
 impl<'b, IO: Read + Write> Connection<'b, IO> {
     /// Greets the broker; `buffer` takes the largest packet that is looked at.
-    pub(crate) async fn open(
+    pub async fn open(
         io: IO,
         buffer: &'b mut [u8],
         session: &'b mut Session,
@@ -141,49 +141,49 @@ impl<'b, IO: Read + Write> Connection<'b, IO> {
     }
 
     /// Whether the broker has kept the session.
-    pub(crate) fn is_resumed(&self) -> bool {
+    pub fn is_resumed(&self) -> bool {
         self.answer.resumed
     }
 
     /// Holds acknowledgements back from now on, until [`acknowledge`](Self::acknowledge) lets them go.
-    pub(crate) fn hold_back(&mut self) {
+    pub fn hold_back(&mut self) {
         self.held = Some(Vec::new());
     }
 
     /// How many acknowledgements are held back.
-    pub(crate) fn held_back(&self) -> usize {
+    pub fn held_back(&self) -> usize {
         self.held.as_ref().map_or(0, |held| held.len() / write::ACKNOWLEDGEMENT_BYTES)
     }
 
     /// Lets the acknowledgements go that were held back.
-    pub(crate) fn acknowledge(&mut self) {
+    pub fn acknowledge(&mut self) {
         if let Some(held) = &mut self.held {
             self.output.append(held);
         }
     }
 
     /// The session.
-    pub(crate) fn session(&self) -> &Session {
+    pub fn session(&self) -> &Session {
         self.session
     }
 
     /// Whether messages say which subscription they belong to.
-    pub(crate) fn has_subscription_ids(&self) -> bool {
+    pub fn has_subscription_ids(&self) -> bool {
         self.version == Version::V5 && self.answer.subscription_ids
     }
 
     /// The largest packet that the broker takes.
-    pub(crate) fn packet_bytes(&self) -> u32 {
+    pub fn packet_bytes(&self) -> u32 {
         self.answer.packet_bytes
     }
 
     /// Whether messages can be published that it acknowledges.
-    pub(crate) fn acknowledges(&self) -> bool {
+    pub fn acknowledges(&self) -> bool {
         self.answer.acknowledges
     }
 
     /// Asks for messages on these topics, each under a number from 1 on; no more than 64.
-    pub(crate) fn subscribe<'t>(&mut self, filters: impl Iterator<Item = &'t str>) {
+    pub fn subscribe<'t>(&mut self, filters: impl Iterator<Item = &'t str>) {
         let with_id = self.has_subscription_ids();
         for (id, filter) in (1..=64).zip(filters) {
             write::subscribe(&mut self.output, self.version, with_id, id, filter);
@@ -191,17 +191,17 @@ impl<'b, IO: Read + Write> Connection<'b, IO> {
     }
 
     /// Whether one more message may be under way.
-    pub(crate) fn may_publish(&self) -> bool {
+    pub fn may_publish(&self) -> bool {
         self.under_way < self.answer.receive_maximum.min(UNDER_WAY)
     }
 
     /// Whether an acknowledgement is waited for.
-    pub(crate) fn is_waiting(&self) -> bool {
+    pub fn is_waiting(&self) -> bool {
         self.under_way > 0
     }
 
     /// Publishes a message that the broker acknowledges; false when it is larger than the broker takes.
-    pub(crate) fn publish(&mut self, topic: &str, id: u16, payload: &[u8]) -> bool {
+    pub fn publish(&mut self, topic: &str, id: u16, payload: &[u8]) -> bool {
         let before = self.output.len();
         write::publish(&mut self.output, self.version, topic, id, payload);
         let fits = self.output.len() - before <= self.answer.packet_bytes as usize;
@@ -214,14 +214,14 @@ impl<'b, IO: Read + Write> Connection<'b, IO> {
     }
 
     /// Publishes a short message that the broker keeps for those who subscribe later.
-    pub(crate) fn publish_retained(&mut self, topic: &str, payload: &str) {
+    pub fn publish_retained(&mut self, topic: &str, payload: &str) {
         write::publish_retained(&mut self.output, self.version, topic, payload.as_bytes());
     }
 
     /// Sends what is to be sent and waits for the next event.
     ///
     /// Dropping the future loses nothing, as long as that is so for the reads and writes below it.
-    pub(crate) async fn next(&mut self) -> Result<Event<'_>, Fault> {
+    pub async fn next(&mut self) -> Result<Event<'_>, Fault> {
         loop {
             let range = match self.incoming().await? {
                 Incoming::Packet(range) => range,
@@ -302,7 +302,7 @@ impl<'b, IO: Read + Write> Connection<'b, IO> {
     }
 
     /// Ends the connection, and the session as well if its filters are given: the broker need not keep anything.
-    pub(crate) async fn close(mut self, ends: Option<&[String]>) {
+    pub async fn close(mut self, ends: Option<&[String]>) {
         if let Some(filters) = ends.filter(|filters| self.version == Version::V311 && !filters.is_empty()) {
             write::unsubscribe(&mut self.output, filters.iter().map(String::as_str));
         }

@@ -13,15 +13,15 @@ pub struct Malformed;
 
 /// What is known of a message that was too large for the buffer, or cannot be read.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct Unread {
+pub struct Unread {
     /// The first byte of its packet.
-    pub(crate) first: u8,
+    pub first: u8,
     /// The packet's length in bytes.
-    pub(crate) length: usize,
+    pub length: usize,
     /// The number to acknowledge, if its QoS has one.
-    pub(crate) id: u16,
+    pub id: u16,
     /// The beginning of its topic.
-    pub(crate) topic: String,
+    pub topic: String,
 }
 
 /// The version of the protocol.

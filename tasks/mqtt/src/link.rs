@@ -11,12 +11,12 @@ use embedded_nal_async::TcpConnect;
 use kernel::net::connect;
 use kernel::{Networked, System};
 
-use crate::mqtt::connection::UNDER_WAY;
-use crate::mqtt::packet::Version;
-use crate::mqtt::reason::Reason;
-use crate::mqtt::tls;
-use crate::mqtt::write::Connect;
-use crate::mqtt::{Connection, Fault, Session};
+use crate::connection::UNDER_WAY;
+use crate::packet::Version;
+use crate::reason::Reason;
+use crate::tls;
+use crate::write::Connect;
+use crate::{Connection, Fault, Session};
 use dialect::Dialect;
 use pauses::Pauses;
 
@@ -25,14 +25,14 @@ const CONNECT: Duration = Duration::from_secs(10);
 const GREETING: Duration = Duration::from_secs(10);
 
 /// The text of the message that the broker publishes when we disappear.
-pub(crate) const GONE: &str = "offline";
+pub const GONE: &str = "offline";
 
 /// The connection type of a system's network.
-pub(crate) type Stream<'n, S> = <<S as Networked>::Network as TcpConnect>::Connection<'n>;
+pub type Stream<'n, S> = <<S as Networked>::Network as TcpConnect>::Connection<'n>;
 
 /// Where a broker is.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct Address {
+pub struct Address {
     host: String,
     port: u16,
 }
@@ -45,7 +45,7 @@ impl Address {
     const HOST_BYTES: usize = 253;
 
     /// Reads `host:port` or `host`.
-    pub(crate) fn parse(text: &str) -> Option<Self> {
+    pub fn parse(text: &str) -> Option<Self> {
         // By bytes: the searches of `str` would be a KB of code.
         let colon = text.bytes().position(|byte| byte == b':').unwrap_or(text.len());
         let (host, port) = text.split_at(colon);
@@ -65,23 +65,27 @@ impl fmt::Display for Address {
 
 /// A broker, and as whom we speak to it.
 #[derive(Clone)]
-pub(crate) struct Broker {
-    /// "source" or "cloud", for messages.
-    pub(crate) role: &'static str,
-    pub(crate) address: Address,
+pub struct Broker {
+    /// The task's name, for messages.
+    pub task: &'static str,
+    /// What the broker is to the task, `source` for example, for messages.
+    pub role: &'static str,
+    /// Where it is.
+    pub address: Address,
     /// Our name there.
-    pub(crate) client: String,
+    pub client: String,
     /// User name and password.
-    pub(crate) login: Option<(String, Option<String>)>,
+    pub login: Option<(String, Option<String>)>,
     /// The topic of the message that the broker publishes when we disappear.
-    pub(crate) will: Option<String>,
+    pub will: Option<String>,
     /// How long the broker keeps the session while we are away; none is wanted where this is 0.
-    pub(crate) session_s: u32,
-    pub(crate) keepalive_s: u16,
+    pub session_s: u32,
+    /// How long both sides may be silent.
+    pub keepalive_s: u16,
 }
 
 /// The way to one broker, over as many connections as it takes.
-pub(crate) struct Link<'a, S> {
+pub struct Link<'a, S> {
     broker: &'a Broker,
     system: &'a S,
     pauses: Pauses,
@@ -95,7 +99,8 @@ pub(crate) struct Link<'a, S> {
 }
 
 impl<'a, S: Networked> Link<'a, S> {
-    pub(crate) fn new(broker: &'a Broker, system: &'a S) -> Self {
+    /// The way to this broker, with nothing known of it yet.
+    pub fn new(broker: &'a Broker, system: &'a S) -> Self {
         let dialect = Dialect::new();
         let (has_session, finds_session) = (false, false);
         let pauses = Pauses::new();
@@ -104,7 +109,7 @@ impl<'a, S: Networked> Link<'a, S> {
 
     /// Tries once to connect, and to go on with the session of before if one is wanted. `input` takes the largest
     /// packet that is looked at.
-    pub(crate) async fn connect<'b>(
+    pub async fn connect<'b>(
         &mut self,
         session: &'b mut Session,
         input: &'b mut [u8],
@@ -139,7 +144,7 @@ impl<'a, S: Networked> Link<'a, S> {
             return Err(Fault::Older);
         }
         let note = if version == Version::V5 { "" } else { " (MQTT 3.1.1)" };
-        kernel::println!("collect: connected to the {} broker {}{note}", broker.role, broker.address);
+        kernel::println!("{}: connected to the {} broker {}{note}", broker.task, broker.role, broker.address);
         self.since = Some(Instant::now());
         self.connections += 1;
         self.finds_session = connection.is_resumed() && !self.has_session;
@@ -157,26 +162,26 @@ impl<'a, S: Networked> Link<'a, S> {
     }
 
     /// Whether there has been a connection before the present one.
-    pub(crate) fn again(&self) -> bool {
+    pub fn again(&self) -> bool {
         self.connections > 1
     }
 
     /// Whether the session of the present connection is one of an earlier run.
-    pub(crate) fn finds_session(&self) -> bool {
+    pub fn finds_session(&self) -> bool {
         self.finds_session
     }
 
     /// Says why there is no connection and waits before the next attempt, not exactly as long as [`Pauses`] has it, so
     /// that many clients of a broker that went away do not all return at once. A broker that asks for the older version
     /// need not wait for it.
-    pub(crate) async fn pause(&mut self, fault: Fault) {
-        let Broker { role, address, .. } = self.broker;
+    pub async fn pause(&mut self, fault: Fault) {
+        let Broker { task, role, address, .. } = self.broker;
         if fault == Fault::Refused(Reason::VERSION) && self.dialect.version() == Version::V311 {
-            return kernel::println!("collect: {role} broker {address}: {fault}; it is spoken to in 3.1.1");
+            return kernel::println!("{task}: {role} broker {address}: {fault}; it is spoken to in 3.1.1");
         }
         let lasted = self.since.take().map(|since| since.elapsed());
         let pause_ms = jitter(self.pauses.after(fault, lasted), self.system);
-        kernel::println!("collect: {role} broker {address}: {fault}; again in {pause_ms} ms");
+        kernel::println!("{task}: {role} broker {address}: {fault}; again in {pause_ms} ms");
         Timer::after(Duration::from_millis(pause_ms.into())).await;
     }
 }

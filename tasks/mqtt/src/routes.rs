@@ -208,10 +208,16 @@ impl Route {
         } else {
             push(topic);
         }
-        if let Some(kind) = self.place(topic, Place::Kind).or(Some(&self.kind)).filter(|kind| !kind.is_empty()) {
-            push(kind);
+        match self.kind(topic) {
+            "" => {}
+            kind => push(kind),
         }
         name
+    }
+
+    /// What the sensors of a topic measure, as far as the topic or the template says it; otherwise empty.
+    pub fn kind<'t>(&'t self, topic: &'t str) -> &'t str {
+        self.place(topic, Place::Kind).unwrap_or(&self.kind)
     }
 
     /// The level of the topic that stands for this.

@@ -11,12 +11,12 @@ const HELLO: &[u8; 50] = b"\x16\x03\x01\0\x2d\x01\0\0\x29\x03\x03spore asks whet
 const ANSWERS: [[u8; 2]; 2] = [[0x15, 3], [0x16, 3]];
 
 /// Whether these bytes are the beginning of what a TLS server says.
-pub(crate) fn is_answer(bytes: &[u8]) -> bool {
+pub fn is_answer(bytes: &[u8]) -> bool {
     ANSWERS.iter().any(|answer| bytes.starts_with(answer))
 }
 
 /// Whether a TLS server is at the other end of a new connection.
-pub(crate) async fn speaks(mut io: impl Read + Write) -> bool {
+pub async fn speaks(mut io: impl Read + Write) -> bool {
     let mut answer = [0; 2];
     let mut came = 0;
     if io.write_all(HELLO).await.is_err() || io.flush().await.is_err() {

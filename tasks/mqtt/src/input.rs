@@ -12,7 +12,7 @@ use super::packet::{self, Malformed, Unread};
 const TOPIC_BYTES: usize = 64;
 
 /// The buffer.
-pub(crate) struct Input<'b> {
+pub struct Input<'b> {
     buffer: &'b mut [u8],
     /// Where in the buffer is what has come; before that is the packet that was found last.
     received: Range<usize>,
@@ -21,7 +21,7 @@ pub(crate) struct Input<'b> {
 
 /// What there is.
 #[derive(Debug, PartialEq, Eq)]
-pub(crate) enum Found {
+pub enum Found {
     /// A whole packet, which stays where it is until there is room made for more.
     Packet(Range<usize>),
     /// A message that was too large, and has passed.
@@ -40,18 +40,18 @@ struct Passing {
 }
 
 impl<'b> Input<'b> {
-    pub(crate) fn new(buffer: &'b mut [u8]) -> Self {
+    pub fn new(buffer: &'b mut [u8]) -> Self {
         Self { buffer, received: 0..0, passing: None }
     }
 
     /// What a range that was found stands for.
-    pub(crate) fn bytes(&self, range: Range<usize>) -> &[u8] {
+    pub fn bytes(&self, range: Range<usize>) -> &[u8] {
         &self.buffer[range]
     }
 
     /// What is known of a message that was found and cannot be read; `None` if it is another packet, or nothing can be
     /// known of it.
-    pub(crate) fn unread(&self, range: Range<usize>) -> Option<Unread> {
+    pub fn unread(&self, range: Range<usize>) -> Option<Unread> {
         let bytes = self.bytes(range);
         let (message, id) = packet::unread(bytes, bytes.len(), TOPIC_BYTES).ok().flatten()?;
         // Two bytes, or none.
@@ -60,12 +60,12 @@ impl<'b> Input<'b> {
     }
 
     /// What has come and has not been found to be a packet.
-    pub(crate) fn waiting(&self) -> &[u8] {
+    pub fn waiting(&self) -> &[u8] {
         &self.buffer[self.received.clone()]
     }
 
     /// The first bytes of all, before room is made for more.
-    pub(crate) fn first(&self) -> &[u8] {
+    pub fn first(&self) -> &[u8] {
         &self.buffer[..self.received.end]
     }
 
@@ -73,7 +73,7 @@ impl<'b> Input<'b> {
     ///
     /// # Errors
     /// What has come is no packet, or too large a one that is no message.
-    pub(crate) fn next(&mut self) -> Result<Found, Malformed> {
+    pub fn next(&mut self) -> Result<Found, Malformed> {
         if self.passing.is_some() {
             return Ok(self.pass());
         }
@@ -113,14 +113,14 @@ impl<'b> Input<'b> {
     }
 
     /// Where to put what comes next, after what has come.
-    pub(crate) fn room(&mut self) -> &mut [u8] {
+    pub fn room(&mut self) -> &mut [u8] {
         self.buffer.copy_within(self.received.clone(), 0);
         self.received = 0..self.received.len();
         &mut self.buffer[self.received.end..]
     }
 
     /// Notes that so many bytes were put there.
-    pub(crate) fn came(&mut self, count: usize) {
+    pub fn came(&mut self, count: usize) {
         self.received.end += count;
     }
 }

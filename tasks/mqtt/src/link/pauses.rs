@@ -2,8 +2,8 @@
 
 use embassy_time::Duration;
 
-use crate::mqtt::Fault;
-use crate::mqtt::reason::Reason;
+use crate::Fault;
+use crate::reason::Reason;
 
 /// The first pause between two attempts to connect, and the longest.
 const FIRST_MS: u32 = 250;
@@ -43,8 +43,8 @@ mod tests {
     use embassy_time::Duration;
 
     use super::{FIRST_MS, GOOD, LONGEST_MS, Pauses};
-    use crate::mqtt::Fault;
-    use crate::mqtt::reason::Reason;
+    use crate::Fault;
+    use crate::reason::Reason;
 
     #[test]
     fn pauses_double_up_to_the_longest() {

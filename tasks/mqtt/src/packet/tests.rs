@@ -5,11 +5,11 @@ use alloc::vec::Vec;
 
 use proptest::prelude::*;
 
-use super::super::reason::Reason;
-use super::super::write::{
+use super::{ConnAck, Malformed, Packet, Publish, Version, length};
+use crate::reason::Reason;
+use crate::write::{
     Connect, disconnect, ping, pub_ack, pub_comp, pub_rec, publish, publish_retained, subscribe, unsubscribe,
 };
-use super::{ConnAck, Malformed, Packet, Publish, Version, length};
 
 fn written(write: impl FnOnce(&mut Vec<u8>)) -> Vec<u8> {
     let mut out = vec![];

@@ -3,9 +3,9 @@
 //! MQTT 5 first. Brokers that know MQTT 3.1.1 alone say so, or close the connection; but so do brokers, and what stands
 //! in front of them, that are about to start. So where 3.1.1 is answered after 5 was not, 5 is tried once more.
 
-use crate::mqtt::Fault;
-use crate::mqtt::packet::Version;
-use crate::mqtt::reason::Reason;
+use crate::Fault;
+use crate::packet::Version;
+use crate::reason::Reason;
 
 /// The version, and how sure it is.
 #[derive(Debug, PartialEq, Eq)]

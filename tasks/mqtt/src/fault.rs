@@ -9,7 +9,7 @@ use super::reason::Reason;
 
 /// Why there is no connection, or none any more.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Fault {
+pub enum Fault {
     /// There is no connection.
     NotConnected(ConnectError),
     /// Nothing was heard for too long.
