@@ -44,4 +44,4 @@ pub mod time;
 pub use outcome::{Failed, Outcome};
 #[cfg(feature = "net")]
 pub use system::Networked;
-pub use system::{Counts, Fed, Memory, Restored, Stop, System};
+pub use system::{Counts, Fed, Feeding, Memory, Restored, Stop, System};

@@ -9,6 +9,8 @@ use alloc::string::String;
 use alloc::vec::Vec;
 use core::time::Duration;
 
+use embedded_io_async::{Read, Write};
+
 use crate::checkpoint;
 use crate::feed::{self, Feed, Source};
 
@@ -114,6 +116,25 @@ pub trait Fed: System {
     /// # Errors
     /// There is no feed, or it was taken before.
     async fn feed(&self) -> Result<Feed<Self::Source>, feed::Error>;
+}
+
+/// A platform that can feed other tasks.
+#[diagnostic::on_unimplemented(
+    message = "this task feeds others, but its image has no driver for channels",
+    note = "name the driver in the task's Cargo.toml: xen-pv = {{ workspace = true, features = [\"vchan\"] }}"
+)]
+#[allow(async_fn_in_trait)]
+pub trait Feeding: System {
+    /// The way to a task that is fed: what is written there is the task's feed, as the crate `feed` has it, and waits where
+    /// the task does not take it; what can be read are the task's answers, and their end is the task's. Dropping it ends the
+    /// feed where it is.
+    type Channel: Read + Write;
+
+    /// Makes a way to the task of this number (in a guest a domain's) and waits until the task has come.
+    ///
+    /// # Errors
+    /// [`feed::Error::None`], with why there is no way.
+    async fn serve(&self, task: u16) -> Result<Self::Channel, feed::Error>;
 }
 
 /// A platform with a network.

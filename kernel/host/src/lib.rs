@@ -3,7 +3,8 @@
 //! Purpose: the same `lib.rs` of a task that becomes an image also becomes a program. It uses the machine's own network
 //! (no root needed, except for ports below 1024), clock, randomness and standard output; Ctrl-C asks it to end.
 //! Parameters are `key=value` words of the command line, read by the same code as in a guest. A task with a feed is given a
-//! file of readings: `feed=readings.csv`, see the crate [`feed_files`].
+//! file of readings, `feed=readings.csv`, see the crate [`feed_files`]; or a socket that a task which feeds others has made in
+//! the folder that it was told with `feeds=FOLDER`.
 //!
 //! [`main!`] is all that a task's `main.rs` needs. From the workspace:
 //!
@@ -16,13 +17,15 @@
 //! was killed goes on from there.
 
 mod feed;
+mod feeding;
 mod help;
 mod log;
 mod network;
 mod program;
 mod system;
 
-pub use feed::FileFeed;
+pub use feed::HostFeed;
+pub use feeding::FeedSocket;
 pub use network::{Connection, HostNetwork, Listener};
 pub use program::run;
 pub use system::Host;

@@ -46,6 +46,8 @@ where
 struct Input {
     /// Where the task's feed comes from.
     feed: Option<PathBuf>,
+    /// A folder for the feeds of other tasks.
+    feeds: Option<PathBuf>,
     /// Where what the task saves is kept.
     checkpoint: Option<PathBuf>,
 }
@@ -68,10 +70,10 @@ fn read<P: DeserializeOwned>(command_line: &str) -> Result<(P, Input), Box<Error
 fn attempt<P, O: Outcome>(
     task: impl AsyncFnOnce(P, &Host) -> O,
     parameters: P,
-    Input { feed, checkpoint }: Input,
+    Input { feed, feeds, checkpoint }: Input,
 ) -> Result<(), String> {
     let host = Host::new().map_err(|error| format!("the platform cannot start: {error}"))?;
-    let host = host.with_feed(feed).keep_checkpoints(checkpoint.clone());
+    let host = host.with_feed(feed).with_feeds(feeds).keep_checkpoints(checkpoint.clone());
     let work = async {
         let (report, ended) = task(parameters, &host).await.parts();
         (report, ended.map_err(|error| error.to_string()))

@@ -16,10 +16,10 @@ use blocking::Unblock;
 use futures_lite::AsyncRead;
 use kernel::checkpoint::{Error, MAX_BYTES};
 use kernel::feed::{self, Feed};
-use kernel::{Fed, Memory, Networked, Restored, Stop, System};
+use kernel::{Fed, Feeding, Memory, Networked, Restored, Stop, System};
 use signal_hook::consts::{SIGINT, SIGTERM};
 
-use crate::{FileFeed, HostNetwork};
+use crate::{FeedSocket, HostFeed, HostNetwork};
 
 /// The exit status of a process that Ctrl-C ended, as shells count it.
 const INTERRUPTED: i32 = 130;
@@ -34,6 +34,8 @@ pub struct Host {
     input: RefCell<Unblock<Stdin>>,
     /// The file of the task's feed.
     feed: Option<PathBuf>,
+    /// The folder of the tasks that it feeds.
+    feeds: Option<PathBuf>,
     /// Where checkpoints are kept.
     checkpoint: Option<PathBuf>,
 }
@@ -57,6 +59,7 @@ impl Host {
             signals: Async::new(signals)?,
             input: RefCell::new(Unblock::new(std::io::stdin())),
             feed: None,
+            feeds: None,
             checkpoint: None,
         })
     }
@@ -65,6 +68,12 @@ impl Host {
     #[must_use]
     pub fn with_feed(self, file: Option<PathBuf>) -> Self {
         Self { feed: file, ..self }
+    }
+
+    /// Gives the task a folder for the sockets of tasks that it feeds.
+    #[must_use]
+    pub fn with_feeds(self, folder: Option<PathBuf>) -> Self {
+        Self { feeds: folder, ..self }
     }
 
     /// Keeps what the task saves in a file, for the next process that is told the same one.
@@ -147,12 +156,25 @@ impl System for Host {
 }
 
 impl Fed for Host {
-    type Source = FileFeed;
+    type Source = HostFeed;
 
-    async fn feed(&self) -> Result<Feed<FileFeed>, feed::Error> {
+    async fn feed(&self) -> Result<Feed<HostFeed>, feed::Error> {
         match &self.feed {
-            Some(file) => FileFeed::read(file, self.unix_time().as_secs_f64()).map(Feed::new),
+            Some(file) => HostFeed::open(file, self.unix_time().as_secs_f64()).await.map(Feed::new),
             None => Err(feed::Error::None("name a file of readings, such as feed=readings.csv".to_owned())),
+        }
+    }
+}
+
+impl Feeding for Host {
+    type Channel = FeedSocket;
+
+    async fn serve(&self, task: u16) -> Result<FeedSocket, feed::Error> {
+        match &self.feeds {
+            Some(folder) => FeedSocket::serve(folder, task).await,
+            None => {
+                Err(feed::Error::None("name a folder for the sockets of tasks, such as feeds=/tmp/feeds".to_owned()))
+            }
         }
     }
 }

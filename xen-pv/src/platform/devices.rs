@@ -17,6 +17,8 @@ use crate::xen::Xen;
 mod channels;
 #[cfg(feature = "vchan")]
 mod feed;
+#[cfg(feature = "vchan")]
+mod feeding;
 #[cfg(any(feature = "netfront", feature = "vchan"))]
 mod grants;
 #[cfg(feature = "netfront")]

@@ -18,8 +18,8 @@ use crate::xen::Xen;
 
 /// Where the guest finds where its feed is.
 const FEED: &str = "data/feed";
-/// How long the death of who feeds the guest may go unnoticed.
-const LOOK: Duration = Duration::from_secs(1);
+/// How long the death of who is at the other end may go unnoticed.
+pub(super) const LOOK: Duration = Duration::from_secs(1);
 
 /// The client's end of the channel.
 pub type FeedStream = Stream<Xen, ForeignPage, fn() -> Timer>;
@@ -45,7 +45,7 @@ impl Fed for Platform {
     }
 }
 
-fn none(why: impl ToString) -> Error {
+pub(super) fn none(why: impl ToString) -> Error {
     Error::None(why.to_string())
 }
 
