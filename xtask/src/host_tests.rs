@@ -35,7 +35,7 @@ fn crates(workspace: &Workspace) -> Result<()> {
     all.args(["--workspace", "--exclude", "qemu-tests"]);
     let mut bed = test(workspace);
     bed.args(["--package", "qemu-tests", "--lib"]);
-    for name in ["host_collect", "host_filter", "host_iperf"] {
+    for name in ["host_broker", "host_collect", "host_filter", "host_iperf"] {
         bed.args(["--test", name]);
     }
     let (all, bed) = (process::run(&mut all), process::run(&mut bed));

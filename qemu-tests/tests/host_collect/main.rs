@@ -5,6 +5,8 @@
 
 mod brokers;
 mod faults;
+#[path = "../common/machine.rs"]
+mod machine;
 mod said;
 
 use std::future::pending;
@@ -15,8 +17,8 @@ use std::time::Duration;
 
 use collect::{Error, Parameters, Report};
 use embassy_futures::select::{Either, select};
-use host::{Host, HostNetwork};
-use kernel::{Memory, Networked, Stop, System};
+use host::Host;
+use machine::Machine;
 use qemu_tests::broker::Broker;
 use qemu_tests::cable::Cable;
 use qemu_tests::progress::Lines;
@@ -36,41 +38,6 @@ const EVERYONE: &str = "allow_anonymous true\n";
 /// The message that ends a run.
 fn end() -> Message {
     Message { topic: "sensors/end".to_owned(), payload: String::new(), readings: 0, time_s: 0 }
-}
-
-/// The developer's machine, with an end of its own for each test.
-struct Machine {
-    host: Host,
-    stop: async_channel::Receiver<()>,
-}
-
-impl System for Machine {
-    fn memory(&self) -> Memory {
-        self.host.memory()
-    }
-
-    fn random(&self, destination: &mut [u8]) {
-        self.host.random(destination);
-    }
-
-    fn unix_time(&self) -> Duration {
-        self.host.unix_time()
-    }
-
-    async fn stop_requested(&self) -> Stop {
-        match self.stop.recv().await {
-            Ok(()) => Stop::PowerOff,
-            Err(_) => pending().await,
-        }
-    }
-}
-
-impl Networked for Machine {
-    type Network = HostNetwork;
-
-    fn network(&self) -> &HostNetwork {
-        self.host.network()
-    }
 }
 
 /// Two brokers and the cables to them.

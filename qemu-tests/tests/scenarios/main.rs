@@ -5,6 +5,7 @@
 mod addresses;
 mod bed;
 mod board;
+mod broker;
 mod channels;
 mod checkpoint;
 mod collect;
@@ -42,6 +43,7 @@ fn main() -> ExitCode {
         console::SCENARIOS,
         channels::SCENARIOS,
         feed::SCENARIOS,
+        broker::SCENARIOS,
         copies::SCENARIOS,
         crash::SCENARIOS,
         echo::SCENARIOS,

@@ -225,6 +225,22 @@ fn span_ns(seconds: u32) -> i64 {
     i64::from(seconds) * SECOND_NS
 }
 
+impl fmt::Display for Taken {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str(match self {
+            Self::Kept => "it is kept",
+            Self::Duplicate => "it is the one before",
+            Self::Late => "it is not after the one before",
+            Self::Old => "it is older than what is kept",
+            Self::Ahead => "it is in the future",
+            Self::OutOfRange => "it is no number, or out of range",
+            Self::TooOften => "there are more in a second than the sensor may have",
+            Self::NoSensor => "there is no room for its sensor",
+            Self::NoName => "its sensor has no name, or too long a text",
+        })
+    }
+}
+
 impl fmt::Display for TooSmall {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {

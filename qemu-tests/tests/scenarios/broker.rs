@@ -1,0 +1,106 @@
+//! The task `broker`: a guest with a network card between a real MQTT broker on the host and guests that have none, each fed
+//! over a channel of its own.
+
+use crate::support::{PATIENCE, ends_well, guest};
+use anyhow::Result;
+use broker::{Report, TaskReport};
+use qemu_tests::broker::Broker;
+use qemu_tests::harness::{Context, Scenario};
+use qemu_tests::{Arch, Guest, check};
+use std::net::Ipv4Addr;
+use summary::Report as Summary;
+
+/// All of this module's.
+pub const SCENARIOS: &[Scenario] = &[Scenario {
+    name: "broker: guests without a card get their sensors, and no others, or are told what forbids it",
+    run: fed,
+}];
+
+/// The broker's address, another than that of other subjects.
+const ADDRESS: Ipv4Addr = Ipv4Addr::new(10, 0, 2, 53);
+/// How many readings each sensor has.
+const READINGS: u32 = 300;
+
+/// A guest that waits for its feed.
+fn task(context: &Context<'_>, name: &str) -> Result<Guest> {
+    let mut spec = guest(context, "summary", "")?;
+    spec.name = name.to_owned();
+    let mut guest = context.bed.create(&spec)?;
+    guest.wait_for("feed: waiting for data/feed", PATIENCE)?;
+    Ok(guest)
+}
+
+/// A broker that feeds both, and is subscribed.
+fn broker(context: &Context<'_>, source: &Broker, yard: &Guest, roof: &Guest) -> Result<Guest> {
+    let tasks =
+        format!("{}?name=yard/*&past_s=3600,{}?name=*&kind=humidity&past_s=3600", yard.domain()?, roof.domain()?);
+    let parameters = format!(
+        "ip={ADDRESS}/24 gateway=10.0.2.2 source=10.0.2.2:{} client=guest topics=number:home/{{name}}/{{kind}} tasks={tasks}",
+        source.port()
+    );
+    let mut spec = guest(context, "broker", &parameters)?;
+    (spec.vif, spec.memory_mib) = (true, 16);
+    let guest = context.bed.create(&spec)?;
+    if source.wait_log("Sending SUBACK to guest", PATIENCE) {
+        Ok(guest)
+    } else {
+        Err(guest.complaint("it did not subscribe"))
+    }
+}
+
+/// Publishes a sensor's readings, and returns when the broker has taken them.
+fn publish(source: &Broker, topic: &str) -> Result<()> {
+    let taken = "Received PUBACK from guest";
+    let before = source.count_log(taken);
+    let mut publisher = source.publisher(topic)?;
+    for number in 0..READINGS {
+        publisher.send(&(f64::from(number) / 4.0).to_string())?;
+    }
+    publisher.finish()?;
+    check!(source.wait_logs(taken, before + READINGS as usize, PATIENCE), "not all of {topic} was taken");
+    Ok(())
+}
+
+/// Tells a guest where its feed is.
+fn introduce(context: &Context<'_>, task: &Guest, broker: &Guest) -> Result<()> {
+    let (task, broker) = (task.domain()?, broker.domain()?);
+    let feed = format!("/local/domain/{broker}/data/vchan/{task}/feed");
+    context.bed.xenstore_write(&format!("/local/domain/{task}/data/feed"), feed.as_bytes())
+}
+
+fn fed(context: &Context<'_>) -> Result<()> {
+    let source = Broker::start("broker-source")?;
+    let (mut yard, mut roof) = (task(context, "yard")?, task(context, "roof")?);
+    let mut broker = broker(context, &source, &yard, &roof)?;
+    for topic in ["home/yard/temperature", "home/roof/humidity", "home/cellar/temperature"] {
+        publish(&source, topic)?;
+    }
+    if context.arch != Arch::X86_64 {
+        // Debian's Xen for ARM has the security module SILO.
+        broker.wait_for(
+            &format!("broker: task {}: no feed: Xen forbids this guest a channel", yard.domain()?),
+            PATIENCE,
+        )?;
+        broker.shutdown()?;
+        let report: Report = ends_well(&mut broker)?;
+        check!(report.readings == 3 * u64::from(READINGS), "{report:?}");
+        yard.destroy()?;
+        return roof.destroy();
+    }
+    for (task, sensor) in [(&mut yard, "yard/temperature"), (&mut roof, "roof/humidity")] {
+        introduce(context, task, &broker)?;
+        let summary: Summary = ends_well(task)?;
+        let [only] = &summary.sensors[..] else { anyhow::bail!("{summary:?}") };
+        check!(only.name == sensor && only.count == u64::from(READINGS), "{summary:?}");
+        check!((only.minimum, only.maximum) == (0.0, f64::from(READINGS - 1) / 4.0), "{summary:?}");
+        check!(summary.left_out == 0 && summary.silent.is_empty(), "{summary:?}");
+        let expected = format!("broker: task {}: complete", task.domain()?);
+        broker.wait_for(&expected, PATIENCE)?;
+    }
+    broker.shutdown()?;
+    let report: Report = ends_well(&mut broker)?;
+    check!(report.sensors == 3 && report.readings == 3 * u64::from(READINGS), "{report:?}");
+    let complete = |task: &TaskReport| (task.sensors, task.readings, &*task.ended) == (1, READINGS.into(), "complete");
+    check!(report.tasks.len() == 2 && report.tasks.iter().all(complete), "{report:?}");
+    Ok(())
+}

@@ -1,0 +1,85 @@
+//! The tasks that are fed, each at its own pace: who does not take what it is given waits for itself alone.
+
+use alloc::string::{String, ToString};
+use alloc::vec::Vec;
+use core::convert::Infallible;
+use core::future::pending;
+
+use embassy_futures::select::{Either3, select3};
+use embassy_futures::yield_now;
+use embassy_time::{Duration, Instant, Timer};
+use embedded_io_async::{Read, Write};
+use futures_util::StreamExt;
+use futures_util::stream::FuturesUnordered;
+use kernel::{Feeding, println};
+use store::{Delivery, Progress};
+
+use crate::hub::{Hub, Task, now_ns};
+
+/// What a task answers is not looked at yet, but for its end.
+const ANSWER_BYTES: usize = 64;
+
+/// Feeds all tasks.
+pub(crate) async fn run(hub: &Hub, system: &impl Feeding) -> Infallible {
+    let mut feeds: FuturesUnordered<_> = hub.tasks.iter().map(|task| serve(task, hub, system)).collect();
+    while let Some(()) = feeds.next().await {}
+    pending().await
+}
+
+/// Feeds a task until its feed or the task ends, and notes which.
+async fn serve(task: &Task, hub: &Hub, system: &impl Feeding) {
+    println!("broker: serving task {}", task.number);
+    let ended = match system.serve(task.number).await {
+        Ok(mut channel) => {
+            println!("broker: task {} is there", task.number);
+            feed(task, hub, system, &mut channel).await.unwrap_or_else(|gone| gone)
+        }
+        Err(error) => error.to_string(),
+    };
+    println!("broker: task {}: {ended}", task.number);
+    task.ended.replace(ended);
+}
+
+/// How a feed has ended; an error is the task's end before that.
+async fn feed(
+    task: &Task,
+    hub: &Hub,
+    system: &impl Feeding,
+    channel: &mut (impl Read + Write),
+) -> Result<String, String> {
+    let gone = |why: &dyn core::fmt::Debug| alloc::format!("the task is gone: {why:?}");
+    let mut delivery = Delivery::new(task.contract.clone());
+    let (mut bytes, mut answer) = (Vec::new(), [0; ANSWER_BYTES]);
+    loop {
+        bytes.clear();
+        // What comes while the rest is written is news for the next time.
+        task.news.reset();
+        let progress = hub.fill(&mut delivery, now_ns(system), &mut bytes);
+        channel.write_all(&bytes).await.map_err(|error| gone(&error))?;
+        task.given.set(delivery.given());
+        let until_ns = match progress {
+            Progress::More => {
+                // Others have their turn.
+                yield_now().await;
+                continue;
+            }
+            Progress::Ended => break,
+            Progress::Wait(until_ns) => until_ns,
+        };
+        let time = until_ns.map_or(Timer::at(Instant::MAX), |until_ns| {
+            let rest_ns = until_ns.saturating_sub(now_ns(system)).max(0) as u64;
+            Timer::after(Duration::from_millis(rest_ns / 1_000_000 + 1))
+        });
+        match select3(task.news.wait(), time, channel.read(&mut answer)).await {
+            Either3::Third(Ok(0) | Err(_)) => return Err(gone(&"it has closed its end")),
+            // A task that talks without end takes no more than its turn.
+            Either3::Third(Ok(_)) => yield_now().await,
+            Either3::First(()) | Either3::Second(()) => {}
+        }
+    }
+    // The channel stays until the task has what is in it.
+    while let Ok(1..) = channel.read(&mut answer).await {
+        yield_now().await;
+    }
+    Ok("complete".to_string())
+}
