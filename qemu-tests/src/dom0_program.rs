@@ -1,9 +1,11 @@
 //! Builds programs that run in dom0: the bed's agent, and what is tested there.
 //!
-//! It is linked by Rust's own linker, with the C library of dom0's own packages: so no C toolchain for dom0's CPU is
-//! needed on the host, and every CPU is treated alike.
+//! It is linked by Rust's own linker, with the C library of dom0's own packages: so no C toolchain for dom0's CPU must
+//! be installed on the host, and every CPU is treated alike. What is written in C in a program's dependencies is
+//! compiled by `c_compiler`.
 
 use crate::bed::Bed;
+use crate::c_compiler;
 use crate::elf;
 use crate::machine::{Arch, Machine};
 use crate::place;
@@ -35,8 +37,14 @@ pub const AGENT: Program = Program { package: "bed-agent", name: "bed-agent", ex
 pub fn build(machine: &dyn Machine, program: Program, progress: &mut dyn Progress) -> Result<PathBuf> {
     let Program { package, name, example } = program;
     let target = machine.agent_target();
-    let flags = link_flags(&Root(machine.packages().root()), machine.triplet())?;
+    let system = Root(machine.packages().root());
+    let flags = link_flags(&system, machine.triplet())?;
     add_target(target, progress)?;
+    // The agent is Rust alone.
+    let compiler = match program {
+        AGENT => Vec::new(),
+        _ => c_compiler::environment(target, machine.triplet(), &system, progress)?,
+    };
     let folder = place::bed().join("agent");
     let (kind, place) = if example { ("--example", "release/examples") } else { ("--bin", "release") };
     let program = folder.join(target).join(place).join(name);
@@ -51,7 +59,8 @@ pub fn build(machine: &dyn Machine, program: Program, progress: &mut dyn Progres
         .current_dir(place::workspace())
         // Not as cargo's own setting: where dom0's CPU is the host's, build scripts would be linked with it too.
         .env("CARGO_ENCODED_RUSTFLAGS", flags.join("\x1f"))
-        .env("CARGO_PROFILE_RELEASE_STRIP", "true");
+        .env("CARGO_PROFILE_RELEASE_STRIP", "true")
+        .envs(compiler);
     // What an outer cargo says about its own build is not meant for this one.
     for variable in ["RUSTFLAGS", "RUSTC_BOOTSTRAP", "CARGO_BUILD_TARGET"] {
         cargo.env_remove(variable);

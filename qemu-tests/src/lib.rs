@@ -28,6 +28,7 @@
 pub mod apt;
 pub mod bed;
 pub mod broker;
+pub mod c_compiler;
 pub mod cable;
 pub mod capture;
 pub mod cpio;
