@@ -121,6 +121,17 @@ pub enum Error {
         /// What came back.
         reason: String,
     },
+    /// A registry, or who gives out its tokens, that does not let in who asks.
+    #[error("{url}: {reason}")]
+    NotLetIn {
+        /// What was asked.
+        url: String,
+        /// What came back, and what to do.
+        reason: String,
+    },
+    /// A file for TLS that cannot be used.
+    #[error(transparent)]
+    Tls(#[from] tls::FileError),
     /// A file or folder that cannot be used.
     #[error("{}: {reason}", path.display())]
     File {

@@ -29,7 +29,7 @@ pub use copy::copy;
 pub use error::Error;
 pub use layout::Layout;
 pub use pack::{Built, pack};
-pub use registry::Registry;
+pub use registry::{Access, Registry};
 pub use release::{Image, Release};
 pub use signature::{Trusted, sign, verify};
 pub use source::{Reference, Source, Tag, Target};

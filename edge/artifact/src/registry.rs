@@ -2,56 +2,54 @@
 //!
 //! Source: OCI distribution specification 1.1.
 
+mod connection;
+mod credentials;
+mod token;
+
 use std::io::{self, Read};
-use std::time::Duration;
 
 use protocol::{Digest, Repository};
-use ureq::http::{Response, StatusCode};
-use ureq::{Agent, Body};
+use ureq::Body;
+use ureq::http::{Request, Response, StatusCode};
 
 use crate::Error;
 use crate::oci::{self, Descriptor, INDEX, Index, MANIFEST, Manifest};
 use crate::source::{Reference, Source, Tag, Target, read_manifest};
 
-/// The longest wait for a connection.
-const CONNECT_PATIENCE: Duration = Duration::from_secs(10);
-/// The longest wait for the beginning of an answer.
-const ANSWER_PATIENCE: Duration = Duration::from_secs(30);
-/// The most of a refusal's text that is shown.
-const MOST_ERROR_BYTES: u64 = 1000;
+pub use connection::Access;
+use connection::Connection;
 
 /// One repository of a registry.
-#[derive(Debug, Clone)]
+#[derive(Debug)]
 pub struct Registry {
     repository: Repository,
-    /// `http://host:port/v2/path`.
+    connection: Connection,
+    /// `https://host:port/v2/path`.
     base: String,
-    agent: Agent,
 }
 
 impl Registry {
     /// The repository; nothing is asked yet.
-    #[must_use]
-    pub fn new(repository: Repository) -> Self {
+    ///
+    /// # Errors
+    /// A file that `access` names cannot be used.
+    pub fn new(repository: Repository, access: &Access) -> Result<Self, Error> {
         let (host, path) = repository.as_str().split_once('/').unwrap_or((repository.as_str(), ""));
-        let base = format!("http://{host}/v2/{path}");
-        let config = Agent::config_builder()
-            // A status is an answer: what it means depends on the question.
-            .http_status_as_error(false)
-            .timeout_connect(Some(CONNECT_PATIENCE))
-            .timeout_recv_response(Some(ANSWER_PATIENCE))
-            .user_agent(concat!("spore/", env!("CARGO_PKG_VERSION")))
-            .build();
-        Self { base, repository, agent: config.new_agent() }
+        let connection = Connection::new(host, access)?;
+        let base = format!("{}/v2/{path}", connection.origin());
+        Ok(Self { repository, connection, base })
+    }
+
+    fn url(&self, path: &str) -> String {
+        format!("{}/{path}", self.base)
     }
 
     fn get(&self, path: &str, accept: &str, from: u64) -> Result<Response<Body>, Error> {
-        let url = format!("{}/{path}", self.base);
-        let mut request = self.agent.get(&url).header("accept", accept);
+        let mut request = Request::get(self.url(path)).header("accept", accept);
         if from > 0 {
             request = request.header("range", format!("bytes={from}-"));
         }
-        request.call().map_err(|error| Error::Registry { url, reason: error.to_string() })
+        self.connection.send(request, &[])
     }
 
     /// The answer's content when it is the wanted one, nothing when there is no such thing.
@@ -59,7 +57,7 @@ impl Registry {
         let response = self.get(path, accept, 0)?;
         match response.status() {
             StatusCode::OK => {
-                let name = || format!("{}/{path}", self.base);
+                let name = || self.url(path);
                 read_manifest(response.into_body().into_reader(), name).map(Some)
             }
             StatusCode::NOT_FOUND => Ok(None),
@@ -67,24 +65,14 @@ impl Registry {
         }
     }
 
-    /// An answer that says no, with what the registry says about it.
     fn unexpected(&self, path: &str, response: Response<Body>) -> Error {
-        let status = response.status();
-        let mut text = String::new();
-        // What cannot be read adds nothing to the status.
-        let _ = response.into_body().into_reader().take(MOST_ERROR_BYTES).read_to_string(&mut text);
-        Error::Registry {
-            url: format!("{}/{path}", self.base),
-            reason: format!("{status} {}", text.trim().escape_debug()),
-        }
+        self.connection.unexpected(&self.url(path), response)
     }
 
     /// Puts an index or manifest there; whether the registry keeps lists of referrers itself.
     fn put(&self, media_type: &str, bytes: &[u8], name: &str) -> Result<bool, Error> {
         let path = format!("manifests/{name}");
-        let url = format!("{}/{path}", self.base);
-        let sent = self.agent.put(&url).header("content-type", media_type).send(bytes);
-        let response = sent.map_err(|error| Error::Registry { url, reason: error.to_string() })?;
+        let response = self.connection.send(Request::put(self.url(&path)).header("content-type", media_type), bytes)?;
         match response.status() {
             StatusCode::CREATED => Ok(response.headers().contains_key("oci-subject")),
             _ => Err(self.unexpected(&path, response)),
@@ -143,9 +131,7 @@ impl Source for Registry {
 impl Target for Registry {
     fn has_blob(&self, descriptor: &Descriptor) -> Result<bool, Error> {
         let path = format!("blobs/{}", descriptor.digest);
-        let url = format!("{}/{path}", self.base);
-        let response =
-            self.agent.head(&url).call().map_err(|error| Error::Registry { url, reason: error.to_string() })?;
+        let response = self.connection.send(Request::head(self.url(&path)), &[])?;
         match response.status() {
             StatusCode::OK => Ok(true),
             StatusCode::NOT_FOUND => Ok(false),
@@ -154,25 +140,22 @@ impl Target for Registry {
     }
 
     fn put_blob(&self, descriptor: &Descriptor, bytes: &[u8]) -> Result<(), Error> {
-        let url = format!("{}/blobs/uploads/", self.base);
-        let failed =
-            |url: &str, reason: &dyn ToString| Error::Registry { url: url.to_owned(), reason: reason.to_string() };
-        let response = self.agent.post(&url).send_empty().map_err(|error| failed(&url, &error))?;
+        let url = self.url("blobs/uploads/");
+        let response = self.connection.send(Request::post(&url), &[])?;
         if response.status() != StatusCode::ACCEPTED {
             return Err(self.unexpected("blobs/uploads/", response));
         }
         let location = response.headers().get("location").and_then(|value| value.to_str().ok());
-        let location = location.ok_or_else(|| failed(&url, &"no location for the upload"))?;
+        let location = location.ok_or_else(|| self.connection.failed(&url, &"no location for the upload"))?;
         // It may be relative to the registry, and has a query of its own.
-        let host = self.base.split_inclusive('/').take(3).collect::<String>();
         let place = match location.strip_prefix('/') {
-            Some(path) => format!("{host}{path}"),
+            Some(path) => format!("{}/{path}", self.connection.origin()),
             None => location.to_owned(),
         };
         let digest = descriptor.digest.to_string().replace(':', "%3A");
         let place = format!("{place}{}digest={digest}", if place.contains('?') { '&' } else { '?' });
-        let sent = self.agent.put(&place).header("content-type", "application/octet-stream").send(bytes);
-        let response = sent.map_err(|error| failed(&place, &error))?;
+        let upload = Request::put(&place).header("content-type", "application/octet-stream");
+        let response = self.connection.send(upload, bytes)?;
         match response.status() {
             StatusCode::CREATED => Ok(()),
             _ => Err(self.unexpected("blobs/uploads/", response)),

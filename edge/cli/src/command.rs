@@ -23,17 +23,17 @@ use std::fs;
 use std::path::Path;
 
 use anyhow::{Context, Result};
-use artifact::{Release, copy};
+use artifact::{Access, Release, copy};
 use protocol::SecretKey;
 
 use crate::output::{Format, Shown};
 use crate::place::Place;
 
 /// Copies an artifact with its signatures and shows it.
-fn copy_and_show(from: &Place, to: &Place, format: Format) -> Result<()> {
-    let source = from.open()?;
+fn copy_and_show(from: &Place, to: &Place, access: &Access, format: Format) -> Result<()> {
+    let source = from.open(access)?;
     let (digest, _) = source.resolve(&from.reference)?;
-    let target = to.create()?;
+    let target = to.create(access)?;
     copy(&*source, digest, &*target, to.tag())?;
     let release = Release::read(&*target, digest)?;
     Shown::of(&*target, &release, None)?.print(format)

@@ -9,6 +9,7 @@ mod command;
 mod node;
 mod output;
 mod place;
+mod reach;
 
 use std::process::ExitCode;
 

@@ -1,4 +1,6 @@
-//! Talks to a board's node: HTTP on its unix socket.
+//! Talks to a board's node: HTTP on its unix socket, or with TLS.
+
+mod way;
 
 use std::path::PathBuf;
 use std::time::{Duration, SystemTime};
@@ -6,27 +8,38 @@ use std::time::{Duration, SystemTime};
 use anyhow::{Context, Result, anyhow, bail};
 use http_body_util::{BodyExt, Full};
 use hyper::body::{Bytes, Incoming};
-use hyper::client::conn::http1;
-use hyper::header::AUTHORIZATION;
-use hyper::{Request, Response};
-use hyper_util::rt::TokioIo;
+use hyper::header::{AUTHORIZATION, HOST};
+use hyper::{Request, Response, Uri};
 use protocol::api::{About, CommandStatus, Problem};
 use protocol::{Access, CommandId, Document, Event, Purpose, Tenant, Timestamp, Version, document};
-use tokio::net::UnixStream;
 use tokio::runtime::Runtime;
 
 use crate::command::secret_key;
+use crate::reach::Tls;
+use way::Way;
 
 /// For how long an access is good: a following of a log may be longer, for it is judged when it begins.
 const ACCESS: Duration = Duration::from_secs(300);
 
-/// Which node, and as whom it is asked.
+/// Where a node is.
 #[derive(Debug, Clone, clap::Args)]
-pub struct Options {
+pub struct Address {
     /// The node's socket.
     #[arg(long, env = "SPORE_SOCKET", default_value = "/run/spore/node.sock", value_name = "PATH")]
     pub socket: PathBuf,
-    /// Ask as this tenant, with its key; as root without.
+    /// A node elsewhere, in place of a socket: it wants a certificate (--cert-file, --key-file).
+    #[arg(long, env = "SPORE_NODE", value_name = "https://HOST:PORT")]
+    pub node: Option<Uri>,
+    #[command(flatten)]
+    pub tls: Tls,
+}
+
+/// Which node, and as whom it is asked.
+#[derive(Debug, Clone, clap::Args)]
+pub struct Options {
+    #[command(flatten)]
+    pub address: Address,
+    /// Ask as this tenant, with its key; as the operator without.
     #[arg(long, env = "SPORE_TENANT", value_name = "NAME")]
     pub tenant: Option<Tenant>,
     /// The tenant's private key.
@@ -56,7 +69,7 @@ impl std::str::FromStr for Name {
 /// A node that answers.
 pub struct Node {
     runtime: Runtime,
-    socket: PathBuf,
+    way: Way,
     authorization: Option<String>,
     tenant: Option<Tenant>,
 }
@@ -65,11 +78,11 @@ impl Node {
     /// The node of these options, asked for this purpose.
     ///
     /// # Errors
-    /// It does not answer, or the tenant's key cannot be read.
+    /// It does not answer, or a file that is named cannot be read.
     pub fn connect(options: &Options, purpose: Purpose) -> Result<Self> {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-        let (socket, tenant) = (options.socket.clone(), options.tenant.clone());
-        let mut node = Self { runtime, socket, authorization: None, tenant };
+        let (way, tenant) = (Way::to(&options.address)?, options.tenant.clone());
+        let mut node = Self { runtime, way, authorization: None, tenant };
         if let Some(path) = &options.key {
             let tenant = node.tenant.clone().context("whose key is it? Say --tenant NAME")?;
             let key = secret_key(path)?;
@@ -171,18 +184,13 @@ impl Node {
     }
 
     async fn send(&self, method: &str, path: &str, body: Vec<u8>) -> Result<Response<Incoming>> {
-        let socket = self.socket.display();
-        let stream = UnixStream::connect(&self.socket).await.with_context(|| {
-            format!("no node answers at {socket}: is spored running? `systemctl status spored`, `spore doctor`")
-        })?;
-        let (mut sender, connection) = http1::handshake(TokioIo::new(stream)).await?;
-        tokio::spawn(connection);
-        let mut request = Request::builder().method(method).uri(path).header("host", "node");
+        let mut sender = self.way.go().await?;
+        let mut request = Request::builder().method(method).uri(path).header(HOST, self.way.host());
         if let Some(authorization) = &self.authorization {
             request = request.header(AUTHORIZATION, authorization);
         }
         let request = request.body(Full::new(Bytes::from(body)))?;
-        let response = sender.send_request(request).await.with_context(|| format!("asking the node at {socket}"))?;
+        let response = sender.send_request(request).await.map_err(|error| self.way.broken(&error))?;
         if response.status().is_success() {
             return Ok(response);
         }
@@ -190,7 +198,7 @@ impl Node {
         let bytes = response.into_body().collect().await?.to_bytes();
         match document::decode::<Problem>(&bytes) {
             Ok(Problem { problem, remedy }) => bail!("{problem}\n  what to do: {remedy}"),
-            Err(_) => bail!("the node at {socket} answers {status}"),
+            Err(_) => bail!("the node at {} answers {status}", self.way),
         }
     }
 }

@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 use std::str::FromStr;
 
-use artifact::{Error, Layout, Reference, Registry, Tag, Target};
+use artifact::{Access, Error, Layout, Reference, Registry, Tag, Target};
 use protocol::Repository;
 
 /// How a place in a folder is written.
@@ -61,22 +61,22 @@ impl Place {
     /// Opens what is there.
     ///
     /// # Errors
-    /// The folder is no OCI image layout.
-    pub fn open(&self) -> Result<Box<dyn Target>, Error> {
+    /// The folder is no OCI image layout, or a file that `access` names cannot be used.
+    pub fn open(&self, access: &Access) -> Result<Box<dyn Target>, Error> {
         Ok(match &self.holder {
             Holder::Folder(folder) => Box::new(Layout::open(folder)?),
-            Holder::Registry(repository) => Box::new(Registry::new(repository.clone())),
+            Holder::Registry(repository) => Box::new(Registry::new(repository.clone(), access)?),
         })
     }
 
     /// Opens what is there, or makes it.
     ///
     /// # Errors
-    /// The folder cannot be made, or holds something else.
-    pub fn create(&self) -> Result<Box<dyn Target>, Error> {
+    /// The folder cannot be made, or holds something else; as [`Place::open`].
+    pub fn create(&self, access: &Access) -> Result<Box<dyn Target>, Error> {
         match &self.holder {
             Holder::Folder(folder) => Ok(Box::new(Layout::create(folder)?)),
-            Holder::Registry(_) => self.open(),
+            Holder::Registry(_) => self.open(access),
         }
     }
 

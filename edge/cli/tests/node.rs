@@ -1,10 +1,11 @@
 //! The program against a node, of which everything is real but its guests.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 
 use node_fake::board::{Board, QUOTA};
 use serde_json::Value;
+use tls_testing::{Authority, Valid};
 
 /// Where a process of this test finds its config when it is to be the node.
 const CONFIG: &str = "NODE_CONFIG";
@@ -32,7 +33,12 @@ struct Desk {
 impl Desk {
     /// A board with tenant "acme", whose key and whose task's digest lie beside it.
     fn new() -> Self {
-        let board = Board::start(program, "");
+        Self::with("")
+    }
+
+    /// The same, with these lines in the node's config.
+    fn with(config: &str) -> Self {
+        let board = Board::start(program, config);
         let acme = board.tenant("acme", QUOTA);
         let file = |name: &str, content: &str| std::fs::write(board.path().join(name), content).unwrap();
         file("acme.key", &acme.key.to_pem());
@@ -144,6 +150,41 @@ fn what_is_refused_says_what_to_do() {
     let command = desk.json(&format!("run TASK act=finish {ACME} --dry-run --deadline 10m --on-crash 3"));
     assert_eq!((&command["task"]["repository"], &command["on_crash"]["again"]["times"]), (&Value::Null, &3.into()));
     assert!(desk.board.get("/v1/commands").json["commands"].as_array().unwrap().len() == 1);
+}
+
+#[test]
+fn a_node_elsewhere_is_asked_with_a_certificate_and_what_is_wrong_with_one_is_named() {
+    let authority = Authority::new();
+    let (certificate, key) = authority.issue("node", &["127.0.0.1"], Valid::Now);
+    // Free a moment ago.
+    let address = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    let config = format!(
+        "[listen]\naddress = \"{address}\"\ncertificate = {certificate:?}\nkey = {key:?}\nclient_ca = {:?}\n\
+         operators = [\"ops.example\"]",
+        authority.ca()
+    );
+    let desk = Desk::with(&config);
+    node_fake::board::wait_for("the node to listen", || desk.board.log().contains("serves at https://"));
+    let node = format!("--node https://{address}");
+    let ca = format!("--ca-file {}", authority.ca().display());
+    let of = |(certificate, key): (PathBuf, PathBuf)| {
+        format!("--cert-file {} --key-file {}", certificate.display(), key.display())
+    };
+    let tenant = of(authority.issue("tenant", &["tenant.example"], Valid::Now));
+    let operator = of(authority.issue("operator", &["ops.example"], Valid::Now));
+    assert_eq!(
+        desk.good(&format!("run TASK act=finish number=7 {ACME} --wait {node} {ca} {tenant}")),
+        "answer  7\ntext\n"
+    );
+    assert!(desk.good(&format!("ps --all {node} {ca} {operator}")).contains("acme/"));
+    let error = desk.bad(&format!("ps {node} {ca} {tenant}"));
+    assert!(error.contains("neither the board's operator nor has it proved to be a tenant"), "{error}");
+    let error = desk.bad(&format!("ps {node} {operator}"));
+    assert!(error.contains("the issuer of its certificate is not known here"), "{error}");
+    let error = desk.bad(&format!("ps {node} {ca}"));
+    assert!(error.contains("does it take your certificate?"), "{error}");
+    assert!(desk.bad(&format!("ps --node http://{address} {ca}")).contains("is written as https://HOST:PORT"));
+    assert!(desk.bad(&format!("ps {node} --cert-file a.pem")).contains("--key-file"));
 }
 
 #[test]

@@ -1,11 +1,13 @@
 //! Other implementations of what Spore's artifacts are made of, from Debian's packages: cosign 2 and 3, oras and skopeo,
-//! and the registry that the bed has.
+//! and the registry that the bed has; and those with which its node speaks TLS: curl, mosquitto,
+//! nginx, OpenSSL.
 //!
 //! The packages are unpacked below `target/`, as those of the bed are, and their programs run on the host, on its
 //! loopback interface. Only the tests use this; they are apart from `artifact`'s own, which need nothing but the crate.
 
 #![forbid(unsafe_code)]
 
+use std::path::Path;
 use std::process::{Command, Stdio};
 
 use anyhow::{Context, Result, bail};
@@ -20,7 +22,7 @@ const SID: Set = Set {
     name: "peers-sid",
     architecture: HOST.architecture,
     release: Some("sid"),
-    wanted: &["cosign", "libc6", "oras", "skopeo"],
+    wanted: &["cosign", "curl", "libc6", "openssl", "oras", "skopeo"],
     newest: &[],
 };
 
@@ -32,6 +34,11 @@ const TRIXIE: Set = Set {
     wanted: &["cosign", "libc6"],
     newest: &[],
 };
+
+/// The password of ann at a registry that asks for one.
+pub const PASSWORD: &str = "secret";
+/// The same as the registry knows it: bcrypt, the only form that it takes.
+const HTPASSWD: &str = "ann:$2y$05$abcdefghijklmnopqrstuuOQiyCxlgf/oeuTqixKmWdcYUh4Hjl0a\n";
 
 /// Tells the test's own output, which is shown when it fails.
 struct Printed;
@@ -49,6 +56,10 @@ pub enum Peer {
     Cosign2,
     /// cosign 3, of Debian's development release.
     Cosign3,
+    /// curl.
+    Curl,
+    /// OpenSSL's program.
+    Openssl,
     /// oras.
     Oras,
     /// skopeo.
@@ -64,6 +75,8 @@ impl Peer {
         let (set, program) = match self {
             Self::Cosign2 => (TRIXIE, "/usr/bin/cosign"),
             Self::Cosign3 => (SID, "/usr/bin/cosign"),
+            Self::Curl => (SID, "/usr/bin/curl"),
+            Self::Openssl => (SID, "/usr/bin/openssl"),
             Self::Oras => (SID, "/usr/bin/oras"),
             Self::Skopeo => (SID, "/usr/bin/skopeo"),
         };
@@ -88,6 +101,15 @@ fn provide() -> Result<()> {
 pub fn registry() -> Result<Registry> {
     setup::setup_host(&mut Printed)?;
     Registry::start()
+}
+
+/// An empty registry that speaks https with this certificate and key, and knows ann, whose password is [`PASSWORD`].
+///
+/// # Errors
+/// As [`registry`].
+pub fn private_registry(certificate: &Path, key: &Path) -> Result<Registry> {
+    setup::setup_host(&mut Printed)?;
+    Registry::start_private(certificate, key, HTPASSWD)
 }
 
 /// Runs a command and gives what it printed on both outputs.

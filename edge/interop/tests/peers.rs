@@ -3,7 +3,9 @@
 use std::fs;
 use std::io::Read;
 
-use artifact::{Architecture, Built, Config, Layout, Registry, Release, Source, Target, copy, pack, sign, verify};
+use artifact::{
+    Access, Architecture, Built, Config, Layout, Registry, Release, Source, Target, copy, pack, sign, verify,
+};
 use description::Description;
 use interop::{Peer, run};
 use protocol::{Digest, SecretKey, Tenant};
@@ -38,7 +40,7 @@ impl Desk {
     }
 
     fn registry(&self) -> Registry {
-        Registry::new(self.repository("acme/hello").parse().unwrap())
+        registry(&self.repository("acme/hello"))
     }
 
     fn name(&self) -> String {
@@ -64,6 +66,10 @@ impl Desk {
     fn verified(&self, key: &SecretKey) -> Result<(), artifact::Error> {
         verify(&self.registry(), self.digest, &acme(), &[key.public()]).map(drop)
     }
+}
+
+fn registry(repository: &str) -> Registry {
+    Registry::new(repository.parse().unwrap(), &Access::default()).unwrap()
 }
 
 fn acme() -> Tenant {
@@ -139,7 +145,7 @@ fn oras_copies_an_artifact_with_its_signatures_to_a_folder_that_we_read() {
     copy(&layout, desk.digest, &ours, Some(&"hello".parse().unwrap())).unwrap();
     let other = desk.repository("acme/again");
     desk.run(Peer::Oras, &format!("cp -r --from-oci-layout ours:hello --to-plain-http {other}:hello")).unwrap();
-    verify(&Registry::new(other.parse().unwrap()), desk.digest, &acme(), &[desk.key.public()]).unwrap();
+    verify(&registry(&other), desk.digest, &acme(), &[desk.key.public()]).unwrap();
 }
 
 #[test]
@@ -152,7 +158,7 @@ fn skopeo_copies_our_folder_without_changing_a_byte() {
         "copy --insecure-policy --all --preserve-digests --dest-tls-verify=false oci:tasks:hello docker://{other}:hello"
     );
     desk.run(Peer::Skopeo, &copies).unwrap();
-    let registry = Registry::new(other.parse().unwrap());
+    let registry = registry(&other);
     let (digest, _) = registry.resolve(&artifact::Reference::Tag("hello".parse().unwrap())).unwrap();
     assert_eq!(digest, desk.digest);
     copy(&registry, digest, &layout, None).unwrap();
@@ -161,7 +167,7 @@ fn skopeo_copies_our_folder_without_changing_a_byte() {
 #[test]
 fn what_a_registry_does_not_have_is_named() {
     let desk = Desk::new();
-    let nowhere = Registry::new(desk.repository("acme/nowhere").parse().unwrap());
+    let nowhere = registry(&desk.repository("acme/nowhere"));
     let error = Release::read(&nowhere, desk.digest).unwrap_err().to_string();
     assert_eq!(error, format!("{} has no {}", nowhere.place(), desk.digest));
     let missing = artifact::oci::Descriptor::of("x", b"no such blob");

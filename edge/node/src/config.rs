@@ -2,6 +2,7 @@
 
 use std::fs;
 use std::io;
+use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
 use protocol::NodeName;
@@ -23,12 +24,23 @@ pub struct Config {
     /// An OCI image layout with tasks, as `spore pack` and `spore pull` write it. It need not be there.
     pub tasks: PathBuf,
     /// Registries (`host` or `host:port`) from which a command may have its task fetched. None unless they are named:
-    /// a tenant must not choose what dom0 connects to.
+    /// a tenant must not choose what dom0 connects to. They speak https, on the loopback interface http, unless
+    /// `http://` or `https://` stands before the host.
     pub registries: Vec<String>,
-    /// Hosts (`host` or `host:port`, as in the URL) to which results may be sent by HTTP. None unless they are named.
+    /// A file with names and passwords for registries, as `docker login` writes it.
+    pub credentials: Option<PathBuf>,
+    /// Hosts (`host` or `host:port`, as in the URL) to which results may be sent by HTTP; with `https://` before the
+    /// host in no other way. None unless they are named.
     pub receivers: Vec<String>,
-    /// The MQTT broker (`host:port`) by which results may be published; none unless it is named.
+    /// The MQTT broker by which results may be published: `mqtts://host:port`, or without TLS `mqtt://host:port` or
+    /// `host:port`; none unless it is named.
     pub broker: Option<String>,
+    /// Authorities, in PEM, that are trusted besides the system's: for registries, receivers and the broker.
+    pub ca: Option<PathBuf>,
+    /// What the node shows to those of them that want to know who connects.
+    pub client: Option<KeyPair>,
+    /// Where others than this machine's programs talk to the node; nowhere unless it is said.
+    pub listen: Option<Listen>,
     /// Memory of Xen's that is never given to guests, in MiB.
     pub memory_reserve_mib: u32,
     /// The most bytes of images that are kept, in MiB.
@@ -44,6 +56,34 @@ pub struct Config {
     pub checkpoint_seconds: u32,
     /// How many ended commands are kept, and how much of what they left.
     pub kept: Kept,
+}
+
+/// A certificate and its key, each in PEM.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct KeyPair {
+    /// The certificate, followed by those of its issuers that others do not know.
+    pub certificate: PathBuf,
+    /// Its key.
+    pub key: PathBuf,
+}
+
+/// TCP with TLS, where both sides show certificates.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Listen {
+    /// The address and port.
+    pub address: SocketAddr,
+    /// The node's certificate, followed by those of its issuers that others do not know.
+    pub certificate: PathBuf,
+    /// Its key.
+    pub key: PathBuf,
+    /// The authorities whose certificates clients must have.
+    pub client_ca: PathBuf,
+    /// Names in the certificates of those clients that are operators (DNS names among the subject alternative names).
+    /// None unless they are named: a certificate lets in, and no more.
+    #[serde(default)]
+    pub operators: Vec<String>,
 }
 
 /// How much of what has ended is kept. What nobody has taken is kept beyond it: tenants' quotas bound that.
@@ -70,8 +110,12 @@ impl Default for Config {
             state: "/var/lib/spore".into(),
             tasks: "/var/lib/spore/tasks".into(),
             registries: Vec::new(),
+            credentials: None,
             receivers: Vec::new(),
             broker: None,
+            ca: None,
+            client: None,
+            listen: None,
             memory_reserve_mib: 16,
             images_mib: 256,
             bridge: "xenbr0".to_owned(),
@@ -111,6 +155,13 @@ impl Config {
         host.parse().map_err(|error| format!("the host name: {error}; set name in the config"))
     }
 
+    /// What the node's connections to others are told about TLS.
+    #[must_use]
+    pub fn tls(&self) -> tls::Client {
+        let identity = self.client.as_ref().map(|pair| (pair.certificate.clone(), pair.key.clone()));
+        tls::Client { ca: self.ca.clone(), identity }
+    }
+
     /// What of ended commands is kept.
     #[must_use]
     pub fn bounds(&self) -> Bounds {
@@ -128,7 +179,11 @@ mod tests {
         let config: Config = toml::from_str("name = \"board-7\"\nbridge = \"\"\nkept = { mib = 1 }").unwrap();
         assert_eq!((config.name.unwrap().as_str(), &*config.bridge, config.kept.mib), ("board-7", "", 1));
         assert_eq!(config.kept.commands, 10_000);
-        for text in ["memory = 3", "kept = { bytes = 1 }"] {
+        let listen = "[listen]\naddress = \"[::]:7443\"\ncertificate = \"a\"\nkey = \"b\"\nclient_ca = \"c\"";
+        let config: Config = toml::from_str(listen).unwrap();
+        assert!(config.listen.unwrap().operators.is_empty());
+        for text in ["memory = 3", "kept = { bytes = 1 }", "client = { certificate = \"a\", key = \"b\", ca = \"c\" }"]
+        {
             let error = toml::from_str::<Config>(text).unwrap_err().to_string();
             assert!(error.contains("unknown field"), "{error}");
         }

@@ -21,7 +21,7 @@ mod waker;
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
-use std::sync::mpsc;
+use std::sync::{Arc, mpsc};
 use std::thread;
 
 use artifact::Store;
@@ -95,7 +95,7 @@ fn run<T: Toolstack + Send + 'static>(
     start("fetch", move || fetching.run(&fetched))?;
     let delivering = deliver::Deliverer::new(clerk.clone(), config)?;
     start("deliver", move || delivering.run(&delivered))?;
-    serve(&config.socket, http::Server { clerk, name, consoles })
+    serve(config, http::Server { clerk, name, consoles })
 }
 
 fn start(name: &str, run: impl FnOnce() + Send + 'static) -> Result<(), String> {
@@ -104,7 +104,8 @@ fn start(name: &str, run: impl FnOnce() + Send + 'static) -> Result<(), String> 
 }
 
 /// Serves until the system asks the program to end.
-fn serve(socket: &Path, server: http::Server) -> Result<(), String> {
+fn serve(config: &Config, server: http::Server) -> Result<(), String> {
+    let (socket, server) = (config.socket.as_path(), Arc::new(server));
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()
@@ -114,6 +115,9 @@ fn serve(socket: &Path, server: http::Server) -> Result<(), String> {
         let signals = |kind| signal(kind).map_err(|error| format!("listening for signals: {error}"));
         let (mut terminate, mut interrupt) = (signals(SignalKind::terminate())?, signals(SignalKind::interrupt())?);
         log::say(log::Level::Info, &format!("node \"{}\" serves at {}", server.name, socket.display()));
+        if let Some(listen) = &config.listen {
+            tokio::spawn(http::remote::serve(listen.clone(), server.clone()));
+        }
         tokio::select! {
             () = http::serve(listener, server) => {}
             _ = terminate.recv() => log::say(log::Level::Info, "told to end: guests go on"),

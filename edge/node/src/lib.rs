@@ -24,7 +24,7 @@ mod saved;
 pub mod toolstack;
 mod turn;
 
-pub use config::{Config, Kept};
+pub use config::{Config, Kept, KeyPair, Listen};
 pub use disk::Disk;
 pub use entry::{Entry, GuestId, Key, Prepared};
 pub use journal::{Journal, JournalError};

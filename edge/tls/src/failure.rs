@@ -28,6 +28,8 @@ pub fn of_http(error: &ureq::Error) -> String {
     match error {
         ureq::Error::Io(error) => of(error),
         ureq::Error::Rustls(error) => of_tls(error),
+        // Its own words have the whole URL, in whose query may stand what lets in.
+        ureq::Error::RequireHttpsOnly(_) => "it leads on to where no TLS is spoken".to_owned(),
         ureq::Error::Protocol(_) => {
             format!("what answers there does not speak HTTP ({error}): it may speak https only")
         }

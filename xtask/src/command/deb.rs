@@ -167,7 +167,7 @@ fn control(root: &Path, folder: &Path, architecture: &str, maintainer: &str) -> 
         "Package: spored\nVersion: {VERSION}\nArchitecture: {architecture}\nMaintainer: {maintainer}\n\
          Installed-Size: {installed_kib}\nSection: admin\nPriority: optional\n\
          Depends: libc6 (>= 2.36), libgcc-s1 (>= 4.2), xen-utils-common\n\
-         Recommends: bridge-utils\nDescription: runs offloaded tasks on a Xen board, each in a guest of its own\n \
+         Recommends: bridge-utils, ca-certificates\nDescription: runs offloaded tasks on a Xen board, each in a guest of its own\n \
          spored is the node in dom0: it takes signed commands from tenants, fetches and\n verifies their tasks, runs \
          each within its quota, and keeps results until they\n are taken. spore is what a person types.\n"
     );

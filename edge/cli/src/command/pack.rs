@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use anyhow::Result;
-use artifact::{Built, Release, pack, sign, verify};
+use artifact::{Access, Built, Release, pack, sign, verify};
 use protocol::Tenant;
 
 use super::secret_key;
@@ -35,7 +35,7 @@ pub struct Arguments {
 /// It was not built, the key is none, or the folder cannot be written.
 pub fn run(arguments: &Arguments, format: Format) -> Result<()> {
     let built = Built::all_of(&arguments.images, &arguments.task)?;
-    let target = arguments.to.create()?;
+    let target = arguments.to.create(&Access::default())?;
     let digest = pack(&built, &arguments.tenant, &*target, Some(&arguments.to.reference))?;
     let release = Release::read(&*target, digest)?;
     let Some(key) = &arguments.key else { return Shown::of(&*target, &release, None)?.print(format) };

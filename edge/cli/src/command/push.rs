@@ -5,6 +5,7 @@ use anyhow::Result;
 use super::copy_and_show;
 use crate::output::Format;
 use crate::place::Place;
+use crate::reach::{Registries, Tls};
 
 /// From where to where.
 #[derive(Debug, clap::Args)]
@@ -15,6 +16,10 @@ pub struct Arguments {
     /// The registry: HOST/PATH:TAG.
     #[arg(value_parser = Place::in_registry)]
     to: Place,
+    #[command(flatten)]
+    registries: Registries,
+    #[command(flatten)]
+    tls: Tls,
 }
 
 /// Copies the artifact and its signatures.
@@ -22,5 +27,5 @@ pub struct Arguments {
 /// # Errors
 /// It is not there or damaged, or the registry does not take it.
 pub fn run(arguments: &Arguments, format: Format) -> Result<()> {
-    copy_and_show(&arguments.from, &arguments.to, format)
+    copy_and_show(&arguments.from, &arguments.to, &arguments.registries.access(&arguments.tls), format)
 }

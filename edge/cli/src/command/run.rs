@@ -14,9 +14,10 @@ use protocol::{
 };
 
 use super::{result, secret_key};
-use crate::node::{Node, Options};
+use crate::node::{Address, Node, Options};
 use crate::output::{self, Format};
 use crate::place::Place;
+use crate::reach::Registries;
 
 /// What runs, with what, for whom.
 #[derive(Debug, clap::Args)]
@@ -32,9 +33,10 @@ pub struct Arguments {
     /// The tenant's private key, which signs the command.
     #[arg(long, env = "SPORE_KEY", value_name = "FILE")]
     key: PathBuf,
-    /// The node's socket.
-    #[arg(long, env = "SPORE_SOCKET", default_value = "/run/spore/node.sock", value_name = "PATH")]
-    socket: PathBuf,
+    #[command(flatten)]
+    address: Address,
+    #[command(flatten)]
+    registries: Registries,
     /// The command's name; the same one twice is one command. A new one when it is left out.
     #[arg(long)]
     id: Option<CommandId>,
@@ -62,7 +64,7 @@ pub struct Arguments {
     /// The longest pause.
     #[arg(long, default_value = "5m", value_parser = whole_seconds, value_name = "DURATION")]
     longest_pause: NonZeroU32,
-    /// Where its result goes: node, file, http://... or mqtt:TOPIC.
+    /// Where its result goes: node, file, https://..., http://... or mqtt:TOPIC.
     #[arg(long, default_value = "node", value_parser = destination)]
     result: Destination,
     /// Wait for its end, and print its result.
@@ -113,8 +115,8 @@ pub fn run(arguments: &Arguments, format: Format) -> Result<()> {
 }
 
 fn options(arguments: &Arguments) -> Options {
-    let Arguments { socket, tenant, key, .. } = arguments;
-    Options { socket: socket.clone(), tenant: Some(tenant.clone()), key: Some(key.clone()) }
+    let Arguments { address, tenant, key, .. } = arguments;
+    Options { address: address.clone(), tenant: Some(tenant.clone()), key: Some(key.clone()) }
 }
 
 fn command(arguments: &Arguments) -> Result<Command> {
@@ -122,7 +124,7 @@ fn command(arguments: &Arguments) -> Result<Command> {
     let (task, name) = match &arguments.task {
         Wanted::Digest(digest) => (Task { digest: *digest, repository: None }, "task".to_owned()),
         Wanted::At(place) => {
-            let source = place.open()?;
+            let source = place.open(&arguments.registries.access(&arguments.address.tls))?;
             let (digest, _) = source.resolve(&place.reference)?;
             let name = Release::read(&*source, digest)?.task.to_string();
             (Task { digest, repository: place.repository().cloned() }, name)
@@ -188,10 +190,12 @@ fn destination(text: &str) -> Result<Destination, String> {
     match text {
         "node" => Ok(Destination::Node),
         "file" => Ok(Destination::File),
-        url if url.starts_with("http://") => Ok(Destination::Http { url: url.to_owned() }),
+        url if url.starts_with("http://") || url.starts_with("https://") => {
+            Ok(Destination::Http { url: url.to_owned() })
+        }
         other => match other.strip_prefix("mqtt:") {
             Some(topic) if !topic.is_empty() => Ok(Destination::Mqtt { topic: topic.to_owned() }),
-            _ => Err("a result goes to node, file, http://... or mqtt:TOPIC".to_owned()),
+            _ => Err("a result goes to node, file, https://..., http://... or mqtt:TOPIC".to_owned()),
         },
     }
 }

@@ -7,10 +7,10 @@ use protocol::api::{TenantList, TenantStatus};
 use protocol::{Cpu, Purpose, Quota, Tenant, TenantRecord, document};
 
 use super::read;
-use crate::node::{Node, Options};
+use crate::node::{Address, Node, Options};
 use crate::output::{self, Format, say, table};
 
-/// What is done with tenants. Only the board's operator may: root in dom0.
+/// What is done with tenants. Only the board's operator may: root in dom0, or whose certificate the node's config names.
 #[derive(Debug, clap::Subcommand)]
 pub enum Command {
     /// Add a tenant, or change the keys and the quota of one.
@@ -50,9 +50,8 @@ pub struct Add {
     /// The most that each of its guests gets of a CPU, in percent; 0 is no limit.
     #[arg(long, default_value_t = 0, value_name = "PERCENT")]
     cpu_cap: u16,
-    /// The node's socket.
-    #[arg(long, env = "SPORE_SOCKET", default_value = "/run/spore/node.sock", value_name = "PATH")]
-    socket: PathBuf,
+    #[command(flatten)]
+    address: Address,
 }
 
 /// Who is removed.
@@ -63,9 +62,8 @@ pub struct Rm {
     /// Cancel its commands; without, it stays while any has not ended.
     #[arg(long)]
     force: bool,
-    /// The node's socket.
-    #[arg(long, env = "SPORE_SOCKET", default_value = "/run/spore/node.sock", value_name = "PATH")]
-    socket: PathBuf,
+    #[command(flatten)]
+    address: Address,
 }
 
 /// Adds, lists or removes tenants.
@@ -73,14 +71,15 @@ pub struct Rm {
 /// # Errors
 /// The node says no, and why, or a key is none.
 pub fn run(command: &Command, format: Format) -> Result<()> {
-    let as_root =
-        |socket: &PathBuf| Node::connect(&Options { socket: socket.clone(), tenant: None, key: None }, Purpose::Manage);
+    let as_operator = |address: &Address| {
+        Node::connect(&Options { address: address.clone(), tenant: None, key: None }, Purpose::Manage)
+    };
     match command {
         Command::Add(add) => {
             let keys = add.keys.iter().map(|path| read(path, "the public key")).collect::<Result<_>>()?;
             let record = TenantRecord { tenant: add.name.clone(), keys, quota: quota(add) };
             let path = format!("/v1/tenants/{}", add.name);
-            let status: TenantStatus = as_root(&add.socket)?.call("PUT", &path, document::encode(&record))?;
+            let status: TenantStatus = as_operator(&add.address)?.call("PUT", &path, document::encode(&record))?;
             show(&[status], format)
         }
         Command::Ls(options) => {
@@ -89,7 +88,7 @@ pub fn run(command: &Command, format: Format) -> Result<()> {
         }
         Command::Rm(rm) => {
             let path = format!("/v1/tenants/{}{}", rm.name, if rm.force { "?force=true" } else { "" });
-            as_root(&rm.socket)?.bytes("DELETE", &path, Vec::new()).map(drop)
+            as_operator(&rm.address)?.bytes("DELETE", &path, Vec::new()).map(drop)
         }
     }
 }

@@ -9,6 +9,7 @@ use protocol::{PublicKey, Tenant};
 use super::read;
 use crate::output::{Format, Shown};
 use crate::place::Place;
+use crate::reach::{Registries, Tls};
 
 /// What is verified, and with what.
 #[derive(Debug, clap::Args)]
@@ -21,6 +22,10 @@ pub struct Arguments {
     /// The tenant's public key; several for a tenant with several.
     #[arg(long, required = true)]
     key: Vec<PathBuf>,
+    #[command(flatten)]
+    registries: Registries,
+    #[command(flatten)]
+    tls: Tls,
 }
 
 /// Verifies the artifact's parts, whose it is, and who signed it.
@@ -32,7 +37,7 @@ pub fn run(arguments: &Arguments, format: Format) -> Result<()> {
         PublicKey::from_pem(&read(path, "the public key")?).with_context(|| path.display().to_string())
     };
     let keys: Vec<_> = arguments.key.iter().map(key).collect::<Result<_>>()?;
-    let source = arguments.place.open()?;
+    let source = arguments.place.open(&arguments.registries.access(&arguments.tls))?;
     let (digest, _) = source.resolve(&arguments.place.reference)?;
     let trusted = verify(&*source, digest, &arguments.tenant, &keys)?;
     for architecture in trusted.release().architectures() {

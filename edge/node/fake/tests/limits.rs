@@ -162,8 +162,8 @@ fn a_result_is_sent_again_until_it_is_taken_also_by_the_next_life_of_the_node() 
         assert_eq!(answer.status, 422, "{}", answer.text);
         assert!(answer.text.contains("may not be sent"), "{}", answer.text);
     }
-    pushed.result = Destination::Http { url: format!("https://{receiver}/results") };
-    assert!(board.send_command(&acme, &pushed).text.contains("speaks no TLS"));
+    pushed.result = Destination::Http { url: format!("ftp://{receiver}/results") };
+    assert!(board.send_command(&acme, &pushed).text.contains("is no URL of http or https"));
     // It was taken: nobody is held up by it.
     let usage = &board.get("/v1/tenants").json["tenants"][0]["usage"];
     assert_eq!(usage["result_bytes"], 0);

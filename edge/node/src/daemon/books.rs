@@ -67,6 +67,7 @@ pub(super) struct Counts {
     pub(super) failed_turns: u64,
     pub(super) delivered: u64,
     pub(super) failed_deliveries: u64,
+    pub(super) refused_connections: u64,
     /// Ended commands by the phases at the end of [`Phase::ALL`].
     pub(super) finished: u64,
     pub(super) failed: u64,
@@ -214,6 +215,10 @@ impl Books {
 
     pub(super) fn count_delivery(&mut self, delivered: bool) {
         if delivered { self.counts.delivered += 1 } else { self.counts.failed_deliveries += 1 }
+    }
+
+    pub(super) fn count_refused_connection(&mut self) {
+        self.counts.refused_connections += 1;
     }
 
     pub(super) fn entries(&self) -> &[Entry] {

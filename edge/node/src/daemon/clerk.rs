@@ -31,6 +31,11 @@ impl Clerk {
         Ok(Self(sender))
     }
 
+    /// Tells something and does not wait.
+    pub(super) fn tell(&self, job: impl FnOnce(&mut Books) + Send + 'static) {
+        self.0.send(Box::new(job)).expect(GONE);
+    }
+
     /// Asks and waits, on a thread that may.
     pub(super) fn ask_now<T: Send + 'static>(&self, question: impl FnOnce(&mut Books) -> T + Send + 'static) -> T {
         let (answer, answered) = mpsc::channel();

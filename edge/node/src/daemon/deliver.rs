@@ -9,6 +9,8 @@ use std::time::{Duration, Instant};
 use protocol::command::Destination;
 use protocol::{Report, document};
 use ureq::Agent;
+use ureq::config::ConfigBuilder;
+use ureq::typestate::AgentScope;
 
 use super::clerk::Clerk;
 use super::mqtt::Broker;
@@ -25,7 +27,11 @@ const PATIENCE: Duration = Duration::from_secs(20);
 pub(super) struct Deliverer {
     clerk: Clerk,
     results: PathBuf,
-    agent: Agent,
+    tls: tls::Client,
+    /// For http.
+    plain: Agent,
+    /// For https: made when it is needed, and anew after a failure, so that renewed files are read.
+    private: Option<Agent>,
     broker: Option<Broker>,
 }
 
@@ -38,18 +44,13 @@ struct Pending {
 
 impl Deliverer {
     pub(super) fn new(clerk: Clerk, settings: &Config) -> Result<Self, String> {
-        let config = Agent::config_builder()
-            .timeout_global(Some(PATIENCE))
-            .user_agent(concat!("spored/", env!("CARGO_PKG_VERSION")))
-            // A tenant says where its result goes; not where someone there sends the node on to.
-            .max_redirects(0)
-            .build();
         let broker = settings.broker.as_ref().map(|address| Broker::at(address, settings)).transpose()?;
-        Ok(Self { clerk, results: settings.state.join("results"), agent: config.new_agent(), broker })
+        let (results, plain) = (settings.state.join("results"), agent().build().new_agent());
+        Ok(Self { clerk, results, tls: settings.tls(), plain, private: None, broker })
     }
 
     /// Delivers for ever.
-    pub(super) fn run(self, keys: &Receiver<Key>) {
+    pub(super) fn run(mut self, keys: &Receiver<Key>) {
         let mut pending: Vec<Pending> = Vec::new();
         loop {
             let now = Instant::now();
@@ -67,7 +68,7 @@ impl Deliverer {
     }
 
     /// Tries to deliver; what is still to be delivered.
-    fn try_once(&self, pending: Pending) -> Option<Pending> {
+    fn try_once(&mut self, pending: Pending) -> Option<Pending> {
         let Pending { key, pause, .. } = pending;
         let outcome = self.deliver(&key);
         let delivered = outcome.is_ok();
@@ -79,7 +80,7 @@ impl Deliverer {
         Some(Pending { key, pause: (pause * 2).min(LONGEST_PAUSE), at: Instant::now() + pause })
     }
 
-    fn deliver(&self, key: &Key) -> Result<(), String> {
+    fn deliver(&mut self, key: &Key) -> Result<(), String> {
         let asked = key.clone();
         let found = self.clerk.ask_now(move |books| books.report_of(&asked)).map_err(|error| error.to_string())?;
         // Someone has removed or taken it meanwhile.
@@ -109,9 +110,36 @@ impl Deliverer {
         File::open(&folder)?.sync_all()
     }
 
-    fn push(&self, url: &str, report: &Report) -> Result<(), String> {
-        let request = self.agent.post(url).header("content-type", "application/json");
+    fn push(&mut self, url: &str, report: &Report) -> Result<(), String> {
+        // Without the query, in which a tenant may have what lets it in.
+        let shown = url.split('?').next().unwrap_or_default();
+        let failed = |reason: String| format!("{shown}: {reason}");
+        let agent = self.agent_for(url).map_err(|error| failed(error.to_string()))?;
+        let request = agent.post(url).header("content-type", "application/json");
         let sent = request.send(document::encode(report).as_slice());
-        sent.map(drop).map_err(|error| format!("{url}: {error}"))
+        sent.map(drop).map_err(|error| {
+            self.private = None;
+            failed(tls::of_http(&error))
+        })
     }
+
+    fn agent_for(&mut self, url: &str) -> Result<&Agent, tls::FileError> {
+        if !url.to_ascii_lowercase().starts_with("https:") {
+            return Ok(&self.plain);
+        }
+        let agent = match self.private.take() {
+            Some(agent) => agent,
+            None => agent().tls_config(self.tls.http_config()?).build().new_agent(),
+        };
+        Ok(self.private.insert(agent))
+    }
+}
+
+/// How receivers are asked.
+fn agent() -> ConfigBuilder<AgentScope> {
+    Agent::config_builder()
+        .timeout_global(Some(PATIENCE))
+        .user_agent(concat!("spored/", env!("CARGO_PKG_VERSION")))
+        // A tenant says where its result goes; not where someone there sends the node on to.
+        .max_redirects(0)
 }

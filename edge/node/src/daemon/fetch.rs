@@ -4,7 +4,7 @@ use std::path::PathBuf;
 use std::sync::mpsc::{Receiver, RecvTimeoutError};
 use std::time::{Duration, Instant};
 
-use artifact::{Architecture, Error, Kept, Layout, Registry, Source, Store, verify};
+use artifact::{Access, Architecture, Error, Kept, Layout, Registry, Source, Store, verify};
 
 use super::books::ToFetch;
 use super::clerk::Clerk;
@@ -24,6 +24,8 @@ pub(super) struct Fetcher {
     tasks: PathBuf,
     registries: Vec<String>,
     steps: Steps,
+    /// How registries are reached of which nothing else is said.
+    access: Access,
 }
 
 /// A fetch that failed and is tried again.
@@ -35,7 +37,8 @@ struct Again {
 
 impl Fetcher {
     pub(super) fn new(store: Store, clerk: Clerk, config: &Config, steps: Steps) -> Self {
-        Self { store, clerk, tasks: config.tasks.clone(), registries: config.registries.clone(), steps }
+        let access = Access { plain_http: None, tls: config.tls(), credentials: config.credentials.clone() };
+        Self { store, clerk, tasks: config.tasks.clone(), registries: config.registries.clone(), steps, access }
     }
 
     /// Brings what commands want, for ever.
@@ -119,10 +122,36 @@ impl Fetcher {
             return Err(Error::Missing { place: self.tasks.display().to_string(), what });
         };
         let host = repository.as_str().split('/').next().unwrap_or_default();
-        if !self.registries.iter().any(|registry| registry == host) {
+        let Some(plain_http) = self.registries.iter().find_map(|registry| plain_http(registry, host)) else {
             let what = format!("registry \"{host}\" among those that the operator allows: {:?}", self.registries);
             return Err(Error::Missing { place: "the node's config".to_owned(), what });
+        };
+        Ok(Box::new(Registry::new(repository.clone(), &Access { plain_http, ..self.access.clone() })?))
+    }
+}
+
+/// What an entry of the config says about a host, if it is about that one: whether it is asked without TLS.
+fn plain_http(entry: &str, host: &str) -> Option<Option<bool>> {
+    let (plain_http, named) = match entry.split_once("://") {
+        Some(("http", named)) => (Some(true), named),
+        Some(("https", named)) => (Some(false), named),
+        _ => (None, entry),
+    };
+    (named == host).then_some(plain_http)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::plain_http;
+
+    #[test]
+    fn a_registrys_entry_may_say_how_it_is_asked() {
+        let host = "registry.example:5000";
+        assert_eq!(plain_http(host, host), Some(None));
+        assert_eq!(plain_http("http://registry.example:5000", host), Some(Some(true)));
+        assert_eq!(plain_http("https://registry.example:5000", host), Some(Some(false)));
+        for other in ["registry.example", "ftp://registry.example:5000", "http://other.example:5000"] {
+            assert_eq!(plain_http(other, host), None, "{other}");
         }
-        Ok(Box::new(Registry::new(repository.clone())))
     }
 }

@@ -1,11 +1,13 @@
-//! The interface: HTTP/1.1 and JSON on a unix socket.
+//! The interface: HTTP/1.1 and JSON on a unix socket, and with TLS on TCP ([`remote`]).
 //!
 //! [`routes`] is the one table of what there is; the OpenAPI document is made of it and of the types. Each call is
-//! judged by itself: the peer's user id makes an operator, the header Authorization a tenant.
+//! judged by itself: the peer's user id, or a name in its certificate, makes an operator; the header Authorization a
+//! tenant.
 
 mod body;
 mod calls;
 mod openapi;
+pub(super) mod remote;
 mod routes;
 mod streams;
 
@@ -20,7 +22,8 @@ use hyper::service::service_fn;
 use hyper::{Request, Response};
 use hyper_util::rt::{TokioIo, TokioTimer};
 use protocol::{AccessRefusal, NodeName};
-use tokio::net::{UnixListener, UnixStream};
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::net::UnixListener;
 use tokio::sync::Semaphore;
 
 use super::books::Caller;
@@ -35,11 +38,12 @@ use body::Body;
 const MOST_CONNECTIONS: usize = 128;
 /// The longest wait for a request's head.
 const HEAD_PATIENCE: Duration = Duration::from_secs(10);
+/// The most bytes that a connection keeps of what it reads, and of what it writes.
+const MOST_BUFFERED: usize = 32 * 1024;
 
 /// Serves for ever.
-pub(super) async fn serve(listener: UnixListener, server: Server) {
+pub(super) async fn serve(listener: UnixListener, server: Arc<Server>) {
     let places = Arc::new(Semaphore::new(MOST_CONNECTIONS));
-    let server = Arc::new(server);
     loop {
         let Ok(place) = places.clone().acquire_owned().await else { return };
         let stream = match listener.accept().await {
@@ -53,7 +57,8 @@ pub(super) async fn serve(listener: UnixListener, server: Server) {
         };
         let server = server.clone();
         tokio::spawn(async move {
-            connection(stream, &server).await;
+            let is_operator = stream.peer_cred().is_ok_and(|peer| peer.uid() == 0 || Some(peer.uid()) == own_uid());
+            connection(stream, is_operator, &server).await;
             drop(place);
         });
     }
@@ -66,12 +71,12 @@ pub(super) struct Server {
     pub(super) consoles: Arc<dyn ReadConsole>,
 }
 
-async fn connection(stream: UnixStream, server: &Server) {
-    let is_operator = stream.peer_cred().is_ok_and(|peer| peer.uid() == 0 || Some(peer.uid()) == own_uid());
+async fn connection(stream: impl AsyncRead + AsyncWrite + Unpin, is_operator: bool, server: &Server) {
     let service = service_fn(|request| async move { Ok::<_, Infallible>(server.answer(request, is_operator).await) });
     let served = hyper::server::conn::http1::Builder::new()
         .timer(TokioTimer::new())
         .header_read_timeout(HEAD_PATIENCE)
+        .max_buf_size(MOST_BUFFERED)
         .serve_connection(TokioIo::new(stream), service);
     // Who goes away in the middle does so often, and it is nobody's fault.
     drop(served.await);

@@ -37,6 +37,12 @@ pub(super) fn page(books: &Books) -> Result<String, Refused> {
         ("spore_results_delivered_total", "counter", "Results that were sent and taken.", counts.delivered),
         ("spore_deliveries_failed_total", "counter", "Tries to send a result that failed.", counts.failed_deliveries),
         ("spore_checkpoints_written_total", "counter", "Checkpoints that were written to disk.", books.saves()),
+        (
+            "spore_connections_refused_total",
+            "counter",
+            "Connections by TCP that have shown no certificate that is known, in time.",
+            counts.refused_connections,
+        ),
         ("spore_guests", "gauge", "Guests, ended ones that hold memory among them.", guests),
         ("spore_memory_free_bytes", "gauge", "Memory that may be given to new guests.", free),
         ("spore_resident_bytes", "gauge", "Memory of the node's program.", resident_bytes()),

@@ -77,15 +77,21 @@ impl Books {
             Destination::Node | Destination::File => Ok(()),
             Destination::Http { url } => {
                 let uri = url.parse::<hyper::Uri>().ok();
-                if uri.as_ref().and_then(hyper::Uri::scheme_str) != Some("http") {
-                    let problem = "results are sent by http:// only: this node speaks no TLS";
-                    return Err(Refused::new(422, problem, "have a receiver in the board's own network pass them on"));
-                }
+                let scheme = uri.as_ref().and_then(hyper::Uri::scheme_str).unwrap_or_default();
                 let host = uri.as_ref().and_then(|uri| uri.authority()).map_or("", |authority| authority.as_str());
-                if self.facts.receivers.iter().any(|receiver| receiver == host) {
+                if !["http", "https"].contains(&scheme) {
+                    let problem = format!("\"{}\" is no URL of http or https", url.escape_debug());
+                    return Err(Refused::new(422, problem, "write https://host/path"));
+                }
+                let is_it = |receiver: &String| match receiver.split_once("://") {
+                    Some((only, named)) => only == scheme && named == host,
+                    None => receiver == host,
+                };
+                if self.facts.receivers.iter().any(is_it) {
                     return Ok(());
                 }
-                let problem = format!("results may not be sent to \"{}\" from this node", host.escape_debug());
+                let host = host.escape_debug();
+                let problem = format!("results may not be sent to \"{host}\" by {scheme} from this node");
                 Err(Refused::new(422, problem, "have the operator name the host in the node's config: receivers"))
             }
             Destination::Mqtt { .. } if !self.facts.has_broker => {

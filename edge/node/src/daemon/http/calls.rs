@@ -1,5 +1,7 @@
 //! From a request to what it asks for.
 
+use std::time::Duration;
+
 use http_body_util::{BodyExt, Limited};
 use hyper::body::Incoming;
 use hyper::{Request, Response};
@@ -14,6 +16,8 @@ use crate::daemon::books::{Caller, Which};
 use crate::daemon::metrics;
 use crate::daemon::refused::Refused;
 
+/// The longest wait for a request's body.
+const BODY_PATIENCE: Duration = Duration::from_secs(60);
 /// Ended commands in a list when nobody says how many.
 const USUAL_ENDED: usize = 100;
 /// The most.
@@ -102,7 +106,9 @@ fn last_event_id(request: &Request<Incoming>) -> Result<Option<u64>, Refused> {
 
 /// A request's body, up to its limit.
 async fn body(request: Request<Incoming>, most: usize) -> Result<Vec<u8>, Refused> {
-    let collected = Limited::new(request.into_body(), most).collect().await;
+    let collected = tokio::time::timeout(BODY_PATIENCE, Limited::new(request.into_body(), most).collect()).await;
+    let late = |_| Refused::new(408, "the body did not come in time", "send it at once");
+    let collected = collected.map_err(late)?;
     let problem = |error| format!("the body could not be taken: {error}; {most} bytes are read at most");
     Ok(collected.map_err(|error| Refused::new(413, problem(error), "send less"))?.to_bytes().to_vec())
 }

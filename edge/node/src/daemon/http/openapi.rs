@@ -20,7 +20,7 @@ pub(super) fn document() -> Value {
         "info": {
             "title": "Spore's node",
             "version": env!("CARGO_PKG_VERSION"),
-            "description": "What a board's node does for its operator and its tenants, on a unix socket.",
+            "description": "What a board's node does for its operator and its tenants, on a unix socket and with TLS.",
         },
         "paths": paths,
         "components": {
@@ -30,7 +30,7 @@ pub(super) fn document() -> Value {
                     "type": "apiKey",
                     "in": "header",
                     "name": "Authorization",
-                    "description": "Spore and, in base64, an access document in a signed envelope. root needs none.",
+                    "description": "Spore and, in base64, an access document in a signed envelope. The operator needs none.",
                 },
             },
         },

@@ -65,10 +65,12 @@ impl Who {
     pub(super) fn may_be(self, caller: &Caller) -> Result<(), Refused> {
         match (self, caller) {
             (Self::Anyone, _) | (_, Caller::Operator) | (Self::Tenant, Caller::Tenant(..)) => Ok(()),
-            (Self::Operator, _) => Err(Refused::not_allowed("only the board's operator may do this: root in dom0")),
+            (Self::Operator, _) => Err(Refused::not_allowed(
+                "only the board's operator may do this: root in dom0, or whose certificate the node's config names",
+            )),
             (Self::Tenant, Caller::Stranger) => Err(Refused::new(
                 401,
-                "the caller is neither root nor has it proved to be a tenant",
+                "the caller is neither the board's operator nor has it proved to be a tenant",
                 "be root, or show who you are: `spore --tenant NAME --key FILE`",
             )),
         }
