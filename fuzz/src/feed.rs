@@ -96,7 +96,8 @@ pub fn run(bytes: &[u8]) {
         assert_eq!(whole, read(&bytes, portion), "in portions of {portion}");
         let guest = Guest::new();
         guest.feed_bytes(bytes);
-        let report = guest.run(summary::run(Parameters {}, &guest), |_| {}).expect("a feed that is there ends");
+        let parameters = Parameters { quantiles: Some(vec![0.5]) };
+        let report = guest.run(summary::run(parameters, &guest), |_| {}).expect("a feed that is there ends");
         match report {
             Ok(report) => assert_eq!(Ok(true), whole.1, "{report:?}"),
             Err(error) => assert_ne!(Ok(true), whole.1, "{error}"),

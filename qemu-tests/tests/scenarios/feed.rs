@@ -61,6 +61,7 @@ fn table(context: &Context<'_>) -> Result<()> {
         let last = f64::from(ROWS - 1);
         check!(report.readings == u64::from(2 * ROWS) && report.left_out == 0, "{report:?}");
         let [a, b] = &report.sensors[..] else { anyhow::bail!("{report:?}") };
+        let (a, b) = (&a.statistics, &b.statistics);
         check!(a.name == "a" && (a.count, a.minimum, a.maximum) == (ROWS.into(), 0.0, last), "{report:?}");
         check!(b.name == "b" && b.maximum == last / 4.0 && (b.mean - last / 8.0).abs() < 1e-6, "{report:?}");
         guest.destroy()?;

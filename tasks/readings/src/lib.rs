@@ -29,5 +29,5 @@ pub mod statistics;
 pub mod time;
 
 pub use reading::{Item, Reading, UNIT_BYTES, Unreadable};
-pub use report::SensorReport;
+pub use report::{Room, SensorReport};
 pub use statistics::Statistics;

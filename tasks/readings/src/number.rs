@@ -10,6 +10,12 @@ use alloc::string::String;
 /// Readings beyond this are refused: no sensor gives them.
 pub const LARGEST: f64 = 1e30;
 
+/// Whether a sensor can have given this number: neither infinite nor not a number, nor beyond [`LARGEST`], so that sums and
+/// squares of many do not overflow.
+pub fn is_plausible(number: f64) -> bool {
+    number.abs() <= LARGEST
+}
+
 /// Powers of ten below this fit in 64 bits.
 const DIGITS: i32 = 19;
 
