@@ -124,7 +124,7 @@ pub async fn run(Parameters { quantiles }: Parameters, system: &impl Fed) -> Res
                     }
                 }
             }
-            Item::Gap(gap) => left_out += gap.readings,
+            Item::Gap(gap) => left_out = u64::saturating_add(left_out, gap.readings),
         }
     }
     let mut report = Report { readings: feed.readings(), implausible, left_out, ..Report::default() };

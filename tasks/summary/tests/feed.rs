@@ -24,13 +24,15 @@ fn each_sensor_has_its_statistics() {
     feed.values(outdoors, &[1.0, 2.0]);
     let indoors = feed.sensor(Sensor { name: "indoors", ..Sensor::default() });
     feed.values(indoors, &vec![20.0; 10_000]);
-    feed.gap(Gap { sensor: Some(outdoors), readings: 5, reason: Reason::Rate });
+    for readings in [5, u64::MAX] {
+        feed.gap(Gap { sensor: Some(outdoors), readings, reason: Reason::Rate });
+    }
     feed.values(outdoors, &[3.0, f64::NAN, f64::INFINITY, -1.1e30, 6.0]);
     feed.values(silent, &[f64::NEG_INFINITY]);
     let guest = Guest::new();
     guest.feed(feed);
     let report = reported(&guest).expect("a whole feed");
-    assert_eq!((report.readings, report.implausible, report.left_out), (10_008, 4, 5));
+    assert_eq!((report.readings, report.implausible, report.left_out), (10_008, 4, u64::MAX));
     assert_eq!(report.silent, ["silent"]);
     let [outdoors, indoors] = report.sensors.try_into().expect("two sensors");
     assert!(outdoors.quantiles.is_empty());
