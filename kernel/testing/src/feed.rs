@@ -78,6 +78,8 @@ impl Feeder {
 pub struct FeedBytes {
     pub(crate) bytes: Vec<u8>,
     pub(crate) here: std::ops::Range<usize>,
+    /// Whether more may come after all of them.
+    pub(crate) is_live: bool,
 }
 
 /// How much more comes at once: a task meets the end of a batch at any place.
@@ -91,6 +93,9 @@ impl Source for FeedBytes {
     async fn fill(&mut self, wanted: usize) -> Result<bool, Error> {
         let more = wanted.max(PORTION_BYTES);
         self.here.end = self.bytes.len().min(self.here.start + more);
+        if self.is_live && self.here.len() < wanted {
+            std::future::pending::<()>().await;
+        }
         Ok(self.here.len() >= wanted)
     }
 

@@ -42,7 +42,7 @@ pub struct Guest {
     pub(crate) clients: RefCell<HashMap<u16, VecDeque<Peer>>>,
     pub(crate) names: RefCell<HashMap<String, IpAddr>>,
     pub(crate) mail: Rc<Mail>,
-    feed: RefCell<Option<Vec<u8>>>,
+    feed: RefCell<Option<FeedBytes>>,
     stopped: Cell<bool>,
     checkpoints: RefCell<Checkpoints>,
 }
@@ -93,12 +93,17 @@ impl Guest {
 
     /// Feeds the task with this, and then ends the feed.
     pub fn feed(&self, feed: Feeder) {
-        self.feed.replace(Some(feed.whole()));
+        self.feed_bytes(feed.whole());
+    }
+
+    /// Feeds the task with this, and then with nothing more for ever: a live feed.
+    pub fn feed_live(&self, feed: Feeder) {
+        self.feed.replace(Some(FeedBytes { bytes: feed.interrupted(), here: 0..0, is_live: true }));
     }
 
     /// Feeds the task with any bytes, whatever they are.
     pub fn feed_bytes(&self, bytes: Vec<u8>) {
-        self.feed.replace(Some(bytes));
+        self.feed.replace(Some(FeedBytes { bytes, here: 0..0, is_live: false }));
     }
 
     /// Asks the task to end, as `xl shutdown` does.
@@ -205,8 +210,7 @@ impl Fed for Guest {
     type Source = FeedBytes;
 
     async fn feed(&self) -> Result<Feed<FeedBytes>, kernel::feed::Error> {
-        let bytes = self.feed.take().ok_or(kernel::feed::Error::Taken)?;
-        Ok(Feed::new(FeedBytes { bytes, here: 0..0 }))
+        Ok(Feed::new(self.feed.take().ok_or(kernel::feed::Error::Taken)?))
     }
 }
 
