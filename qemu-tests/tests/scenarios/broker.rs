@@ -91,6 +91,7 @@ fn fed(context: &Context<'_>) -> Result<()> {
         introduce(context, task, &broker)?;
         let summary: Summary = ends_well(task)?;
         let [only] = &summary.sensors[..] else { anyhow::bail!("{summary:?}") };
+        let only = &only.statistics;
         check!(only.name == sensor && only.count == u64::from(READINGS), "{summary:?}");
         check!((only.minimum, only.maximum) == (0.0, f64::from(READINGS - 1) / 4.0), "{summary:?}");
         check!(summary.left_out == 0 && summary.silent.is_empty(), "{summary:?}");
