@@ -171,7 +171,7 @@ impl<'a, S: Networked> Link<'a, S> {
         self.finds_session
     }
 
-    /// Says why there is no connection and waits before the next attempt, not exactly as long as [`Pauses`] has it, so
+    /// Says why there is no connection and waits before the next attempt, not exactly as long as `pauses` has it, so
     /// that many clients of a broker that went away do not all return at once. A broker that asks for the older version
     /// need not wait for it.
     pub async fn pause(&mut self, fault: Fault) {
