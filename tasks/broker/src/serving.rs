@@ -83,3 +83,6 @@ async fn feed(
     }
     Ok("complete".to_string())
 }
+
+#[cfg(test)]
+mod tests;

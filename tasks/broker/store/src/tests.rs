@@ -98,7 +98,8 @@ fn a_chatty_sensor_displaces_itself_and_no_other() {
     for number in 0..200_000i64 {
         let reading = Reading { time_ns: NOW + number, value: number as f64 / 7.0 };
         assert_eq!(store.take(&named("chatty"), reading, NOW), Taken::Kept);
-        if number % 2000 == 0 {
+        // These say little, and nothing at all from then on.
+        if number % 200 == 0 && number < 20_000 {
             for name in &quiet {
                 assert_eq!(store.take(&named(name), reading, NOW), Taken::Kept);
             }
