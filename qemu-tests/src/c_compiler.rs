@@ -48,7 +48,9 @@ pub fn environment(
     };
     set.provide(progress)?;
     let suffix = target.replace('-', "_");
-    let headers = ["usr/include".to_owned(), format!("usr/include/{triplet}")];
+    // The compiler's own headers are those of dom0's libgcc, too.
+    let own = format!("usr/lib/gcc/{triplet}/12/include");
+    let headers = [own, "usr/include".to_owned(), format!("usr/include/{triplet}")];
     let headers: Vec<_> =
         headers.iter().map(|folder| format!("-isystem {}", system.0.join(folder).display())).collect();
     Ok(vec![
