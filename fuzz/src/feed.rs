@@ -1,7 +1,9 @@
 //! What whoever feeds a task sends: a feed with anything in it, anywhere.
 
 use feed::{Decoder, Encoder, Fault, Gap, Item, MAGIC, Reading, Reason, Sensor};
-use summary::Parameters;
+use kernel::nodes::MAX_BYTES;
+use privacy::By;
+use serde::Serialize;
 use testing::Guest;
 
 use crate::input::Input;
@@ -24,13 +26,16 @@ fn feed(input: &mut Input<'_>) -> Vec<u8> {
                 sensors += usize::from(encoder.sensor(&sensor, &mut bytes).is_ok());
             }
             1 | 2 if sensors > 0 => {
-                let reading = Reading { time_ns: i64::from(input.long()), value: f64::from(input.long()) };
+                let time_ns = i64::from(input.long() as i32) << input.below(33);
+                let value = f64::from_bits(u64::from(input.long()) << 32);
+                let reading = Reading { time_ns, value };
                 encoder.readings_of(input.below(sensors.min(256)), &vec![reading; input.word().into()], &mut bytes);
             }
             3 if sensors > 0 => {
                 let sensor = Some(input.below(sensors.min(256))).filter(|sensor| *sensor > 0);
                 let reason = input.choose(&[Reason::NotTaken, Reason::Rate, Reason::NotKept, Reason::Restarted]);
-                encoder.gap(&Gap { sensor, readings: input.long().into(), reason }, &mut bytes);
+                let readings = u64::from(input.long()) << input.below(33);
+                encoder.gap(&Gap { sensor, readings, reason }, &mut bytes);
             }
             4 => bytes.extend(input.piece()),
             5 if !bytes.is_empty() => {
@@ -87,20 +92,38 @@ fn read(bytes: &[u8], portion: usize) -> (u64, Result<bool, Fault>) {
     }
 }
 
-/// Reads what the bytes make of a feed, whole and in portions: it must be the same. A task that is fed with it must end.
+/// A task that is fed with these bytes ends: with a report that programs get, if the feed is whole, and else with an error.
+fn feeds<R: Serialize, E: std::fmt::Display>(
+    bytes: &[u8],
+    is_whole: bool,
+    task: impl AsyncFnOnce(&Guest) -> Result<R, E>,
+) {
+    let guest = Guest::new();
+    guest.feed_bytes(bytes.to_vec());
+    match guest.run(task(&guest), |_| {}).expect("a feed that is there ends") {
+        Ok(report) => {
+            let report = postcard::to_allocvec(&report).expect("a report");
+            assert!(is_whole && report.len() <= MAX_BYTES, "{} bytes", report.len());
+        }
+        Err(error) => assert!(!is_whole, "{error}"),
+    }
+}
+
+/// Reads what the bytes make of a feed, whole and in portions: it must be the same. Each task that is fed with it must end.
 pub fn run(bytes: &[u8]) {
     let mut input = Input::new(bytes);
     let portion = 1 + usize::from(input.byte());
     for bytes in [feed(&mut input), [&MAGIC, bytes].concat()] {
         let whole = read(&bytes, bytes.len().max(1));
         assert_eq!(whole, read(&bytes, portion), "in portions of {portion}");
-        let guest = Guest::new();
-        guest.feed_bytes(bytes);
-        let parameters = Parameters { quantiles: Some(vec![0.5]) };
-        let report = guest.run(summary::run(parameters, &guest), |_| {}).expect("a feed that is there ends");
-        match report {
-            Ok(report) => assert_eq!(Ok(true), whole.1, "{report:?}"),
-            Err(error) => assert_ne!(Ok(true), whole.1, "{error}"),
-        }
+        let is_whole = whole.1 == Ok(true);
+        let parameters = summary::Parameters { quantiles: Some(vec![0.5]) };
+        feeds(&bytes, is_whole, async |guest| summary::run(parameters, guest).await);
+        let parameters = threshold::Parameters { high: 1.0, low: Some(-1.0), lasting_s: Some(1) };
+        feeds(&bytes, is_whole, async |guest| threshold::run(parameters, guest).await);
+        let parameters = downsample::Parameters { interval_s: 1 };
+        feeds(&bytes, is_whole, async |guest| downsample::run(parameters, guest).await);
+        let parameters = privacy::Parameters { by: By::Place, least_sensors: 3 };
+        feeds(&bytes, is_whole, async |guest| privacy::run(parameters, guest).await);
     }
 }
