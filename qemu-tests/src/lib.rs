@@ -47,7 +47,6 @@ pub mod initramfs;
 pub mod kernel_image;
 pub mod link;
 pub mod linux_guest;
-pub mod log_stream;
 pub mod machine;
 pub mod node;
 pub mod packages;

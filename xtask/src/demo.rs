@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use anyhow::{Context, Result};
-use qemu_tests::log_stream::Line;
+use console::Line;
 use qemu_tests::replay::{Expected, Figures, Message, Summaries, Summary};
 use time::OffsetDateTime;
 

@@ -5,7 +5,7 @@ use std::net::{Ipv4Addr, SocketAddrV4};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail};
-use qemu_tests::log_stream::{Line, LogStream};
+use console::{Line, LogStream};
 use qemu_tests::{Bed, BedOptions, Forward, Guest, GuestSpec, ShutdownReason};
 
 use crate::arch::Arch;

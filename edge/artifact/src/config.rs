@@ -23,6 +23,9 @@ pub struct Config {
     pub memory_mib: u32,
     /// What the board must have for it.
     pub features: Vec<Feature>,
+    /// What the guest's log frames say, as [`console::strings`] gives it; none when it logs nothing.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub log_strings: Option<String>,
 }
 
 impl Document for Config {
@@ -39,14 +42,15 @@ pub enum Feature {
 }
 
 impl Config {
-    /// That of a task which says this of itself and needs so much.
+    /// That of a task which says this of itself, needs so much, and logs nothing.
     ///
     /// # Errors
     /// Its name is none.
     pub fn new(description: Description, memory_mib: u32, features: Vec<Feature>) -> Result<Self, NameError> {
         let Description { task, version, parameters, report } = description;
         let task = task.parse()?;
-        Ok(Self { version: Version, task, task_version: version, parameters, report, memory_mib, features })
+        let log_strings = None;
+        Ok(Self { version: Version, task, task_version: version, parameters, report, memory_mib, features, log_strings })
     }
 
     /// What checks parameters and prints reports.

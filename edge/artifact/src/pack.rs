@@ -43,13 +43,16 @@ impl Built {
         let file = |extension: &str| folder.join(format!("{task}.{extension}"));
         let read = |path: &PathBuf| fs::read(path).map_err(Error::file(path));
         let elf = file("elf");
-        let description =
-            Description::from_elf(&read(&elf)?).map_err(|error| Error::malformed(elf.display().to_string(), error))?;
+        let malformed = |error: String| Error::malformed(elf.display().to_string(), error);
+        let symbols = read(&elf)?;
+        let description = Description::from_elf(&symbols).map_err(|error| malformed(error.to_string()))?;
+        let log_strings = console::strings(&symbols).map_err(|error| malformed(format!("{error:#}")))?;
         let cfg = file("cfg");
         let needs = Needs::of(&String::from_utf8_lossy(&read(&cfg)?))
             .map_err(|reason| Error::malformed(cfg.display().to_string(), reason))?;
         let config = Config::new(description, needs.memory_mib, needs.features)
-            .map_err(|error| Error::malformed(elf.display().to_string(), error))?;
+            .map_err(|error| malformed(error.to_string()))?;
+        let config = Config { log_strings, ..config };
         Ok(Self { architecture, config, image: read(&file("img"))? })
     }
 }

@@ -4,6 +4,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 
 use node_fake::board::{Board, QUOTA};
+use node_fake::toolstack::LOG_LINE;
 use serde_json::Value;
 use tls_testing::{Authority, Valid};
 
@@ -101,7 +102,10 @@ fn a_running_command_is_seen_followed_stopped_and_removed() {
     assert!(board.contains("board") && board.contains("acme/one"), "{board}");
     assert!(desk.good("top --times 1").contains("acme/one"));
     assert!(desk.good("metrics").contains("spore_commands{phase=\"running\"} 1\n"));
-    assert!(desk.good(&format!("logs one {ACME}")).starts_with("booting the image of acme for acme/one"));
+    let booting = "booting the image of acme for acme/one\n";
+    assert_eq!(desk.good(&format!("logs one {ACME}")), format!("{booting}{LOG_LINE}\n"));
+    let raw = desk.spore(&format!("logs one --raw {ACME}")).stdout;
+    assert!(raw.starts_with(booting.as_bytes()) && raw[booting.len()] == 0xfe, "{}", raw.escape_ascii());
     let error = desk.bad("result acme/one");
     assert!(
         error.contains("has not ended: it is running") && error.contains("what to do: wait for its end"),
@@ -111,7 +115,7 @@ fn a_running_command_is_seen_followed_stopped_and_removed() {
         let followed = scope.spawn(|| desk.good("logs -f acme/one"));
         assert!(desk.bad("rm acme/one").contains("stop it first"));
         assert_eq!(desk.good("stop acme/one"), "acme/one is stopped\n");
-        followed.join().unwrap();
+        assert_eq!(followed.join().unwrap(), format!("{booting}{LOG_LINE}\n"));
     });
     assert!(desk.bad("result acme/one").contains("was stopped"));
     desk.good(&format!("rm one {ACME}"));

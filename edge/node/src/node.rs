@@ -16,6 +16,8 @@ use crate::{Entry, GuestId, Journal, JournalError, Key, Saved};
 
 pub use keep::{Look, Pauses};
 
+/// Lines of a guest's console that are kept when it has ended.
+const LAST_LINES: usize = 20;
 /// What starts are counted within.
 const MINUTE: Duration = Duration::from_secs(60);
 
@@ -248,11 +250,17 @@ impl<J: Journal> Node<J> {
         Ok((effects, written))
     }
 
-    /// Writes what came of an effect. What became of the command meanwhile goes before.
+    /// Writes what came of an effect. What became of the command meanwhile goes before. `lines` makes lines of what a
+    /// command's guest has printed.
     ///
     /// # Errors
     /// The journal fails.
-    pub fn settle(&mut self, settled: Settled, now: Timestamp) -> Result<(), JournalError> {
+    pub fn settle(
+        &mut self,
+        settled: Settled,
+        lines: impl FnOnce(&Entry, &[u8]) -> Vec<String>,
+        now: Timestamp,
+    ) -> Result<(), JournalError> {
         match settled {
             Settled::NotStarted(id, why) => match self.of_guest(id, Phase::Starting) {
                 Some(entry) => self.record(reconcile::not_started(entry, why, now), now),
@@ -262,7 +270,9 @@ impl<J: Journal> Node<J> {
             Settled::Ended(id, end, left) => match self.of_guest(id, Phase::Running) {
                 Some(entry) => {
                     let saved = if end == End::Crash { self.saved_by_crashed(&entry, &left)? } else { None };
-                    self.record_with(reconcile::concluded(entry, end, left, now), saved.as_ref(), now)
+                    let mut console = lines(&entry, &left.console);
+                    console.drain(..console.len().saturating_sub(LAST_LINES));
+                    self.record_with(reconcile::concluded(entry, end, left, console, now), saved.as_ref(), now)
                 }
                 None => Ok(()),
             },

@@ -208,12 +208,12 @@ fn lost(entry: Entry, boot: &str, now: Timestamp) -> Entry {
     }
 }
 
-/// What becomes of a command whose guest has ended.
+/// What becomes of a command whose guest has ended, after these last lines of its console.
 #[must_use]
-pub fn concluded(mut entry: Entry, end: End, left: Ended, now: Timestamp) -> Entry {
-    entry.console.clone_from(&left.console);
+pub fn concluded(mut entry: Entry, end: End, left: Ended, console: Vec<String>, now: Timestamp) -> Entry {
+    entry.console.clone_from(&console);
     match (end, left.report, left.error) {
-        (End::Crash, ..) => crashed(entry, left.console, now),
+        (End::Crash, ..) => crashed(entry, console, now),
         (End::PowerOff, _, Some(message)) => entry.into_end(State::Failed(Failure::Error { message }), now),
         (End::PowerOff, Some(report), None) => {
             let mut finished = entry.into_end(State::Finished, now);

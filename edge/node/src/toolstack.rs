@@ -92,8 +92,8 @@ pub struct Ended {
     pub report: Option<Vec<u8>>,
     /// The task's own error, when it ended with one.
     pub error: Option<String>,
-    /// The last lines of its console.
-    pub console: Vec<String>,
+    /// The last of its console: text, and log frames in it.
+    pub console: Vec<u8>,
     /// What its task has saved last.
     pub checkpoint: Option<Checkpoint>,
 }

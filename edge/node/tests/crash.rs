@@ -196,7 +196,8 @@ impl Desk for OneThread {
 
     fn settle(&mut self, settled: Settled) -> Result<(), NodeError> {
         let now = self.now();
-        Ok(self.node.settle(settled, now)?)
+        let lines = |_: &Entry, console: &[u8]| vec![String::from_utf8_lossy(console).into_owned()];
+        Ok(self.node.settle(settled, lines, now)?)
     }
 }
 
@@ -264,7 +265,7 @@ impl Toolstack for Fake {
             let left = Ended { checkpoint: guest.checkpoint.clone(), ..Ended::default() };
             match guest.name.as_str() {
                 "fails" => Ended { error: Some("no such sensor".to_owned()), ..left },
-                _ => Ended { report: Some(vec![42]), console: vec!["last words".to_owned()], ..left },
+                _ => Ended { report: Some(vec![42]), console: b"last words".to_vec(), ..left },
             }
         })
     }

@@ -292,13 +292,12 @@ fn crashes_are_tried_again_after_pauses_that_double_up_to_the_longest() {
     let mut entry = entry(0, "acme", 4, State::Running);
     entry.command.on_crash = OnCrash::Again { times: 4, first_pause_seconds: 2, longest_pause_seconds: 10 };
     for pause in [2, 4, 8, 10] {
-        entry = concluded(entry, End::Crash, Ended::default(), now());
+        entry = concluded(entry, End::Crash, Ended::default(), Vec::new(), now());
         assert_eq!(entry.not_before, Some(now().after(Duration::from_secs(pause))));
         entry = entry.into_state(State::Starting).into_state(State::Running);
     }
     let console = vec!["out of memory".to_owned()];
-    let left = Ended { console: console.clone(), ..Ended::default() };
-    let failed = concluded(entry, End::Crash, left, now());
+    let failed = concluded(entry, End::Crash, Ended::default(), console.clone(), now());
     assert_eq!(failed.state, State::Failed(Failure::Crashed { attempts: 5, console }));
 }
 
@@ -317,10 +316,10 @@ fn a_guest_that_cannot_be_made_is_given_up_with_what_was_said_last() {
 #[test]
 fn a_task_that_ends_without_a_report_or_with_an_error_has_failed_and_says_why() {
     let running = || entry(0, "acme", 4, State::Running);
-    let silent = concluded(running(), End::PowerOff, Ended::default(), now());
+    let silent = concluded(running(), End::PowerOff, Ended::default(), Vec::new(), now());
     assert!(matches!(silent.state, State::Failed(Failure::NoResult { .. })));
     let left = Ended { error: Some("no sensor".to_owned()), report: Some(vec![1]), ..Ended::default() };
-    let failed = concluded(running(), End::PowerOff, left, now());
+    let failed = concluded(running(), End::PowerOff, left, Vec::new(), now());
     assert_eq!(failed.state, State::Failed(Failure::Error { message: "no sensor".to_owned() }));
     assert_eq!(failed.ended, Some(now()));
 }

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use anyhow::{Context, Result};
 use qemu_tests::ShutdownReason;
-use qemu_tests::log_stream::LogStream;
+use console::LogStream;
 
 use crate::arch::Arch;
 use crate::guest::{self, End, Outcome, Shown};

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use anyhow::{Context, Result, bail};
-use qemu_tests::log_stream::{Line, LogStream};
+use console::{Line, LogStream};
 
 use crate::arch::Arch;
 use crate::symbols::Symbols;
@@ -97,7 +97,7 @@ fn copy(
 
 #[cfg(test)]
 mod tests {
-    use qemu_tests::log_stream::LogStream;
+    use console::LogStream;
 
     use super::copy;
 
@@ -106,7 +106,7 @@ mod tests {
         let mut output = Vec::new();
         let places = |line: &str| vec![format!("place of {line}")].into_iter().filter(|_| line == "b").collect();
         let input = b"a\r\n\xfe\x01\x02\0b\n";
-        let count = copy(LogStream::without_elf(), &places, &mut &input[..], &mut output).unwrap();
+        let count = copy(LogStream::without_strings(), &places, &mut &input[..], &mut output).unwrap();
         assert_eq!(count, 1);
         assert_eq!(String::from_utf8(output).unwrap(), "a\n(a log frame of 2 bytes, not decoded)\nb\nplace of b\n");
     }

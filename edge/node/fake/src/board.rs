@@ -142,6 +142,7 @@ impl Board {
         let (key, name) = (SecretKey::new(), name.parse::<Tenant>().unwrap());
         let config =
             Config::new(Description::of::<toolstack::Parameters, toolstack::Report>("fake"), 4, Vec::new()).unwrap();
+        let config = Config { log_strings: Some(toolstack::log_strings()), ..config };
         let image = format!("the image of {name}").into_bytes();
         let built = Built { architecture: Architecture::here(), config, image };
         let layout = Layout::open(&self.path().join("tasks")).unwrap();

@@ -7,6 +7,7 @@ use std::time::{Duration, SystemTime};
 
 use common::{board, path};
 use node_fake::board::{Board, QUOTA, TestTenant, command, wait_for};
+use node_fake::toolstack::LOG_LINE;
 use protocol::command::{Lifetime, Memory, OnCrash};
 use protocol::{Cpu, Quota, TenantRecord, Timestamp, document};
 use serde_json::Value;
@@ -24,7 +25,8 @@ fn a_signed_command_runs_and_leaves_a_report_with_its_fields() {
     assert_eq!((&report["node"], &report["task"], &report["attempts"]), (&"board".into(), &"fake".into(), &1.into()));
     wait_for("the guest to be gone", || board.guests() == 0);
     // Its last words are there when it is not.
-    assert_eq!(board.get(&format!("{}/logs", path(&acme, "one"))).text, "last words\n");
+    let logs = board.get(&format!("{}/logs", path(&acme, "one"))).text;
+    assert_eq!(logs, format!("last words\n{LOG_LINE}\n"));
     let metrics = board.get("/metrics").text;
     for step in ["accept", "fetch", "create", "unpause", "collect", "destroy"] {
         let line = format!("spore_step_seconds_count{{step=\"{step}\"}} 1\n");

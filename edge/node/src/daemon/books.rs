@@ -8,9 +8,10 @@ use std::sync::mpsc::Sender;
 use std::time::{Duration, SystemTime};
 
 use artifact::Kept;
+use console::LogStream;
 use protocol::api::{TaskList, TaskStatus};
 use protocol::{
-    Access, AccessRefusal, Digest, Event, GuestState, NodeName, NodeState, Phase, PublicKey, Purpose, Quota, State,
+    Access, AccessRefusal, Command, Digest, Event, GuestState, NodeName, NodeState, Phase, PublicKey, Purpose, Quota, State,
     Tenant, TenantRecord, Timestamp, Usage, Version,
 };
 use tokio::sync::watch;
@@ -257,7 +258,11 @@ impl Books {
 
     /// See [`Node::settle`].
     pub(super) fn settle(&mut self, settled: Settled) -> Result<(), NodeError> {
-        Ok(self.node.settle(settled, now())?)
+        let kept = &self.kept;
+        let lines = |entry: &Entry, console: &[u8]| {
+            log_stream(kept, &entry.command).lines(console)
+        };
+        Ok(self.node.settle(settled, lines, now())?)
     }
 
     /// How long nobody needs to look at what is there, unless something changes.
@@ -407,6 +412,15 @@ impl Books {
             _ => None,
         }
     }
+}
+
+/// What makes lines of what a command's guest prints. A task whose image was evicted takes its log strings along: then
+/// frames are counted.
+fn log_stream(kept: &[Kept], command: &Command) -> LogStream {
+    let is_it = |kept: &&Kept| kept.digest == command.task.digest && kept.tenant == command.tenant;
+    let strings = kept.iter().find(is_it).and_then(|kept| kept.config.log_strings.as_deref());
+    let stream = strings.and_then(|strings| LogStream::with_strings(strings).ok());
+    stream.unwrap_or_else(LogStream::without_strings)
 }
 
 /// Whose things a caller sees: one tenant's, or everyone's.

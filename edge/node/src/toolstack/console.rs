@@ -69,12 +69,6 @@ impl Consoles {
         Ok(consoles)
     }
 
-    /// The last lines of a guest's text.
-    pub(super) fn last_lines(&self, guest: GuestId, count: usize) -> Vec<String> {
-        let lines = text_lines(&self.read(guest, 0).unwrap_or_default().bytes);
-        lines[lines.len().saturating_sub(count)..].to_vec()
-    }
-
     /// Begins to read a guest's terminal, as soon as it has one.
     pub(super) fn attach(&self, guest: GuestId, domain: u16) {
         let mut state = self.state();
@@ -161,24 +155,6 @@ impl Ring {
         let skipped = usize::try_from(from - first).unwrap_or(usize::MAX);
         Piece { from, bytes: self.bytes.iter().skip(skipped).copied().collect() }
     }
-}
-
-/// The lines of a console's text. A log frame is a line that says how long it is: what it says is known to whoever has
-/// the image's ELF file.
-fn text_lines(bytes: &[u8]) -> Vec<String> {
-    let mut text = Vec::with_capacity(bytes.len());
-    let mut rest = bytes;
-    while let Some(start) = rest.iter().position(|byte| *byte == 0xfe) {
-        text.extend(&rest[..start]);
-        let frame = rest[start + 1..].split(|byte| *byte == 0).next().unwrap_or_default();
-        if text.last().is_some_and(|byte| *byte != b'\n') {
-            text.push(b'\n');
-        }
-        text.extend(format!("(a log frame of {} bytes)\n", frame.len()).bytes());
-        rest = rest.get(start + 1 + frame.len() + 1..).unwrap_or_default();
-    }
-    text.extend(rest);
-    String::from_utf8_lossy(&text).lines().map(str::to_owned).filter(|line| !line.is_empty()).collect()
 }
 
 /// What the thread has.
@@ -317,7 +293,7 @@ mod tests {
     use protocol::Digest;
     use xenstore::Client;
 
-    use super::{Consoles, RING_BYTES, Ring, text_lines};
+    use super::{Consoles, RING_BYTES, Ring};
     use crate::toolstack::{Piece, ReadConsole};
     use crate::{GuestId, Key};
 
@@ -347,17 +323,9 @@ mod tests {
         let thread = thread::spawn(move || printing.push(guest, b"crash: why\n"));
         consoles.settle(guest);
         thread.join().unwrap();
-        assert_eq!(consoles.last_lines(guest, 5), ["crash: why"]);
-        consoles.push(guest, b"more\n");
-        assert_eq!(consoles.last_lines(guest, 1), ["more"]);
+        assert_eq!(consoles.read(guest, 0).unwrap().bytes, b"crash: why\n");
         consoles.detach(guest);
         assert_eq!(consoles.read(guest, 0), None);
         consoles.settle(guest);
-    }
-
-    #[test]
-    fn text_and_frames_become_lines() {
-        let lines = text_lines(b"one\r\ntwo\xfe\x01\x02\x00three\n\xfe\x07cut off");
-        assert_eq!(lines, ["one", "two", "(a log frame of 2 bytes)", "three", "(a log frame of 8 bytes)"]);
     }
 }

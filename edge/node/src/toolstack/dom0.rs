@@ -23,8 +23,6 @@ use crate::{End, Ended, Guest, GuestId, GuestSpec, Inside, Life, Toolstack};
 
 /// What is known is asked for anew after this, also when nothing says that it has changed: a person may pause a guest.
 const LOOK_AGAIN: Duration = Duration::from_secs(30);
-/// Lines of a console that say why a guest has crashed.
-const LAST_LINES: usize = 20;
 /// The pause before xenstored is watched again when that failed.
 const WATCH_PAUSE: Duration = Duration::from_secs(1);
 
@@ -270,7 +268,7 @@ impl Toolstack for Dom0 {
         if left == Left::Nothing {
             self.consoles.settle(guest);
         }
-        let console = self.consoles.last_lines(guest, LAST_LINES);
+        let console = self.consoles.read(guest, 0).unwrap_or_default().bytes;
         let (report, error) = match left {
             Left::Nothing => (None, None),
             Left::Report(report) => (report, None),

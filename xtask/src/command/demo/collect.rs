@@ -3,7 +3,7 @@
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use anyhow::{Context, Result};
-use qemu_tests::log_stream::LogStream;
+use console::LogStream;
 use qemu_tests::replay::{Expected, Summary};
 
 use super::weather::{TASK, Weather, joined};

@@ -1,12 +1,13 @@
 //! Commands: taken, seen, stopped, removed, and their results.
 
-use artifact::{Feature, Kept};
+use artifact::{Config, Feature, Kept};
 use base64ct::{Base64, Encoding};
+use console::LogStream;
 use protocol::api::{CommandList, CommandStatus};
 use protocol::command::Destination;
 use protocol::{CommandRefusal, Failure, Outcome, Purpose, Report, SignedCommand, State, Tenant, Verified, Version};
 
-use super::{Books, Caller, now, quota, scope, weight};
+use super::{Books, Caller, log_stream, now, quota, scope, weight};
 use crate::admission::{self, Needs, Refusal};
 use crate::daemon::refused::Refused;
 use crate::daemon::steps::Step;
@@ -134,7 +135,11 @@ impl Books {
                 let admitted =
                     admission::admit(&entry.command, &kept.config.description(), needs(&kept), &quota, self.board());
                 admitted
-                    .map(|memory_mib| Prepared { config: kept.config, image: kept.image, memory_mib })
+                    // What its log says need not be written with each state of the command.
+                    .map(|memory_mib| {
+                        let config = Config { log_strings: None, ..kept.config };
+                        Prepared { config, image: kept.image, memory_mib }
+                    })
                     .map_err(|refusal| Failure::Refused { why: refusal.to_string() })
             }
         };
@@ -219,6 +224,11 @@ impl Books {
             State::Accepted | State::Queued => Console::NotYet,
             _ => Console::Ended(entry.console),
         })
+    }
+
+    /// What makes lines of what a command's guest prints.
+    pub(in crate::daemon) fn log_stream(&self, caller: &Caller, key: &Key) -> Result<LogStream, Refused> {
+        Ok(log_stream(&self.kept, &self.seen(caller, key)?.command))
     }
 
     /// The entry of a command that the caller may see. Another's is as unknown as one that never was.

@@ -60,7 +60,10 @@ pub(super) async fn call(
             let key = key(arguments)?;
             Ok(json(200, &clerk.ask(move |books| books.result(&caller, &key)).await?))
         }
-        Call::Logs => streams::logs(server, caller, key(arguments)?, query.is("follow")).await,
+        Call::Logs => {
+            let how = streams::How { follow: query.is("follow"), raw: query.is("raw") };
+            streams::logs(server, caller, key(arguments)?, how).await
+        },
         Call::Node => Ok(json(200, &clerk.ask(move |books| books.node_state(&caller)).await?)),
         Call::Tasks => Ok(json(200, &clerk.ask(move |books| books.tasks(&caller)).await?)),
         Call::Tenants => Ok(json(200, &clerk.ask(move |books| books.tenants(&caller)).await?)),

@@ -146,8 +146,11 @@ pub(super) const ROUTES: &[Route] = &[
         path: "/v1/commands/{tenant}/{id}/logs",
         call: Call::Logs,
         who: Who::Tenant,
-        summary: "The last of the guest's console.",
-        query: &[("follow", "true: go on until the guest is gone")],
+        summary: "The last of the guest's console, log frames decoded.",
+        query: &[
+            ("follow", "true: go on until the guest is gone"),
+            ("raw", "true: as the guest has printed it, with log frames as bytes"),
+        ],
         takes: None,
         gives: Content::Other("text/plain; charset=utf-8"),
     },

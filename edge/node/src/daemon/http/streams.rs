@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use console::LogStream;
 use hyper::Response;
 use hyper::body::Bytes;
 use protocol::document;
@@ -67,27 +68,52 @@ pub(super) async fn events(clerk: &Clerk, caller: Caller, after: Option<u64>) ->
     Ok(response(200, "text/event-stream", Body::Stream(pieces)))
 }
 
+/// How a console is asked for.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct How {
+    /// Go on until the command has ended.
+    pub(super) follow: bool,
+    /// As the guest has printed it.
+    pub(super) raw: bool,
+}
+
 /// A command's console.
-pub(super) async fn logs(server: &Server, caller: Caller, key: Key, follow: bool) -> Result<Response<Body>, Refused> {
+pub(super) async fn logs(server: &Server, caller: Caller, key: Key, how: How) -> Result<Response<Body>, Refused> {
     let kind = "text/plain; charset=utf-8";
     let (asked, whose) = (key.clone(), caller.clone());
-    let console = server.clerk.ask(move |books| books.console(&whose, &asked)).await?;
-    if !follow {
+    let (console, stream) = server
+        .clerk
+        .ask(move |books| Ok::<_, Refused>((books.console(&whose, &asked)?, books.log_stream(&whose, &asked)?)))
+        .await?;
+    let mut shown = Shown((!how.raw).then_some(stream));
+    if !how.follow {
         let bytes = match console {
             Console::NotYet => Vec::new(),
-            Console::Of(guest) => server.consoles.read(guest, 0).unwrap_or_default().bytes,
+            Console::Of(guest) => {
+                let bytes = server.consoles.read(guest, 0).unwrap_or_default().bytes;
+                [shown.of(bytes), shown.rest()].concat()
+            }
             Console::Ended(lines) => text(lines),
         };
         return Ok(response(200, kind, Body::Whole(Some(bytes.into()))));
     }
     let (sender, pieces) = mpsc::channel(PIECES);
     let (clerk, consoles) = (server.clerk.clone(), server.consoles.clone());
-    tokio::spawn(async move { follow_console(&clerk, &*consoles, &caller, &key, &sender).await });
+    tokio::spawn(async move {
+        follow_console(&clerk, &*consoles, (&caller, &key), &mut shown, &sender).await;
+        let _ = sender.send(shown.rest().into()).await;
+    });
     Ok(response(200, kind, Body::Stream(pieces)))
 }
 
 /// Sends a console as it grows, from one guest of a command to the next, until the command has ended or nobody reads.
-async fn follow_console(clerk: &Clerk, consoles: &dyn ReadConsole, caller: &Caller, key: &Key, sender: &Sender<Bytes>) {
+async fn follow_console(
+    clerk: &Clerk,
+    consoles: &dyn ReadConsole,
+    (caller, key): (&Caller, &Key),
+    shown: &mut Shown,
+    sender: &Sender<Bytes>,
+) {
     let mut here: Option<(GuestId, u64)> = None;
     loop {
         let (asked, whose) = (key.clone(), caller.clone());
@@ -104,7 +130,7 @@ async fn follow_console(clerk: &Clerk, consoles: &dyn ReadConsole, caller: &Call
             && let Some(piece) = consoles.read(*guest, *from).filter(|piece| !piece.bytes.is_empty())
         {
             *from = piece.from + piece.bytes.len() as u64;
-            if sender.send(piece.bytes.into()).await.is_err() {
+            if sender.send(shown.of(piece.bytes).into()).await.is_err() {
                 return;
             }
         }
@@ -115,6 +141,23 @@ async fn follow_console(clerk: &Clerk, consoles: &dyn ReadConsole, caller: &Call
     }
 }
 
-fn text(lines: Vec<String>) -> Vec<u8> {
-    lines.into_iter().flat_map(|line| (line + "\n").into_bytes()).collect()
+/// What of a console is sent: its lines, each when it is complete, or its bytes.
+struct Shown(Option<LogStream>);
+
+impl Shown {
+    fn of(&mut self, bytes: Vec<u8>) -> Vec<u8> {
+        match &mut self.0 {
+            Some(stream) => text(stream.push(&bytes)),
+            None => bytes,
+        }
+    }
+
+    /// What is left when nothing more comes.
+    fn rest(&mut self) -> Vec<u8> {
+        self.0.as_mut().map(|stream| text(stream.finish())).unwrap_or_default()
+    }
+}
+
+fn text(lines: Vec<impl ToString>) -> Vec<u8> {
+    lines.into_iter().flat_map(|line| (line.to_string() + "\n").into_bytes()).collect()
 }

@@ -3,7 +3,7 @@
 use std::fmt::Write;
 
 use anyhow::{Context, Result};
-use qemu_tests::log_stream::{Line, LogStream};
+use console::{Line, LogStream};
 
 use super::super::Bench;
 use crate::guest::{self, Shown};
@@ -28,7 +28,7 @@ pub fn run(bench: &mut Bench<'_>) -> Result<()> {
         for (memory_mib, starts) in MEMORY_MIB.iter().zip(&mut starts) {
             let spec = guest::spec(task, image, Some(*memory_mib))?;
             let mut lines = Vec::new();
-            guest::run(bench.bed, &spec, LogStream::without_elf(), None, bench.interrupt, |shown| {
+            guest::run(bench.bed, &spec, LogStream::without_strings(), None, bench.interrupt, |shown| {
                 if let Shown::Line(Line::Text(line)) = shown {
                     lines.push(line.clone());
                 }

@@ -9,7 +9,7 @@ use anyhow::{Context, Result, ensure};
 use qemu_tests::Clock;
 use qemu_tests::http::{Body, Framing, HttpServer};
 use qemu_tests::linux_guest::FETCHED;
-use qemu_tests::log_stream::{Line, LogStream};
+use console::{Line, LogStream};
 use qemu_tests::replay::Data;
 
 use super::super::Bench;
@@ -154,7 +154,7 @@ fn one(bench: &Bench<'_>, megabytes: u64) -> Result<Input> {
     let mut spec = guest::spec(task, image, Some(MEMORY_MIB))?;
     spec.extra = format!("ip=10.0.2.120/24 gateway={SERVER} url={}", url(&server));
     let mut lines = Vec::new();
-    guest::run(bench.bed, &spec, LogStream::without_elf(), None, bench.interrupt, |shown| {
+    guest::run(bench.bed, &spec, LogStream::without_strings(), None, bench.interrupt, |shown| {
         if let Shown::Line(Line::Text(line)) = shown {
             lines.push(line.clone());
         }

@@ -1,8 +1,8 @@
 //! A guest's console as lines: plain text and defmt frames, which share it, told apart and decoded.
 //!
 //! A frame is the byte 0xFE, which never occurs in UTF-8, then rzCOBS data, then a zero byte, which never occurs in
-//! rzCOBS (kernel/src/console.rs). The format strings are in the image's ELF file. Bytes may come in pieces of any
-//! size.
+//! rzCOBS (kernel/src/console.rs). The format strings are in the image's ELF file, and in the config of the artifact that
+//! is made of it ([`strings`]). Bytes may come in pieces of any size.
 
 use std::fmt;
 
@@ -59,6 +59,20 @@ impl fmt::Display for Line {
     }
 }
 
+/// The log strings in an image's ELF file, as text that [`LogStream::with_strings`] takes; none when it has none.
+///
+/// # Errors
+/// They are damaged, of a version of defmt that is not understood, or have flags of `defmt::bitflags`, for which that text
+/// has no form.
+pub fn strings(elf: &[u8]) -> Result<Option<String>> {
+    let table = table(elf)?.filter(|table| !table.is_empty());
+    table.map(|table| serde_json::to_string(&table).context("the log strings cannot be written as text")).transpose()
+}
+
+fn table(elf: &[u8]) -> Result<Option<Table>> {
+    Table::parse(elf).context("the log strings in the ELF file cannot be read")
+}
+
 /// Takes a console's bytes and gives its lines.
 pub struct LogStream {
     table: Option<Table>,
@@ -72,13 +86,21 @@ impl LogStream {
     /// # Errors
     /// The file's log strings are damaged or of a version of defmt that is not understood.
     pub fn new(elf: &[u8]) -> Result<Self> {
-        let table = Table::parse(elf).context("the log strings in the ELF file cannot be read")?;
-        Ok(Self::with_table(table))
+        Ok(Self::with_table(table(elf)?))
     }
 
-    /// Without an ELF file: frames are counted, not decoded.
+    /// For a guest whose image has these log strings, as [`strings`] gives them.
+    ///
+    /// # Errors
+    /// They are none, or those of another version of the decoder.
+    pub fn with_strings(strings: &str) -> Result<Self> {
+        let table = serde_json::from_str(strings).context("the log strings cannot be read")?;
+        Ok(Self::with_table(Some(table)))
+    }
+
+    /// Without log strings: frames are counted, not decoded.
     #[must_use]
-    pub fn without_elf() -> Self {
+    pub fn without_strings() -> Self {
         Self::with_table(None)
     }
 
@@ -113,6 +135,14 @@ impl LogStream {
         (!rest.is_empty()).then(|| Line::Text(text(&rest))).into_iter().chain(cut_off).collect()
     }
 
+    /// The lines of a console that is here as a whole, without empty ones.
+    #[must_use]
+    pub fn lines(mut self, bytes: &[u8]) -> Vec<String> {
+        let mut lines = self.push(bytes);
+        lines.extend(self.finish());
+        lines.iter().map(ToString::to_string).filter(|line| !line.is_empty()).collect()
+    }
+
     fn end_of_frame(&mut self) -> Option<Line> {
         let frame = self.frame.take()?;
         Some(self.decode(&frame).unwrap_or_else(|| undecoded(&frame)))
@@ -145,10 +175,10 @@ fn undecoded(frame: &[u8]) -> Line {
 
 #[cfg(test)]
 mod tests {
-    use super::{Line, LogStream, Table};
+    use super::{Line, LogStream};
 
     /// Log strings as an ELF file would give them: number 1 takes a byte, 2 is a warning, 3 comes from println.
-    fn stream() -> LogStream {
+    fn strings() -> String {
         let entry = |tag: &str, string: &str| {
             let string = serde_json::json!({"tag": tag, "string": string});
             serde_json::json!({"string": string, "raw_symbol": "none"})
@@ -163,8 +193,11 @@ mod tests {
             "bitflags": {},
             "encoding": "Rzcobs",
         });
-        let table: Table = serde_json::from_value(table).unwrap();
-        LogStream::with_table(Some(table))
+        table.to_string()
+    }
+
+    fn stream() -> LogStream {
+        LogStream::with_strings(&strings()).unwrap()
     }
 
     /// A frame of at most six bytes: rzCOBS leaves the zeros out and marks their places in a last byte.
@@ -197,6 +230,12 @@ mod tests {
         lines.extend(stream.finish());
         assert_eq!(shown(&lines), MIXED);
         assert_eq!(stream.finish(), []);
+    }
+
+    #[test]
+    fn a_whole_console_has_its_lines_and_strings_of_another_format_are_refused() {
+        assert_eq!(stream().lines(&[b"\n".as_slice(), &mixed()].concat()), MIXED);
+        assert!(LogStream::with_strings("{}").is_err());
     }
 
     #[test]
@@ -247,8 +286,8 @@ mod tests {
     }
 
     #[test]
-    fn without_an_elf_file_frames_are_counted() {
-        let lines = LogStream::without_elf().push(&mixed());
+    fn without_log_strings_frames_are_counted() {
+        let lines = LogStream::without_strings().push(&mixed());
         assert_eq!(shown(&lines)[..2], ["booted", "(a log frame of 4 bytes, not decoded)"]);
     }
 
