@@ -50,7 +50,16 @@ impl Config {
         let Description { task, version, parameters, report } = description;
         let task = task.parse()?;
         let log_strings = None;
-        Ok(Self { version: Version, task, task_version: version, parameters, report, memory_mib, features, log_strings })
+        Ok(Self {
+            version: Version,
+            task,
+            task_version: version,
+            parameters,
+            report,
+            memory_mib,
+            features,
+            log_strings,
+        })
     }
 
     /// What checks parameters and prints reports.

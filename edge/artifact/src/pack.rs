@@ -50,8 +50,8 @@ impl Built {
         let cfg = file("cfg");
         let needs = Needs::of(&String::from_utf8_lossy(&read(&cfg)?))
             .map_err(|reason| Error::malformed(cfg.display().to_string(), reason))?;
-        let config = Config::new(description, needs.memory_mib, needs.features)
-            .map_err(|error| malformed(error.to_string()))?;
+        let config =
+            Config::new(description, needs.memory_mib, needs.features).map_err(|error| malformed(error.to_string()))?;
         let config = Config { log_strings, ..config };
         Ok(Self { architecture, config, image: read(&file("img"))? })
     }

@@ -4,8 +4,8 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use anyhow::{Context, Result};
-use qemu_tests::ShutdownReason;
 use console::LogStream;
+use qemu_tests::ShutdownReason;
 
 use crate::arch::Arch;
 use crate::guest::{self, End, Outcome, Shown};

@@ -11,8 +11,8 @@ use artifact::Kept;
 use console::LogStream;
 use protocol::api::{TaskList, TaskStatus};
 use protocol::{
-    Access, AccessRefusal, Command, Digest, Event, GuestState, NodeName, NodeState, Phase, PublicKey, Purpose, Quota, State,
-    Tenant, TenantRecord, Timestamp, Usage, Version,
+    Access, AccessRefusal, Command, Digest, Event, GuestState, NodeName, NodeState, Phase, PublicKey, Purpose, Quota,
+    State, Tenant, TenantRecord, Timestamp, Usage, Version,
 };
 use tokio::sync::watch;
 
@@ -259,9 +259,7 @@ impl Books {
     /// See [`Node::settle`].
     pub(super) fn settle(&mut self, settled: Settled) -> Result<(), NodeError> {
         let kept = &self.kept;
-        let lines = |entry: &Entry, console: &[u8]| {
-            log_stream(kept, &entry.command).lines(console)
-        };
+        let lines = |entry: &Entry, console: &[u8]| log_stream(kept, &entry.command).lines(console);
         Ok(self.node.settle(settled, lines, now())?)
     }
 

@@ -63,7 +63,7 @@ pub(super) async fn call(
         Call::Logs => {
             let how = streams::How { follow: query.is("follow"), raw: query.is("raw") };
             streams::logs(server, caller, key(arguments)?, how).await
-        },
+        }
         Call::Node => Ok(json(200, &clerk.ask(move |books| books.node_state(&caller)).await?)),
         Call::Tasks => Ok(json(200, &clerk.ask(move |books| books.tasks(&caller)).await?)),
         Call::Tenants => Ok(json(200, &clerk.ask(move |books| books.tenants(&caller)).await?)),

@@ -6,10 +6,10 @@ use std::net::Ipv4Addr;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, ensure};
+use console::{Line, LogStream};
 use qemu_tests::Clock;
 use qemu_tests::http::{Body, Framing, HttpServer};
 use qemu_tests::linux_guest::FETCHED;
-use console::{Line, LogStream};
 use qemu_tests::replay::Data;
 
 use super::super::Bench;

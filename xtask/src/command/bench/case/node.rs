@@ -158,8 +158,10 @@ fn xl_alone(bench: &Bench<'_>) -> Result<Vec<(Measure, f64)>> {
     ))?;
     let keys =
         [("xl_create", "xl alone: create"), ("xl_unpause", "xl alone: unpause"), ("xl_destroy", "xl alone: destroy")];
-    let times: Vec<f64> =
-        text.split_whitespace().map(|time| time.parse::<f64>().map(|hundredths| hundredths * 10.0)).collect::<Result<_, _>>()?;
+    let times: Vec<f64> = text
+        .split_whitespace()
+        .map(|time| time.parse::<f64>().map(|hundredths| hundredths * 10.0))
+        .collect::<Result<_, _>>()?;
     ensure!(times.len() == keys.len(), "xl's times are {text:?}");
     Ok(keys.into_iter().zip(times).map(|((key, name), time)| row(key, name, time)).collect())
 }
