@@ -412,11 +412,15 @@ impl Books {
     }
 }
 
+/// The release of a command's task, while the board keeps it.
+fn kept_of<'a>(kept: &'a [Kept], command: &Command) -> Option<&'a Kept> {
+    kept.iter().find(|kept| kept.digest == command.task.digest && kept.tenant == command.tenant)
+}
+
 /// What makes lines of what a command's guest prints. A task whose image was evicted takes its log strings along: then
 /// frames are counted.
 fn log_stream(kept: &[Kept], command: &Command) -> LogStream {
-    let is_it = |kept: &&Kept| kept.digest == command.task.digest && kept.tenant == command.tenant;
-    let strings = kept.iter().find(is_it).and_then(|kept| kept.config.log_strings.as_deref());
+    let strings = kept_of(kept, command).and_then(|kept| kept.config.log_strings.as_deref());
     let stream = strings.and_then(|strings| LogStream::with_strings(strings).ok());
     stream.unwrap_or_else(LogStream::without_strings)
 }

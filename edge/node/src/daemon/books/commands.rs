@@ -7,7 +7,7 @@ use protocol::api::{CommandList, CommandStatus};
 use protocol::command::Destination;
 use protocol::{CommandRefusal, Failure, Outcome, Purpose, Report, SignedCommand, State, Tenant, Verified, Version};
 
-use super::{Books, Caller, log_stream, now, quota, scope, weight};
+use super::{Books, Caller, kept_of, log_stream, now, quota, scope, weight};
 use crate::admission::{self, Needs, Refusal};
 use crate::daemon::refused::Refused;
 use crate::daemon::steps::Step;
@@ -117,8 +117,7 @@ impl Books {
         };
         let Some(known) = self.tenants.get(&command.tenant) else { return Ok(()) };
         admission::accept(command, &known.record.quota, &self.usage(&command.tenant)).map_err(refused)?;
-        let is_it = |kept: &&Kept| kept.digest == command.task.digest && kept.tenant == command.tenant;
-        if let Some(kept) = self.kept.iter().find(is_it) {
+        if let Some(kept) = kept_of(&self.kept, command) {
             let (description, needs) = (kept.config.description(), needs(kept));
             admission::admit(command, &description, needs, &known.record.quota, self.board()).map_err(refused)?;
         }
