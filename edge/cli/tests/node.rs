@@ -1,6 +1,6 @@
 //! The program against a node, of which everything is real but its guests.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::{Command, Output};
 
 use node_fake::board::{Board, QUOTA};
@@ -8,22 +8,11 @@ use node_fake::toolstack::LOG_LINE;
 use serde_json::Value;
 use tls_testing::{Authority, Valid};
 
-/// Where a process of this test finds its config when it is to be the node.
-const CONFIG: &str = "NODE_CONFIG";
-
 /// The node: this very program, in a process of its own.
 #[test]
 #[ignore = "a process that other tests start"]
 fn node_process() {
-    let config = std::env::var_os(CONFIG).unwrap();
-    let _ = node_fake::main(["spored".into(), "--config".into(), config]);
-}
-
-fn program(config: &Path) -> Command {
-    let mut program = Command::new(std::env::current_exe().unwrap());
-    program.args(["--ignored", "--exact", "node_process", "--nocapture"]).env(CONFIG, config);
-    program.stdout(std::process::Stdio::null());
-    program
+    node_fake::process::run();
 }
 
 /// A board with its operator and a tenant's desk beside it.
@@ -39,7 +28,7 @@ impl Desk {
 
     /// The same, with these lines in the node's config.
     fn with(config: &str) -> Self {
-        let board = Board::start(program, config);
+        let board = Board::start(node_fake::process::program, config);
         let acme = board.tenant("acme", QUOTA);
         let file = |name: &str, content: &str| std::fs::write(board.path().join(name), content).unwrap();
         file("acme.key", &acme.key.to_pem());

@@ -162,25 +162,14 @@ fn board(authority: &Authority, lines: &str) -> Board {
     let (certificate, key) = authority.issue("board", &["board.example"], Valid::Now);
     let text =
         format!("ca = {:?}\nclient = {{ certificate = {certificate:?}, key = {key:?} }}\n{lines}\n", authority.ca());
-    Board::start(program, &text)
+    Board::start(node_fake::process::program, &text)
 }
-
-/// Where a process of this test finds its config when it is to be the node.
-const CONFIG: &str = "NODE_CONFIG";
 
 /// The node: this very program, in a process of its own.
 #[test]
 #[ignore = "a process that other tests start"]
 fn node_process() {
-    let config = std::env::var_os(CONFIG).unwrap();
-    let _ = node_fake::main(["spored".into(), "--config".into(), config]);
-}
-
-fn program(config: &Path) -> Command {
-    let mut program = Command::new(std::env::current_exe().unwrap());
-    program.args(["--ignored", "--exact", "node_process", "--nocapture"]).env(CONFIG, config);
-    program.stdout(Stdio::null());
-    program
+    node_fake::process::run();
 }
 
 /// Has a command's result go somewhere, and waits until it is there.
