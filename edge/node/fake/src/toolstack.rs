@@ -76,7 +76,7 @@ pub struct Fake {
 /// What a guest logs when it begins and when it ends: message 1, after five microseconds, with the number 80. In rzCOBS,
 /// which leaves zeros out and marks their places in a last byte.
 const LOG_FRAME: &[u8] = &[0xfe, 1, 5, 80, 0b0111_0010, 0];
-/// [`LOG_FRAME`] as a line.
+/// The log frame `LOG_FRAME` as a line.
 pub const LOG_LINE: &str = "0.000005 info  port 80 is open";
 
 /// The log strings of the task's image, in the form of [`artifact::Config`].
