@@ -3,10 +3,7 @@
 use alloc::string::String;
 use core::fmt;
 
-use kernel::net::ConnectError;
-
-use crate::http::head::Fault;
-use crate::http::url;
+use http1::url;
 
 /// Why a run failed.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -39,16 +36,8 @@ pub enum Error {
         /// What the server says that the content is.
         media_type: Option<String>,
     },
-    /// There is no connection to the server.
-    NotConnected(ConnectError),
-    /// The server said nothing for too long.
-    Silent,
-    /// The connection broke before there was an answer.
-    Lost,
-    /// The head of the answer cannot be used.
-    Head(Fault),
-    /// There are too many interim answers.
-    Interim,
+    /// There is no answer, or none that can be used.
+    NoAnswer(http1::Error),
     /// The server's answer is not 200, but this.
     Status(u16),
     /// The server redirects with this status, and does not say where to.
@@ -98,15 +87,9 @@ pub enum NotResumed {
     Unreachable,
 }
 
-impl From<ConnectError> for Error {
-    fn from(error: ConnectError) -> Self {
-        Self::NotConnected(error)
-    }
-}
-
-impl From<Fault> for Error {
-    fn from(fault: Fault) -> Self {
-        Self::Head(fault)
+impl From<http1::Error> for Error {
+    fn from(error: http1::Error) -> Self {
+        Self::NoAnswer(error)
     }
 }
 
@@ -135,11 +118,7 @@ impl fmt::Display for Error {
                 }
                 return f.write_str("; parameter \"format\" says how it is read");
             }
-            Self::NotConnected(error) => return error.fmt(f),
-            Self::Silent => "the server is silent",
-            Self::Lost => "the connection ended before the server answered, as on a port for https",
-            Self::Head(fault) => return fault.fmt(f),
-            Self::Interim => "the server sends interim answers without end",
+            Self::NoAnswer(error) => return error.fmt(f),
             Self::Status(status) => return write!(f, "the server answered with status {status}"),
             Self::RedirectNowhere(status) => {
                 return write!(f, "the server answered with status {status}, which needs a place to go to, and names none");

@@ -1,26 +1,27 @@
 //! Computes statistics of readings in what an HTTP server has, of any length, while it arrives.
 //!
-//! The data's way: `http` fetches the content and hands it out where it lies in the connection's buffer, `input` reads it
+//! The data's way: `client` fetches the content and hands it out where it lies in the connection's buffer, `content` undoes its compression, `input` reads it
 //! as [`lines`] (a sensor's name, a comma, a number), as a table (`csv`) or as what devices send (`records`), and keeps
 //! count, extremes, mean and variance of each sensor. Memory does not grow with the content.
 //!
-//! Read `http::client` first, then [`lines`].
+//! Read `client` first, then [`lines`].
 
 #![no_std]
 #![forbid(unsafe_code)]
 
 extern crate alloc;
 
+mod client;
+mod content;
 mod csv;
 mod error;
-mod http;
 mod input;
 mod parameters;
 mod records;
 mod report;
 
 pub use error::{Error, Interruption, NotResumed};
-pub use http::head::Fault;
+pub use http1::head::Fault;
 pub use parameters::{Decimal, Format, Parameters};
 pub use report::Report;
 
@@ -33,7 +34,7 @@ use kernel::{Failed, Networked};
 use lines::tally::Sample;
 use readings::{SensorReport, Statistics};
 
-use http::client::{Transfer, fetch};
+use client::{Transfer, fetch};
 use input::{Found, Input};
 use records::UNIT_MARK;
 

@@ -3,11 +3,11 @@
 use alloc::string::String;
 use alloc::vec::Vec;
 
+use http1::Url;
 use postcard_schema::Schema;
 use serde::{Deserialize, Serialize};
 
 use crate::Error;
-use crate::http::url::Url;
 use crate::records::Encoding;
 
 /// How many sensors are kept if the parameters do not say, and the most that they may say.

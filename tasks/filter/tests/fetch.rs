@@ -109,7 +109,7 @@ fn interim_answers_are_passed_over() {
     let answer = [interim, head(&format!("Content-Length: {}\r\n", body.len())), body.clone()].concat();
     assert_complete(&filter(&Server::saying(vec![answer])).expect("a report"), &body, 10, sum);
     let without_end = b"HTTP/1.1 102 Processing\r\n\r\n".repeat(1000);
-    assert_eq!(filter(&Server::saying(vec![without_end])), Err(Error::Interim));
+    assert_eq!(filter(&Server::saying(vec![without_end])), Err(Error::NoAnswer(http1::Error::Interim)));
 }
 
 #[test]
@@ -128,7 +128,7 @@ fn another_status_is_named() {
 #[test]
 fn what_is_wrong_with_an_answer_is_said_by_its_name() {
     let fault = |parts| match filter(&Server::saying(parts)) {
-        Err(Error::Head(fault)) => fault,
+        Err(Error::NoAnswer(http1::Error::Head(fault))) => fault,
         other => panic!("{other:?}"),
     };
     assert_eq!(fault(vec![b"220 mail\r\n".to_vec()]), Fault::NotHttp);
@@ -140,7 +140,7 @@ fn what_is_wrong_with_an_answer_is_said_by_its_name() {
     assert_eq!(fault(vec![head("Content-Encoding: br\r\n")]), Fault::Coding("br".to_owned()));
     let server = Server::saying(vec![head("Transfer-Encoding: chunked\r\n"), b"3\r\na,12\r\n".to_vec()]);
     assert_eq!(filter(&server), Err(Error::Chunk(3)));
-    assert_eq!(filter(&Server::saying(vec![])), Err(Error::Lost));
+    assert_eq!(filter(&Server::saying(vec![])), Err(Error::NoAnswer(http1::Error::Lost)));
 }
 
 #[test]
@@ -396,8 +396,14 @@ fn a_table_without_the_wanted_column_is_not_read_to_its_end() {
 #[test]
 fn a_port_where_nobody_listens_refuses_and_a_name_without_an_address_is_none() {
     let port = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).expect("a port").local_addr().expect("an address").port();
-    assert_eq!(fetch(&format!("http://127.0.0.1:{port}/")), Err(Error::NotConnected(ConnectError::Refused)));
-    assert_eq!(fetch("http://no-such-host.invalid/"), Err(Error::NotConnected(ConnectError::Name)));
+    assert_eq!(
+        fetch(&format!("http://127.0.0.1:{port}/")),
+        Err(Error::NoAnswer(http1::Error::NotConnected(ConnectError::Refused)))
+    );
+    assert_eq!(
+        fetch("http://no-such-host.invalid/"),
+        Err(Error::NoAnswer(http1::Error::NotConnected(ConnectError::Name)))
+    );
 }
 
 #[test]

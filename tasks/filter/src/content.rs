@@ -7,8 +7,8 @@ use alloc::boxed::Box;
 use alloc::vec::Vec;
 
 use gzip_zero::{DecodeStep, Decoder, DecoderBuffers, HISTORY_SIZE};
+use http1::head::Coding;
 
-use super::head::Coding;
 use crate::Error;
 
 /// Who wants a content: takes piece by piece, and may refuse to take more.

@@ -10,16 +10,13 @@ use alloc::vec::Vec;
 
 use embassy_futures::yield_now;
 use embassy_time::{Duration, Instant, Timer, with_timeout};
-use embedded_io_async::Write;
-use embedded_nal_async::TcpConnect;
+use http1::head::{self, Answer, Coding};
+use http1::{Body, Connection, Url, ask};
 use kernel::Networked;
-use kernel::net::{Buffers, Network, connect};
+use kernel::net::{Buffers, Network};
 use kernel::stream::ReadInPlace;
 
-use super::body::Body;
-use super::content::{Content, Take};
-use super::head::{self, Answer, Coding, HEAD_BYTES};
-use super::url::Url;
+use crate::content::{Content, Take};
 use crate::error::{Error, Interruption, NotResumed};
 
 /// How long an address, a name and a connection may take together, and how long a server may be silent.
@@ -36,9 +33,6 @@ const COMPRESSED_BYTES: usize = 1024;
 
 /// The most redirects that are followed. Browsers follow 20, and nobody has a use for more than a few.
 const REDIRECTS: usize = 10;
-
-/// The most interim answers before an answer.
-const INTERIM: usize = 16;
 
 /// So many times in a row a transfer is taken up again without getting on by a byte, with a pause before each time but the
 /// first, which doubles.
@@ -109,14 +103,11 @@ struct Source {
     validator: Option<String>,
 }
 
-/// A connection of a network.
-type Connection<'n, N> = <N as TcpConnect>::Connection<'n>;
-
 /// Asks for a URL and follows where the server leads, until there is an answer with a content.
 async fn open<N: Network>(mut url: Url, network: &N) -> Result<(Connection<'_, N>, Source, head::Content), Error> {
     let mut visited = Vec::new();
     loop {
-        let (connection, answer) = ask(&url, network, "Accept-Encoding: gzip\r\n").await?;
+        let (connection, answer) = ask(&url, network, "Accept-Encoding: gzip\r\n", PATIENCE).await?;
         let (status, reference) = match answer {
             Answer::Content(head) if head.part.is_none() => {
                 // What a server compresses on the way has another tag than what is sent as it is, but the same date.
@@ -142,65 +133,6 @@ async fn open<N: Network>(mut url: Url, network: &N) -> Result<(Connection<'_, N
         }
         kernel::println!("filter: redirected to {next}");
         url = next;
-    }
-}
-
-/// Connects, sends a request with these fields besides the usual ones, and reads the head of the answer.
-async fn ask<'n, N: Network>(url: &Url, network: &'n N, fields: &str) -> Result<(Connection<'n, N>, Answer), Error> {
-    let mut connection = connect(network, url.host(), url.port(), PATIENCE).await?;
-    let (path, query) = url.target();
-    let (mark, query) = query.map_or(("", ""), |query| ("?", query));
-    // Written at once, so that it leaves in one packet everywhere.
-    let request = [
-        ["GET ", path, mark, query, " HTTP/1.1\r\nHost: ", url.host_and_port()].concat(),
-        ["\r\nUser-Agent: spore\r\n", fields, "Connection: close\r\n\r\n"].concat(),
-    ]
-    .concat();
-    let sent = async {
-        connection.write_all(request.as_bytes()).await.map_err(|_| Error::Lost)?;
-        connection.flush().await.map_err(|_| Error::Lost)
-    };
-    in_time(sent).await?;
-    for _ in 0..=INTERIM {
-        let answer = read_head(&mut connection).await?;
-        if answer != Answer::Interim {
-            return Ok((connection, answer));
-        }
-    }
-    Err(Error::Interim)
-}
-
-/// Gives a step of the server's no more than [`PATIENCE`].
-async fn in_time<T>(step: impl Future<Output = Result<T, Error>>) -> Result<T, Error> {
-    with_timeout(PATIENCE, step).await.unwrap_or(Err(Error::Silent))
-}
-
-/// Reads one head, and nothing behind it.
-async fn read_head(connection: &mut impl ReadInPlace) -> Result<Answer, Error> {
-    let mut head = Vec::new();
-    loop {
-        let part = connection.read_in_place(|data| take_head(&mut head, data));
-        let read = in_time(async { part.await.map_err(|_| Error::Lost)? });
-        if let Some(answer) = read.await? {
-            return Ok(answer);
-        }
-    }
-}
-
-/// Takes what of `data` is the head that has begun. Returns how much that is, for the connection, and the answer when the
-/// head is whole.
-fn take_head(head: &mut Vec<u8>, data: &[u8]) -> (usize, Result<Option<Answer>, Error>) {
-    if data.is_empty() {
-        return (0, Err(if head.is_empty() { Error::Lost } else { head::Fault::Cut.into() }));
-    }
-    let before = head.len();
-    let part = data.len().min(HEAD_BYTES - before);
-    head.extend_from_slice(&data[..part]);
-    match head::read(head) {
-        Ok(Some((length, answer))) => (length - before, Ok(Some(answer))),
-        Ok(None) if head.len() == HEAD_BYTES => (part, Err(head::Fault::TooLong.into())),
-        Ok(None) => (part, Ok(None)),
-        Err(fault) => (part, Err(fault.into())),
     }
 }
 
@@ -270,13 +202,13 @@ async fn resume<'n, N: Network>(
     let fields = alloc::format!("Accept-Encoding: identity\r\nRange: bytes={bytes}-\r\nIf-Range: {validator}\r\n");
     let mut pause = PAUSE;
     for attempt in 1..=ATTEMPTS {
-        match ask(&source.url, network, &fields).await {
+        match ask(&source.url, network, &fields, PATIENCE).await {
             Ok((connection, answer)) => match rest(source, bytes, answer) {
                 Ok(body) => return Ok((connection, body)),
                 Err(NotResumed::Unreachable) => {}
                 Err(why) => return Err(why),
             },
-            Err(Error::Head(_)) => return Err(NotResumed::Refused),
+            Err(http1::Error::Head(_)) => return Err(NotResumed::Refused),
             Err(_) => {}
         }
         if attempt < ATTEMPTS {
