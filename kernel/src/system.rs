@@ -4,6 +4,7 @@
 //! (crate `xen-pv` in a guest, crate `host` on the developer's machine) implements both; a platform built without a
 //! network driver implements only [`System`], so a task that forgot to ask for its driver does not compile.
 
+use alloc::collections::BTreeMap;
 use alloc::rc::Rc;
 use alloc::string::String;
 use alloc::vec::Vec;
@@ -130,11 +131,18 @@ pub trait Feeding: System {
     /// feed where it is.
     type Channel: Read + Write;
 
-    /// Makes a way to the task of this number (in a guest a domain's) and waits until the task has come.
+    /// Makes a way to the task of this number (in a guest a domain's) and waits until the task has come. Who does not wait
+    /// any longer leaves no way behind.
     ///
     /// # Errors
     /// [`feed::Error::None`], with why there is no way.
     async fn serve(&self, task: u16) -> Result<Self::Channel, feed::Error>;
+
+    /// The tasks that are to be fed, by their numbers, each with the text that says what it may have. Waits until they are
+    /// others than those that are `known` already: for ever where nobody says so.
+    async fn tasks(&self, _known: &BTreeMap<u16, String>) -> BTreeMap<u16, String> {
+        core::future::pending().await
+    }
 }
 
 /// A platform with a network.

@@ -1,5 +1,6 @@
 //! A platform for tests of tasks as processes: the developer's machine, with an end of its own for each task.
 
+use std::collections::BTreeMap;
 use std::future::pending;
 use std::time::Duration;
 
@@ -10,6 +11,16 @@ use kernel::{Feeding, Memory, Networked, Stop, System, feed};
 pub struct Machine {
     pub host: Host,
     pub stop: async_channel::Receiver<()>,
+    /// Lists of the tasks to feed, each in place of the one before.
+    pub lists: async_channel::Receiver<BTreeMap<u16, String>>,
+}
+
+impl Machine {
+    /// One that is told nothing but to stop.
+    #[allow(dead_code, reason = "not every test has a list of tasks")]
+    pub fn new(host: Host, stop: async_channel::Receiver<()>) -> Self {
+        Self { host, stop, lists: async_channel::bounded(1).1 }
+    }
 }
 
 impl System for Machine {
@@ -46,5 +57,15 @@ impl Feeding for Machine {
 
     async fn serve(&self, task: u16) -> Result<FeedSocket, feed::Error> {
         self.host.serve(task).await
+    }
+
+    async fn tasks(&self, known: &BTreeMap<u16, String>) -> BTreeMap<u16, String> {
+        loop {
+            match self.lists.recv().await {
+                Ok(list) if list == *known => {}
+                Ok(list) => return list,
+                Err(_) => pending().await,
+            }
+        }
     }
 }

@@ -5,6 +5,7 @@
 #[path = "../common/machine.rs"]
 mod machine;
 
+use std::collections::BTreeMap;
 use std::fs;
 use std::io::Write;
 use std::os::unix::net::UnixStream;
@@ -30,6 +31,7 @@ struct Bench {
     folder: PathBuf,
     thread: JoinHandle<Result<Report, Error>>,
     stop: async_channel::Sender<()>,
+    lists: async_channel::Sender<BTreeMap<u16, String>>,
 }
 
 /// What a task was told.
@@ -55,12 +57,14 @@ impl Bench {
             ..parameters
         };
         let feeds = folder.clone();
+        let (lists, listed) = async_channel::unbounded();
         let thread = std::thread::spawn(move || {
-            let machine = Machine { host: Host::new().unwrap().with_feeds(Some(feeds)), stop: stopped };
+            let host = Host::new().unwrap().with_feeds(Some(feeds));
+            let machine = Machine { host, stop: stopped, lists: listed };
             async_io::block_on(broker::run(parameters, &machine))
         });
         assert!(source.wait_log("Sending SUBACK to broker-test", PATIENCE));
-        Self { source, folder, thread, stop }
+        Self { source, folder, thread, stop, lists }
     }
 
     /// Publishes numbers to a topic, and returns when the broker has taken them.
@@ -102,6 +106,11 @@ impl Bench {
         })
     }
 
+    /// Changes the list of tasks.
+    fn list(&self, tasks: &[(u16, &str)]) {
+        self.lists.try_send(tasks.iter().map(|(task, text)| (*task, text.to_string())).collect()).unwrap();
+    }
+
     fn report(self) -> Report {
         self.stop.try_send(()).unwrap();
         let report = self.thread.join().unwrap().unwrap();
@@ -113,7 +122,7 @@ impl Bench {
 fn parameters(tasks: &[&str]) -> Parameters {
     Parameters {
         topics: vec!["number:home/{name}/{kind}?unit=Cel".to_owned(), "sensors/#".to_owned()],
-        tasks: tasks.iter().map(ToString::to_string).collect(),
+        tasks: Some(tasks.iter().map(ToString::to_string).collect()),
         ..Parameters::default()
     }
 }
@@ -200,10 +209,50 @@ fn a_live_feed_goes_on_while_other_tasks_take_nothing_talk_without_end_or_never_
 }
 
 #[test]
+fn tasks_come_and_go_while_the_broker_runs_and_others_are_not_disturbed() {
+    let bench = Bench::new("list", parameters(&[]));
+    bench.publish("home/yard/temperature", &[1.0, 2.0]);
+    bench.publish("home/roof/humidity", &[50.0]);
+    bench.list(&[(1, "name=yard/*&live=yes&past_s=3600"), (2, "name=roof/*&past_s=3600"), (3, "past_s=1")]);
+    let live = bench.socket(1);
+    let host = Host::new().unwrap().with_feed(Some(live));
+    let (tell, told) = std::sync::mpsc::channel();
+    let reader = std::thread::spawn(move || {
+        async_io::block_on(async {
+            let mut feed = host.feed().await.unwrap();
+            loop {
+                match feed.next().await {
+                    Ok(Some(Item::Readings(_, batch))) => batch.iter().for_each(|one| tell.send(one.value).unwrap()),
+                    Ok(Some(_)) => {}
+                    Ok(None) => return Ok(()),
+                    Err(error) => return Err(error),
+                }
+            }
+        })
+    });
+    let heard = |count: usize| (0..count).map(|_| told.recv_timeout(PATIENCE).unwrap()).collect::<Vec<_>>();
+    assert_eq!(heard(2), [1.0, 2.0]);
+    assert_eq!(bench.told(2, usize::MAX).names, ["roof/humidity"]);
+    // One goes and another comes: the first is fed as if nothing were.
+    bench.list(&[(1, "name=yard/*&live=yes&past_s=3600"), (4, "name=*&past_s=3600")]);
+    assert_eq!(bench.told(4, usize::MAX).readings.len(), 3);
+    bench.publish("home/yard/temperature", &[3.0]);
+    assert_eq!(heard(1), [3.0]);
+    // A feed that ends before its end is an error for its task.
+    bench.list(&[]);
+    let ended = reader.join().unwrap();
+    assert_eq!(ended, Err(kernel::feed::Error::Interrupted { readings: 3 }));
+    let report = bench.report();
+    let ended = |task| &*of(&report, task).ended;
+    assert_eq!([ended(1), ended(2), ended(4)], ["it is not to be fed any more", "complete", "complete"]);
+    assert_eq!(ended(3), "its contract: it has 1 to 64 names");
+}
+
+#[test]
 fn what_a_task_may_not_have_is_named_before_anything_starts() {
     let refused = |parameters: Parameters| {
         let (_stop, stopped) = async_channel::bounded(1);
-        let machine = Machine { host: Host::new().unwrap(), stop: stopped };
+        let machine = Machine::new(Host::new().unwrap(), stopped);
         async_io::block_on(broker::run(parameters, &machine)).unwrap_err().to_string()
     };
     let good = Parameters { source: "127.0.0.1:1".to_owned(), ..parameters(&[]) };

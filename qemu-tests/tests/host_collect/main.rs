@@ -112,7 +112,7 @@ impl Task {
         let (stop, stopped) = async_channel::bounded(1);
         let (kill, killed) = async_channel::bounded::<()>(1);
         let thread = std::thread::spawn(move || {
-            let machine = Machine { host: Host::new().unwrap(), stop: stopped };
+            let machine = Machine::new(Host::new().unwrap(), stopped);
             let killed = async {
                 if killed.recv().await.is_err() {
                     pending::<()>().await;

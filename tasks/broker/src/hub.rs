@@ -2,24 +2,25 @@
 //!
 //! All run in one thread and borrow the state for no longer than a call, never across a wait.
 
+use alloc::collections::BTreeMap;
+use alloc::rc::Rc;
 use alloc::string::String;
 use alloc::vec::Vec;
-use core::cell::{Cell, RefCell};
+use core::cell::RefCell;
 use core::convert::Infallible;
 
-use embassy_sync::blocking_mutex::raw::NoopRawMutex;
-use embassy_sync::signal::Signal;
 use embassy_time::Timer;
 use feed::Reading;
 use kernel::{Counts, System, println};
 use mqtt::routes::{Routes, Taken as Route};
 use mqtt::{Publish, Sample};
 use readings::Item;
-use store::{Contract, Delivery, Given, Progress, Store, Taken};
+use store::{Delivery, Progress, Store, Taken};
 
 use crate::error::Error;
 use crate::parameters::Settings;
-use crate::report::{Report, TaskReport};
+use crate::report::Report;
+use crate::tasks::{Task, Tasks};
 
 /// How often the counts are said, in seconds.
 const COUNTS_S: u32 = 60;
@@ -27,7 +28,7 @@ const COUNTS_S: u32 = 60;
 /// The state that all share.
 pub(crate) struct Hub {
     state: RefCell<State>,
-    pub(crate) tasks: Vec<Task>,
+    tasks: RefCell<Tasks>,
 }
 
 struct State {
@@ -36,16 +37,6 @@ struct State {
     counts: Report,
     /// What was said since the last line of counts, a bit for each [`Trouble`].
     said: u8,
-}
-
-/// A task that is fed.
-pub(crate) struct Task {
-    pub(crate) number: u16,
-    pub(crate) contract: Contract,
-    /// Raised when there may be something new for it.
-    pub(crate) news: Signal<NoopRawMutex, ()>,
-    pub(crate) given: Cell<Given>,
-    pub(crate) ended: RefCell<String>,
 }
 
 /// What is said once between two lines of counts.
@@ -122,15 +113,18 @@ impl State {
 impl Hub {
     pub(crate) fn new(settings: &Settings) -> Result<Self, Error> {
         let store = Store::new(settings.limits, settings.rules.clone()).map_err(Error::Store)?;
-        let task = |(number, contract): &(u16, Contract)| Task {
-            number: *number,
-            contract: contract.clone(),
-            news: Signal::new(),
-            given: Cell::default(),
-            ended: RefCell::default(),
-        };
         let state = State { store, counts: Report::default(), said: 0 };
-        Ok(Self { state: RefCell::new(state), tasks: settings.tasks.iter().map(task).collect() })
+        Ok(Self { state: RefCell::new(state), tasks: RefCell::new(Tasks::new(&settings.tasks)) })
+    }
+
+    /// The tasks that there are.
+    pub(crate) fn tasks(&self) -> Vec<Rc<Task>> {
+        self.tasks.borrow().all().to_vec()
+    }
+
+    /// Takes the list of tasks as it is now: lets go of those that are not in it any more, and returns those that are new.
+    pub(crate) fn list(&self, listed: &BTreeMap<u16, String>) -> Vec<Rc<Task>> {
+        self.tasks.borrow_mut().list(listed)
     }
 
     /// Takes a message.
@@ -157,7 +151,7 @@ impl Hub {
                     println!("broker: cannot be read, on {}: {}", Sample(topic.as_bytes()), Sample(payload));
                 }
                 if news {
-                    self.tasks.iter().for_each(|task| task.news.signal(()));
+                    self.tasks.borrow().all().iter().for_each(|task| task.news.signal(()));
                 }
             }
         }
@@ -215,11 +209,7 @@ impl Hub {
     pub(crate) fn report(&self) -> Report {
         let state = self.state.borrow();
         let counts = state.store.counts();
-        let report = |task: &Task| {
-            let Given { sensors, sensors_left_out, readings, lost, too_many } = task.given.get();
-            let ended = task.ended.borrow().clone();
-            TaskReport { task: task.number, sensors, sensors_left_out, readings, lost, too_many, ended }
-        };
+        let (tasks, forgotten) = self.tasks.borrow().reports();
         Report {
             sensors: state.store.sensors().len() as u32,
             readings: counts.taken,
@@ -233,7 +223,8 @@ impl Hub {
             expired: counts.expired,
             kept: state.store.kept(),
             store_bytes: state.store.bytes_used() as u64,
-            tasks: self.tasks.iter().map(report).collect(),
+            tasks,
+            forgotten,
             ..state.counts.clone()
         }
     }

@@ -16,10 +16,11 @@ mod parameters;
 mod report;
 mod serving;
 mod source;
+mod tasks;
 
 pub use error::Error;
 pub use parameters::Parameters;
-pub use report::{Report, TaskReport};
+pub use report::{Forgotten, Report, TaskReport};
 
 use alloc::rc::Rc;
 

@@ -23,8 +23,9 @@ pub struct Parameters {
     /// as `json:zigbee2mqtt/{name}`, `influx:telegraf/#` or `number:home/{name}/{kind}?unit=Cel`.
     pub topics: Vec<String>,
     /// The tasks to feed, each by its domain's number and its contract:
-    /// `7?name=roof/*&kind=temperature&name=yard/*&past_s=3600&live=yes&rate=1000`.
-    pub tasks: Vec<String>,
+    /// `7?name=roof/*&kind=temperature&name=yard/*&past_s=3600&live=yes&rate=1000`. Beside them those of which the platform
+    /// says so while the broker runs.
+    pub tasks: Option<Vec<String>>,
     /// What is known of sensors, and what their readings must keep to:
     /// `name=home/*/temperature&kind=temperature&place=Home&min=-40&max=85&rate=10`. The first that names a sensor holds.
     pub rules: Option<Vec<String>>,
@@ -60,8 +61,8 @@ pub(crate) struct Settings {
 const SESSION_S: u32 = 3600;
 /// Longest client identifier, user name and password.
 const TEXT_BYTES: usize = 64;
-/// The most tasks: each has a channel of 17 pages.
-const TASKS_MAX: usize = 64;
+/// The most tasks at once: each has a channel of 17 pages.
+pub(crate) const TASKS_MAX: usize = 64;
 
 impl Settings {
     pub(crate) fn new(parameters: Parameters, system: &impl System) -> Result<Self, Error> {
@@ -82,7 +83,7 @@ impl Settings {
         };
         Ok(Self {
             routes: Routes::new(taken, None, Vec::new()),
-            tasks: listed(tasks)?,
+            tasks: listed(tasks.as_deref().unwrap_or_default())?,
             rules,
             limits,
             source: broker(address, parameters, system)?,

@@ -52,8 +52,21 @@ pub struct Report {
     pub kept: u64,
     /// Bytes of the memory for readings that are in use.
     pub store_bytes: u64,
-    /// Each task.
+    /// The tasks that are fed, and before them those that were and went last.
     pub tasks: Vec<TaskReport>,
+    /// Those that went earlier, together.
+    pub forgotten: Forgotten,
+}
+
+/// Tasks of which nothing else is known any more.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, Schema)]
+pub struct Forgotten {
+    /// How many.
+    pub tasks: u64,
+    /// Readings that they got.
+    pub readings: u64,
+    /// Readings that they did not get, lost or too many.
+    pub left_out: u64,
 }
 
 /// What a task got.
@@ -101,8 +114,15 @@ impl Report {
             ("kept", self.kept),
             ("store_bytes", self.store_bytes),
             ("tasks_fed", self.tasks.iter().filter(|task| task.sensors > 0 && task.ended.is_empty()).count() as u64),
-            ("readings_given", self.tasks.iter().map(|task| task.readings).sum()),
-            ("readings_left_out", self.tasks.iter().map(|task| task.lost + task.too_many).sum()),
+            (
+                "tasks_gone",
+                self.forgotten.tasks + self.tasks.iter().filter(|task| !task.ended.is_empty()).count() as u64,
+            ),
+            ("readings_given", self.forgotten.readings + self.tasks.iter().map(|task| task.readings).sum::<u64>()),
+            (
+                "readings_left_out",
+                self.forgotten.left_out + self.tasks.iter().map(|task| task.lost + task.too_many).sum::<u64>(),
+            ),
         ];
         for (place, (name, count)) in counts.iter().enumerate() {
             // A string takes what it is given.

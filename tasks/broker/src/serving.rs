@@ -1,54 +1,80 @@
 //! The tasks that are fed, each at its own pace: who does not take what it is given waits for itself alone.
 
+use alloc::collections::BTreeMap;
+use alloc::rc::Rc;
 use alloc::string::{String, ToString};
 use alloc::vec::Vec;
 use core::convert::Infallible;
 use core::future::pending;
 
-use embassy_futures::select::{Either3, select3};
+use embassy_futures::select::{Either, Either3, select, select3};
 use embassy_futures::yield_now;
 use embassy_time::{Duration, Instant, Timer};
 use embedded_io_async::{Read, Write};
 use futures_util::StreamExt;
 use futures_util::stream::FuturesUnordered;
 use kernel::{Feeding, println};
-use store::{Delivery, Progress};
+use store::{Contract, Delivery, Progress};
 
-use crate::hub::{Hub, Task, now_ns};
+use crate::hub::{Hub, now_ns};
+use crate::tasks::{LET_GO, Task};
 
 /// What a task answers is not looked at yet, but for its end.
 const ANSWER_BYTES: usize = 64;
 
-/// Feeds all tasks.
+/// Feeds all tasks, while they come and go.
 pub(crate) async fn run(hub: &Hub, system: &impl Feeding) -> Infallible {
-    let mut feeds: FuturesUnordered<_> = hub.tasks.iter().map(|task| serve(task, hub, system)).collect();
-    while let Some(()) = feeds.next().await {}
-    pending().await
+    let mut feeds: FuturesUnordered<_> = hub.tasks().into_iter().map(|task| serve(task, hub, system)).collect();
+    let mut listed = BTreeMap::new();
+    loop {
+        let fed = async {
+            while let Some(()) = feeds.next().await {}
+            pending::<Infallible>().await
+        };
+        match select(system.tasks(&listed), fed).await {
+            Either::First(now) => listed = now,
+            Either::Second(never) => match never {},
+        }
+        feeds.extend(hub.list(&listed).into_iter().map(|task| serve(task, hub, system)));
+    }
 }
 
-/// Feeds a task until its feed or the task ends, and notes which.
-async fn serve(task: &Task, hub: &Hub, system: &impl Feeding) {
-    println!("broker: serving task {}", task.number);
-    let ended = match system.serve(task.number).await {
-        Ok(mut channel) => {
-            println!("broker: task {} is there", task.number);
-            feed(task, hub, system, &mut channel).await.unwrap_or_else(|gone| gone)
-        }
-        Err(error) => error.to_string(),
+/// Feeds a task until its feed or the task ends, or it is to be fed no more, and notes which.
+async fn serve(task: Rc<Task>, hub: &Hub, system: &impl Feeding) {
+    let ended = match &task.contract {
+        // In this order, so that it gets no more once it is let go of.
+        Ok(contract) => match select(task.let_go.wait(), attend(&task, contract, hub, system)).await {
+            Either::First(()) => LET_GO.to_string(),
+            Either::Second(ended) => ended,
+        },
+        Err(what) => alloc::format!("its contract: {what}"),
     };
     println!("broker: task {}: {ended}", task.number);
-    task.ended.replace(ended);
+    task.end(&ended);
+}
+
+/// Waits for a task and feeds it; how that has ended.
+async fn attend(task: &Task, contract: &Contract, hub: &Hub, system: &impl Feeding) -> String {
+    println!("broker: serving task {}", task.number);
+    match system.serve(task.number).await {
+        Ok(mut channel) => {
+            println!("broker: task {} is there", task.number);
+            feed(task, contract, hub, system, &mut channel).await.unwrap_or_else(|gone| gone)
+        }
+        Err(error) => error.to_string(),
+    }
 }
 
 /// How a feed has ended; an error is the task's end before that.
 async fn feed(
     task: &Task,
+    contract: &Contract,
     hub: &Hub,
     system: &impl Feeding,
     channel: &mut (impl Read + Write),
 ) -> Result<String, String> {
     let gone = |why: &dyn core::fmt::Debug| alloc::format!("the task is gone: {why:?}");
-    let mut delivery = Delivery::new(task.contract.clone());
+    let mut delivery = Delivery::new(contract.clone());
     let (mut bytes, mut answer) = (Vec::new(), [0; ANSWER_BYTES]);
     loop {
         bytes.clear();

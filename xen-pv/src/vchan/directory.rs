@@ -106,8 +106,11 @@ pub async fn wait_for_text<H: Hypervisor>(store: &Client<H>, path: &str, wait: i
     wait_until(store, path, wait, look).await
 }
 
-/// Looks whenever something changes at a path.
-async fn wait_until<H: Hypervisor, T>(
+/// Looks whenever something changes at a path or below it. `wait` is called before a wait.
+///
+/// # Errors
+/// The store's.
+pub async fn wait_until<H: Hypervisor, T>(
     store: &Client<H>,
     path: &str,
     wait: impl FnOnce(),
