@@ -23,6 +23,7 @@ mod load;
 mod node;
 mod node_limits;
 mod node_power;
+mod node_remote;
 mod parameters;
 mod reconnect;
 mod support;
@@ -62,6 +63,7 @@ fn main() -> ExitCode {
         node::SCENARIOS,
         checkpoint::SCENARIOS,
         node_limits::SCENARIOS,
+        node_remote::SCENARIOS,
         node_power::SCENARIOS,
     ]
     .concat();
