@@ -92,7 +92,7 @@ fn answer(xl: &mut Dom0, changes: &Receiver<()>, image: &Image, line: &str) -> A
             let left = xl.ended(id(words.next())?)?;
             let report = left.report.map_or(String::new(), |report| format!("report {} ", report.len()));
             let error = left.error.map_or(String::new(), |error| format!("error {error} "));
-            Ok(format!("{report}{error}{:?}", left.console))
+            Ok(format!("{report}{error}{:?}", String::from_utf8_lossy(&left.console)))
         }
         "guests" => {
             let guests = xl.guests()?.into_iter().map(|guest| format!("{:?}", guest.life)).collect::<Vec<_>>();
