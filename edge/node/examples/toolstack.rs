@@ -113,7 +113,7 @@ fn wait(xl: &mut Dom0, changes: &Receiver<()>, id: GuestId) -> Answer {
     loop {
         let guest = xl.guests()?.into_iter().find(|guest| guest.id == id).ok_or("there is no such guest")?;
         match guest.life {
-            Life::Ended(end) => return Ok(format!("{end:?} after {} s", guest.running_for.as_secs())),
+            Life::Ended(end) => return Ok(format!("{end:?}")),
             life if Instant::now() >= deadline => return Err(format!("still {life:?}").into()),
             // That nothing changed in time is seen by the next look.
             _ => {

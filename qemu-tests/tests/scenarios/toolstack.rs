@@ -129,7 +129,7 @@ fn one_guest_of(context: &Context<'_>, maker: Maker) -> Result<()> {
     toolstack.expect("guests", "1 Paused")?;
     check!(!traces(context)?.is_empty(), "a guest that is there leaves no trace: the search is wrong");
     toolstack.expect("unpause 1", "runs")?;
-    toolstack.expect("wait 1", "PowerOff after 0 s")?;
+    toolstack.expect("wait 1", "PowerOff")?;
     let left = toolstack.ask("ended 1")?;
     check!(left.starts_with("report ") && left.contains("result: "), "it left {left}");
     let console = toolstack.ask("console 1")?;
@@ -168,7 +168,7 @@ fn mixed(context: &Context<'_>) -> Result<()> {
         toolstack.expect("guests", "2 Paused Paused")?;
         toolstack.expect("unpause 1", "runs")?;
         toolstack.expect("unpause 2", "runs")?;
-        toolstack.expect("wait 1", "PowerOff after 0 s")?;
+        toolstack.expect("wait 1", "PowerOff")?;
         check!(toolstack.ask("ended 1")?.starts_with("report "), "a guest of {maker:?} left no report");
         toolstack.expect("destroy 1", "gone")?;
         by_hand(context, &mut toolstack)?;
@@ -222,7 +222,7 @@ fn fallback(context: &Context<'_>) -> Result<()> {
     // The same trouble is said once.
     toolstack.expect("create 2 fault=None", "made")?;
     toolstack.expect("unpause 1", "runs")?;
-    toolstack.expect("wait 1", "PowerOff after 0 s")?;
+    toolstack.expect("wait 1", "PowerOff")?;
     toolstack.expect("destroy 1", "gone")?;
     toolstack.expect("destroy 2", "gone")?;
     check!(traces(context)?.is_empty(), "left: {}", traces(context)?);
