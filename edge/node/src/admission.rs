@@ -5,8 +5,9 @@ use protocol::command::Memory;
 use protocol::{Command, Quota, State, Tenant, Usage};
 use thiserror::Error;
 
-use crate::Entry;
+use crate::feeding::{self, Unfit};
 use crate::handover::words;
+use crate::{Entry, Key};
 
 /// Memory of Xen's own for each guest, beside the guest's: measured for a guest of 4 MiB on ARM (5,674 KiB in all, of
 /// which 1 MiB is its pool for page tables), rounded up.
@@ -102,6 +103,15 @@ pub enum Refusal {
         /// Whose.
         tenant: Tenant,
     },
+    /// Nobody on the board feeds tasks.
+    #[error("the command has a contract for data, and this board has no broker that feeds tasks")]
+    NoFeeder,
+    /// Nobody feeds the board's broker.
+    #[error("the command is the board's broker, which feeds others and has no contract itself")]
+    FedFeeder,
+    /// The board's broker cannot be told its contract.
+    #[error("the contract: {0}")]
+    Contract(#[from] Unfit),
     /// The board has no bridge.
     #[error("the task needs a network card, and this board has no bridge for one")]
     NoNetwork,
@@ -110,6 +120,9 @@ pub enum Refusal {
 /// Why a command waits.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
 pub enum Wait {
+    /// The board's broker does not run.
+    #[error("the board's broker")]
+    Feeder,
     /// Its tenant's guests are as many as may be.
     #[error("a guest of its tenant to end: as many run as may")]
     Guests,
@@ -124,11 +137,11 @@ pub enum Wait {
     BoardMemory,
 }
 
-/// Whether one more command of a tenant is taken, before its task is known.
+/// Whether one more command of a tenant is taken, before its task is known, on a board with this broker.
 ///
 /// # Errors
 /// It is not, with the numbers.
-pub fn accept(command: &Command, quota: &Quota, usage: &Usage) -> Result<(), Refusal> {
+pub fn accept(command: &Command, quota: &Quota, usage: &Usage, feeder: Option<&Key>) -> Result<(), Refusal> {
     let tenant = || command.tenant.clone();
     if usage.queued >= quota.queued {
         return Err(Refusal::QueueFull { queued: usage.queued, quota: quota.queued, tenant: tenant() });
@@ -136,6 +149,13 @@ pub fn accept(command: &Command, quota: &Quota, usage: &Usage) -> Result<(), Ref
     if usage.result_bytes >= quota.result_bytes {
         let (bytes, quota) = (usage.result_bytes, quota.result_bytes);
         return Err(Refusal::ResultsNotTaken { bytes, quota, tenant: tenant() });
+    }
+    if let Some(contract) = &command.contract {
+        let feeder = feeder.ok_or(Refusal::NoFeeder)?;
+        if feeder.tenant == command.tenant && feeder.id == command.id {
+            return Err(Refusal::FedFeeder);
+        }
+        feeding::judge(contract)?;
     }
     match command.memory {
         Memory::Mib(wanted) if wanted.get() > quota.memory_mib => {
@@ -178,6 +198,14 @@ pub fn admit(
         return Err(Refusal::MoreThanBoard { wanted_kib, board_kib: board.memory_kib });
     }
     Ok(memory_mib)
+}
+
+/// Whether there is somebody to feed a command, if it is to be fed.
+///
+/// # Errors
+/// It has to wait.
+pub fn may_be_fed(command: &Command, feeder_runs: bool) -> Result<(), Wait> {
+    if command.contract.is_some() && !feeder_runs { Err(Wait::Feeder) } else { Ok(()) }
 }
 
 /// Whether a command may start now.

@@ -8,6 +8,7 @@ use std::path::{Path, PathBuf};
 use protocol::NodeName;
 use serde::Deserialize;
 
+use crate::Key;
 use crate::disk::Bounds;
 use crate::toolstack::Choice;
 
@@ -35,6 +36,9 @@ pub struct Config {
     /// The MQTT broker by which results may be published: `mqtts://host:port`, or without TLS `mqtt://host:port` or
     /// `host:port`; none unless it is named.
     pub broker: Option<String>,
+    /// The command, as `tenant/id`, whose guest is the board's broker: it feeds those of commands with a contract. Without
+    /// one such commands are refused.
+    pub feeder: Option<Key>,
     /// Authorities, in PEM, that are trusted besides the system's: for registries, receivers and the broker.
     pub ca: Option<PathBuf>,
     /// What the node shows to those of them that want to know who connects.
@@ -113,6 +117,7 @@ impl Default for Config {
             credentials: None,
             receivers: Vec::new(),
             broker: None,
+            feeder: None,
             ca: None,
             client: None,
             listen: None,
@@ -179,6 +184,10 @@ mod tests {
         let config: Config = toml::from_str("name = \"board-7\"\nbridge = \"\"\nkept = { mib = 1 }").unwrap();
         assert_eq!((config.name.unwrap().as_str(), &*config.bridge, config.kept.mib), ("board-7", "", 1));
         assert_eq!(config.kept.commands, 10_000);
+        let config: Config = toml::from_str("feeder = \"ops/broker\"").unwrap();
+        assert_eq!(config.feeder.unwrap().to_string(), "ops/broker");
+        let error = toml::from_str::<Config>("feeder = \"broker\"").unwrap_err().to_string();
+        assert!(error.contains("\"broker\" is not a tenant's name, / and a command's id"), "{error}");
         let listen = "[listen]\naddress = \"[::]:7443\"\ncertificate = \"a\"\nkey = \"b\"\nclient_ca = \"c\"";
         let config: Config = toml::from_str(listen).unwrap();
         assert!(config.listen.unwrap().operators.is_empty());

@@ -55,7 +55,7 @@ fn run<T: Toolstack + Send + 'static>(
     let state = &config.state;
     fs::create_dir_all(state).map_err(|error| format!("{}: {error}", state.display()))?;
     let journal = Disk::open(&state.join("journal"), config.bounds()).map_err(|error| error.to_string())?;
-    let node = Node::new(journal).map_err(|error| error.to_string())?;
+    let node = Node::new(journal).map_err(|error| error.to_string())?.with_feeder(config.feeder.clone());
     let images = state.join("images");
     let store = Store::open(&images, u64::from(config.images_mib) << 20).map_err(|error| error.to_string())?;
     let (waker, wakes) = Waker::new();

@@ -8,9 +8,11 @@ use artifact::Config;
 use protocol::{Command, CommandId, Digest, Document, State, Tenant, Timestamp};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
+use thiserror::Error;
 
 /// A command's name on this board.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Deserialize)]
+#[serde(try_from = "String")]
 pub struct Key {
     /// Whose it is.
     pub tenant: Tenant,
@@ -21,6 +23,20 @@ pub struct Key {
 impl Display for Key {
     fn fmt(&self, formatter: &mut Formatter<'_>) -> fmt::Result {
         write!(formatter, "{}/{}", self.tenant, self.id)
+    }
+}
+
+/// Text that is no command's name.
+#[derive(Debug, Clone, PartialEq, Eq, Error)]
+#[error("\"{}\" is not a tenant's name, / and a command's id", .0.escape_debug())]
+pub struct NoKey(String);
+
+impl TryFrom<String> for Key {
+    type Error = NoKey;
+
+    fn try_from(text: String) -> Result<Self, NoKey> {
+        let key = text.split_once('/').and_then(|(tenant, id)| Some((tenant.parse().ok()?, id.parse().ok()?)));
+        key.map(|(tenant, id)| Self { tenant, id }).ok_or(NoKey(text))
     }
 }
 
@@ -90,6 +106,12 @@ impl Entry {
     #[must_use]
     pub fn memory_mib(&self) -> u32 {
         self.prepared.as_ref().map_or(0, |prepared| prepared.memory_mib)
+    }
+
+    /// Whether this is its name.
+    #[must_use]
+    pub fn is(&self, key: &Key) -> bool {
+        self.command.id == key.id && self.command.tenant == key.tenant
     }
 
     /// The guest of this attempt.

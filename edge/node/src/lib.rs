@@ -14,6 +14,7 @@ mod config;
 pub mod daemon;
 pub mod disk;
 mod entry;
+pub mod feeding;
 mod handover;
 mod journal;
 mod log;
@@ -26,7 +27,8 @@ mod turn;
 
 pub use config::{Config, Kept, KeyPair, Listen};
 pub use disk::Disk;
-pub use entry::{Entry, GuestId, Key, Prepared};
+pub use entry::{Entry, GuestId, Key, NoKey, Prepared};
+pub use feeding::Feed;
 pub use journal::{Journal, JournalError};
 pub use node::{Look, Node, NodeError, Pauses};
 pub use saved::Saved;

@@ -51,6 +51,8 @@ pub enum NodeError {
 pub struct Node<J> {
     journal: J,
     entries: Vec<Entry>,
+    /// The command that feeds others.
+    feeder: Option<Key>,
     /// Guests that were started within the last minute, and whose.
     starts: VecDeque<(Tenant, Timestamp)>,
     /// Entries that have ended since they were asked for.
@@ -79,6 +81,7 @@ impl<J: Journal> Node<J> {
         Ok(Self {
             journal,
             entries,
+            feeder: None,
             starts: starts.into(),
             ended: Vec::new(),
             changes: 0,
@@ -87,6 +90,18 @@ impl<J: Journal> Node<J> {
             saves: 0,
             notes: Vec::new(),
         })
+    }
+
+    /// The same, with the command that feeds others.
+    #[must_use]
+    pub fn with_feeder(self, feeder: Option<Key>) -> Self {
+        Self { feeder, ..self }
+    }
+
+    /// The command that feeds others.
+    #[must_use]
+    pub fn feeder(&self) -> Option<&Key> {
+        self.feeder.as_ref()
     }
 
     /// The commands that have not ended.
@@ -233,7 +248,7 @@ impl<J: Journal> Node<J> {
         // A start that lies in the future was before the clock was set back.
         self.starts.retain(|(_, at)| *at <= now && now < at.after(MINUTE));
         let allowance = |tenant: &Tenant| Allowance { quota: quota(tenant), starts: self.starts(tenant, now) };
-        for action in reconcile::step(&self.entries, observed, allowance, now) {
+        for action in reconcile::step(&self.entries, self.feeder.as_ref(), observed, allowance, now) {
             match action {
                 Action::Effect(Effect::Create(mut spec)) => {
                     self.hand_over(&mut spec)?;
@@ -304,8 +319,7 @@ impl<J: Journal> Node<J> {
     }
 
     fn position(&self, key: &Key) -> Option<usize> {
-        let is_it = |entry: &Entry| entry.command.id == key.id && entry.command.tenant == key.tenant;
-        self.entries.iter().position(is_it)
+        self.entries.iter().position(|entry| entry.is(key))
     }
 
     /// The entry in this phase whose current attempt this guest is.

@@ -11,9 +11,9 @@
 //! | queued | | expired when its deadline has passed; starting when it is its turn and there is room |
 //! | starting | none | create |
 //! | starting | unfinished | destroy |
-//! | starting | paused | unpause |
+//! | starting | paused | with a contract: feed, as soon as the board's broker runs; then unpause |
 //! | starting | running or ended | running |
-//! | running | running | failed when it runs longer than it may; its share of the CPUs as its tenant's quota has it |
+//! | running | running | failed when it runs longer than it may; fed anew when the board's broker was started anew; its share of the CPUs as its tenant's quota has it |
 //! | running | ended | finished, failed, or queued again after a crash |
 //! | running | none | queued again after a reboot of the board, and when it is persistent; failed otherwise |
 //! | any end | | |
@@ -21,12 +21,12 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
-use protocol::command::{Lifetime, OnCrash};
+use protocol::command::{Lifetime, OnCrash, Window};
 use protocol::{Cpu, Failure, Phase, Quota, State, Tenant, Timestamp, Usage};
 
-use crate::admission::{self, Wait, add_guest, footprint_kib, may_start};
+use crate::admission::{self, Wait, add_guest, footprint_kib, may_be_fed, may_start};
 use crate::toolstack::{End, Ended, Guest, GuestSpec, Life};
-use crate::{Entry, GuestId, queue};
+use crate::{Entry, Feed, GuestId, Key, feeding, queue};
 
 /// The most tries to make a guest.
 const MOST_FAILED_STARTS: u32 = 5;
@@ -60,6 +60,8 @@ pub enum Action {
 pub enum Effect {
     /// Make the guest of an entry; when that fails, record [`not_started`].
     Create(GuestSpec),
+    /// Have the board's broker feed a guest.
+    Feed(Feed),
     /// Let a guest run.
     Unpause(GuestId),
     /// Give a guest another share of the CPUs.
@@ -82,10 +84,11 @@ pub struct Allowance {
 }
 
 /// What to do next: at most one thing for each command and each guest. When there is nothing, all is as it should be
-/// until something changes or time passes.
+/// until something changes or time passes. The command `feeder` feeds those that have a contract.
 #[must_use]
 pub fn step(
     entries: &[Entry],
+    feeder: Option<&Key>,
     observed: &Observed,
     allowance: impl Fn(&Tenant) -> Allowance,
     now: Timestamp,
@@ -95,13 +98,49 @@ pub fn step(
     let wanted: BTreeSet<_> = entries.iter().filter(|entry| wants_guest(entry)).map(Entry::guest).collect();
     let leftovers = observed.guests.iter().filter(|guest| !wanted.contains(&guest.id));
     actions.extend(leftovers.map(|guest| Action::Effect(Effect::Destroy(guest.id))));
+    let feeder = running(entries, feeder, observed);
     let guests: BTreeMap<_, _> = observed.guests.iter().map(|guest| (guest.id, guest)).collect();
     for entry in entries {
         let guest = if wants_guest(entry) { guests.get(&entry.guest()).copied() } else { None };
-        actions.extend(next(entry, guest, allowance(&entry.command.tenant).quota.cpu, observed, now));
+        let cpu = allowance(&entry.command.tenant).quota.cpu;
+        actions.extend(next(entry, guest, feeder, cpu, observed, now));
     }
-    actions.extend(starts(entries, observed, allowance, now));
+    actions.extend(starts(entries, feeder.is_some(), observed, allowance, now));
     actions
+}
+
+/// The guest of the board's broker, while it runs.
+#[must_use]
+pub fn running<'o>(entries: &[Entry], feeder: Option<&Key>, observed: &'o Observed) -> Option<&'o Guest> {
+    let feeder = feeder?;
+    let entry = entries.iter().find(|entry| entry.is(feeder) && entry.state == State::Running)?;
+    observed.guests.iter().find(|guest| guest.id == entry.guest() && guest.life == Life::Running)
+}
+
+/// Whether a guest is fed as its command's contract wants it, by the broker that runs.
+enum Fed {
+    /// It is, or has no contract.
+    Yes,
+    /// It is to be.
+    Due(Feed),
+    /// The board's broker does not run.
+    Waits,
+}
+
+impl Fed {
+    fn of(entry: &Entry, guest: &Guest, feeder: Option<&Guest>) -> Self {
+        match (&entry.command.contract, feeder) {
+            (None, _) => Self::Yes,
+            (Some(_), None) => Self::Waits,
+            (Some(_), Some(feeder)) if guest.fed_by == Some(feeder.domid) => Self::Yes,
+            (Some(contract), Some(feeder)) => Self::Due(Feed {
+                guest: guest.id,
+                feeder: feeder.id,
+                contract: feeding::text(contract),
+                is_live: contract.window == Window::Live,
+            }),
+        }
+    }
 }
 
 fn wants_guest(entry: &Entry) -> bool {
@@ -109,14 +148,25 @@ fn wants_guest(entry: &Entry) -> bool {
 }
 
 /// The next thing for a command that does not wait.
-fn next(entry: &Entry, guest: Option<&Guest>, cpu: Cpu, observed: &Observed, now: Timestamp) -> Option<Action> {
+fn next(
+    entry: &Entry,
+    guest: Option<&Guest>,
+    feeder: Option<&Guest>,
+    cpu: Cpu,
+    observed: &Observed,
+    now: Timestamp,
+) -> Option<Action> {
     let record = |entry: Entry| Some(Action::Record(Box::new(entry)));
     match (entry.state.phase(), guest) {
         (Phase::Accepted, _) if queue::is_expired(entry, now) => record(entry.clone().into_end(State::Expired, now)),
         (Phase::Accepted, _) => entry.prepared.is_some().then(|| record(entry.clone().into_state(State::Queued)))?,
         (Phase::Starting, None) => GuestSpec::of(entry, cpu).map(|spec| Action::Effect(Effect::Create(spec))),
         (Phase::Starting, Some(Guest { life: Life::Unfinished, id, .. })) => Some(Action::Effect(Effect::Destroy(*id))),
-        (Phase::Starting, Some(Guest { life: Life::Paused, id, .. })) => Some(Action::Effect(Effect::Unpause(*id))),
+        (Phase::Starting, Some(guest @ Guest { life: Life::Paused, id, .. })) => match Fed::of(entry, guest, feeder) {
+            Fed::Yes => Some(Action::Effect(Effect::Unpause(*id))),
+            Fed::Due(feed) => Some(Action::Effect(Effect::Feed(feed))),
+            Fed::Waits => None,
+        },
         (Phase::Starting, Some(_)) => {
             let mut running = entry.clone().into_state(State::Running);
             (running.started, running.boot) = (Some(now), observed.boot.clone());
@@ -129,6 +179,9 @@ fn next(entry: &Entry, guest: Option<&Guest>, cpu: Cpu, observed: &Observed, now
             if most.is_some_and(|most| guest.running_for > most) {
                 let failure = Failure::TooLong { seconds: guest.running_for.as_secs() };
                 return record(entry.clone().into_end(State::Failed(failure), now));
+            }
+            if let Fed::Due(feed) = Fed::of(entry, guest, feeder) {
+                return Some(Action::Effect(Effect::Feed(feed)));
             }
             (guest.cpu != Some(cpu)).then_some(Action::Effect(Effect::SetCpu(guest.id, cpu)))
         }
@@ -143,6 +196,7 @@ fn next(entry: &Entry, guest: Option<&Guest>, cpu: Cpu, observed: &Observed, now
 /// The waiting commands that are expired, and those that start now.
 fn starts(
     entries: &[Entry],
+    feeder_runs: bool,
     observed: &Observed,
     allowance: impl Fn(&Tenant) -> Allowance,
     now: Timestamp,
@@ -167,7 +221,8 @@ fn starts(
         let tenant = &entry.command.tenant;
         let Allowance { quota, starts } = allowance(tenant);
         let usage = usages.entry(tenant).or_insert_with(|| Usage { starts, ..admission::usage(tenant, entries) });
-        match may_start(entry.memory_mib(), &quota, usage, free_kib) {
+        let fed = may_be_fed(&entry.command, feeder_runs);
+        match fed.and_then(|()| may_start(entry.memory_mib(), &quota, usage, free_kib)) {
             Ok(()) => {
                 add_guest(usage, entry.memory_mib());
                 usage.starts += 1;
@@ -177,8 +232,8 @@ fn starts(
                 starting.boot = observed.boot.clone();
                 actions.push(Action::Record(Box::new(starting)));
             }
-            // A tenant at its limit holds up nobody else.
-            Err(Wait::Guests | Wait::TenantMemory | Wait::Starts) => {}
+            // A tenant at its limit holds up nobody else, nor does one who waits for data.
+            Err(Wait::Feeder | Wait::Guests | Wait::TenantMemory | Wait::Starts) => {}
             // Smaller ones do not overtake for ever: the memory that becomes free is this one's.
             Err(Wait::BoardMemory) => break,
         }

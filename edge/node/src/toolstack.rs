@@ -22,7 +22,7 @@ use serde::Deserialize;
 use sha2::{Digest as _, Sha256};
 
 use crate::handover::words;
-use crate::{GuestId, Key};
+use crate::{Feed, GuestId, Key};
 
 pub use dom0::{Dom0, Options};
 pub use error::Error;
@@ -61,6 +61,8 @@ pub struct Guest {
     pub cpu_time: Duration,
     /// Its share of the CPUs, where it is known.
     pub cpu: Option<Cpu>,
+    /// Xen's number for the guest that was told to feed it, as it was told itself.
+    pub fed_by: Option<u16>,
 }
 
 /// Whether a guest lives.
@@ -195,6 +197,13 @@ pub trait Toolstack {
     /// # Errors
     /// It could not be done.
     fn unpause(&mut self, guest: GuestId) -> Result<(), Self::Error>;
+
+    /// Has the board's broker feed a guest: tells the one, and then the other. Again, with another broker, it is fed by that
+    /// one. What [`guests`](Self::guests) says of it is this from now on. The broker is told no longer when the guest is gone.
+    ///
+    /// # Errors
+    /// It could not be done, or not all of it.
+    fn feed(&mut self, feed: &Feed) -> Result<(), Self::Error>;
 
     /// Changes a guest's share of the CPUs. What [`guests`](Self::guests) says of it is this from now on, also when it
     /// failed.

@@ -89,6 +89,7 @@ fn act<T: Toolstack>(
             made.or_else(|why| desk.settle(Settled::NotStarted(spec.id, why)))
         }
         Effect::Unpause(id) => toolstack.unpause(id).map_err(failed(format!("unpausing guest {id}"))),
+        Effect::Feed(feed) => toolstack.feed(&feed).map_err(failed(format!("feeding guest {}", feed.guest))),
         Effect::SetCpu(id, cpu) => toolstack.set_cpu(id, cpu).map_err(failed(format!("giving guest {id} its CPUs"))),
         Effect::Destroy(id) => toolstack.destroy(id).map_err(failed(format!("destroying guest {id}"))),
         Effect::LookInto(id) => {

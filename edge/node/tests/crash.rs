@@ -16,10 +16,10 @@ use kernel::checkpoint::{self, Checkpoint};
 use node::disk::Bounds;
 use node::reconcile::{Effect, Observed};
 use node::{
-    Board, Desk, End, Ended, Entry, Guest, GuestId, GuestSpec, Inside, Journal, JournalError, Key, Life, Node,
+    Board, Desk, End, Ended, Entry, Feed, Guest, GuestId, GuestSpec, Inside, Journal, JournalError, Key, Life, Node,
     NodeError, Piece, Prepared, ReadConsole, Saved, Settled, Toolstack, turn,
 };
-use protocol::command::{Destination, Lifetime, Memory, OnCrash, Task};
+use protocol::command::{Contract, Destination, Lifetime, Memory, OnCrash, Sensors, Task, Window};
 use protocol::{
     Command, Cpu, Digest, Failure, Parameters, Quota, SecretKey, SignedCommand, State, Tenant, Timestamp, Verified,
     Version,
@@ -39,6 +39,8 @@ const BOUNDS: Bounds = Bounds { commands: 100, bytes: 1 << 20 };
 #[derive(Debug, Default)]
 struct World {
     guests: BTreeMap<GuestId, FakeGuest>,
+    /// Whom a guest feeds, and by which contract.
+    contracts: BTreeMap<(GuestId, GuestId), String>,
     /// Every guest that was ever made, by the name of its command.
     made: Vec<(String, GuestId)>,
     journal: BTreeMap<String, Entry>,
@@ -59,6 +61,8 @@ struct FakeGuest {
     life: Life,
     cpu: Cpu,
     checkpoint: Option<Checkpoint>,
+    domid: u16,
+    fed_by: Option<u16>,
 }
 
 /// The node is dead.
@@ -102,7 +106,7 @@ impl World {
             guest.checkpoint = Some(Checkpoint { number, bytes: guest.name.clone().into_bytes() });
             let attempt = made.iter().filter(|(name, _)| *name == guest.name).position(|(_, made)| made == id);
             guest.life = match (guest.name.as_str(), attempt) {
-                ("forever", _) => Life::Running,
+                ("forever" | "broker", _) => Life::Running,
                 ("crashes-twice", Some(0 | 1)) => Life::Ended(End::Crash),
                 _ => Life::Ended(End::PowerOff),
             };
@@ -122,6 +126,7 @@ impl World {
     /// The power goes and comes back.
     fn reboot(&mut self) {
         self.guests.clear();
+        self.contracts.clear();
         self.boot += 1;
     }
 }
@@ -210,10 +215,11 @@ impl Toolstack for Fake {
             id: *id,
             life: guest.life,
             running_for: Duration::ZERO,
-            domid: 1,
+            domid: guest.domid,
             memory_kib: 4096,
             cpu_time: Duration::ZERO,
             cpu: Some(guest.cpu),
+            fed_by: guest.fed_by,
         };
         Ok(world.guests.iter().map(guest).collect())
     }
@@ -238,16 +244,33 @@ impl Toolstack for Fake {
                 let on_disk = world.saved.get(&name).map(|saved| saved.for_image(spec.image).unwrap());
                 assert_eq!(checkpoint, on_disk, "{name} was given something else");
             }
-            let old = world.guests.insert(spec.id, FakeGuest { name, life: Life::Paused, cpu: spec.cpu, checkpoint });
+            let domid = u16::try_from(world.made.len()).unwrap();
+            let guest = FakeGuest { name, life: Life::Paused, cpu: spec.cpu, checkpoint, domid, fed_by: None };
+            let old = world.guests.insert(spec.id, guest);
             assert!(old.is_none(), "a guest of this id is there");
         })
     }
 
     fn unpause(&mut self, id: GuestId) -> Result<(), Killed> {
         self.effect(|world| {
+            let broker = world.guests.values().find(|guest| guest.name == "broker" && guest.life == Life::Running);
+            let broker = broker.map(|broker| broker.domid);
             let guest = world.guests.get_mut(&id).unwrap();
             assert_eq!(guest.life, Life::Paused, "{} is unpaused twice", guest.name);
+            if guest.name == "fed" {
+                assert!(broker.is_some() && guest.fed_by == broker, "it runs and nobody feeds it");
+                let written = world.contracts.iter().find(|((_, fed), _)| *fed == id).map(|(_, text)| &**text);
+                assert_eq!(written, Some("name=roof/*&live=yes&rate=10"));
+            }
             guest.life = Life::Running;
+        })
+    }
+
+    fn feed(&mut self, feed: &Feed) -> Result<(), Killed> {
+        self.effect(|world| drop(world.contracts.insert((feed.feeder, feed.guest), feed.contract.clone())))?;
+        self.effect(|world| {
+            let feeder = world.guests[&feed.feeder].domid;
+            world.guests.get_mut(&feed.guest).unwrap().fed_by = Some(feeder);
         })
     }
 
@@ -273,6 +296,7 @@ impl Toolstack for Fake {
     fn destroy(&mut self, id: GuestId) -> Result<(), Killed> {
         self.effect(|world| {
             if let Some(guest) = world.guests.remove(&id) {
+                world.contracts.retain(|(feeder, fed), _| *feeder != id && *fed != id);
                 let healthy = guest.life == Life::Running && guest.name != "cancelled" && guest.name != "orphan";
                 assert!(!healthy, "{} was healthy", guest.name);
             }
@@ -324,9 +348,13 @@ fn command(name: &str) -> Verified {
         issued: Timestamp::from_milliseconds(0),
         task: Task { digest: Digest::of(name.as_bytes()), repository: None },
         parameters: Parameters([("name".parse().unwrap(), name.to_owned())].into()),
-        contract: None,
+        contract: (name == "fed").then(|| Contract {
+            sensors: vec![Sensors { name: "roof/*".parse().unwrap(), kind: None, unit: None, place: None }],
+            window: Window::Live,
+            most_readings_per_second: NonZeroU32::new(10).unwrap(),
+        }),
         memory: Memory::Mib(NonZeroU32::new(4).unwrap()),
-        lifetime: if name == "forever" { Lifetime::Persistent } else { Lifetime::Ephemeral },
+        lifetime: if ["forever", "broker"].contains(&name) { Lifetime::Persistent } else { Lifetime::Ephemeral },
         priority: 0,
         deadline: None,
         longest_run_seconds: None,
@@ -338,7 +366,7 @@ fn command(name: &str) -> Verified {
     SignedCommand::open(&signed, |_| Some(vec![key.public()])).unwrap()
 }
 
-const NAMES: [&str; 5] = ["good", "fails", "crashes-twice", "forever", "cancelled"];
+const NAMES: [&str; 7] = ["fed", "good", "fails", "crashes-twice", "forever", "cancelled", "broker"];
 
 fn commands() -> Vec<Verified> {
     NAMES.map(command).to_vec()
@@ -349,7 +377,8 @@ fn life(world: &Rc<RefCell<World>>, commands: &[Verified]) -> Result<(), NodeErr
     let mut fake = Fake(world.clone());
     let board =
         Board { boot: world.borrow().boot.to_string(), reserve_kib: 0, image: |_: &GuestSpec| Ok(PathBuf::new()) };
-    let mut desk = OneThread { node: Node::new(fake.clone())?, world: world.clone() };
+    let mut desk =
+        OneThread { node: Node::new(fake.clone())?.with_feeder(Some(key_of("broker"))), world: world.clone() };
     // The cloud sends again what was not acknowledged, and takes the same command as the same.
     for verified in commands {
         let now = desk.now();
@@ -379,10 +408,17 @@ fn lives(commands: &[Verified], killed_after: Option<u32>, reboot: bool) -> (Wor
     let world = Rc::new(RefCell::new(World::default()));
     // A guest of an earlier life whose command nobody knows.
     let orphan = GuestId::of(&key_of("orphan"), Digest::of(b""), 1);
-    world
-        .borrow_mut()
-        .guests
-        .insert(orphan, FakeGuest { name: "orphan".to_owned(), life: Life::Running, cpu: QUOTA.cpu, checkpoint: None });
+    world.borrow_mut().guests.insert(
+        orphan,
+        FakeGuest {
+            name: "orphan".to_owned(),
+            life: Life::Running,
+            cpu: QUOTA.cpu,
+            checkpoint: None,
+            domid: 0,
+            fed_by: None,
+        },
+    );
     world.borrow_mut().steps_left = killed_after;
     let first = life(&world, commands);
     if world.borrow().is_killed() {
@@ -408,12 +444,15 @@ fn check(world: &World, rebooted: bool) {
     assert_eq!(entry("crashes-twice").state, State::Finished);
     assert_eq!(entry("cancelled").state, State::Cancelled);
     assert_eq!(entry("forever").state, State::Running);
-    let left: Vec<_> = world.guests.values().map(|guest| (guest.name.as_str(), guest.life)).collect();
-    assert_eq!(left, [("forever", Life::Running)], "left over");
+    assert_eq!(entry("fed").state, State::Finished);
+    assert_eq!(entry("broker").state, State::Running);
+    let left: BTreeMap<_, _> = world.guests.values().map(|guest| (guest.name.as_str(), guest.life)).collect();
+    assert_eq!(left, [("broker", Life::Running), ("forever", Life::Running)].into(), "left over");
+    assert_eq!(world.contracts, BTreeMap::new(), "the broker is still told to feed what is gone");
     // What ran for more than a minute is on disk, and nothing of what has ended.
-    assert_eq!(world.saved.keys().collect::<Vec<_>>(), ["forever"]);
+    assert_eq!(world.saved.keys().collect::<Vec<_>>(), ["broker", "forever"]);
     if !rebooted {
-        assert_eq!(NAMES.map(made), [1, 1, 3, 1, 1]);
+        assert_eq!(NAMES.map(made), [1, 1, 1, 3, 1, 1, 1]);
         assert_eq!(entry("crashes-twice").crashes, 2);
     }
 }

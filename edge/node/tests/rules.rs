@@ -7,9 +7,9 @@ use artifact::Config;
 use description::Description;
 use node::admission::{Board, Needs, Wait, accept, admit, may_start, usage};
 use node::reconcile::{Action, Allowance, Effect, Observed, concluded, not_started, step};
-use node::{End, Ended, Entry, Guest, Life, Prepared};
+use node::{End, Ended, Entry, Feed, Guest, Key, Life, Prepared};
 use postcard_schema::Schema;
-use protocol::command::{Destination, Lifetime, Memory, OnCrash, Task};
+use protocol::command::{Contract, Destination, Lifetime, Memory, OnCrash, Sensors, Task, Window};
 use protocol::{Command, Cpu, Digest, Failure, Parameters, Quota, State, Tenant, Timestamp, Usage, Version};
 
 #[derive(Schema)]
@@ -93,7 +93,7 @@ fn refusal(command: &Command, needs: Needs) -> String {
 
 /// The numbers of the commands that start, in their order.
 fn started(entries: &[Entry], free_mib: u64) -> Vec<u64> {
-    let actions = step(entries, &observed(Vec::new(), free_mib), allowance, now());
+    let actions = step(entries, None, &observed(Vec::new(), free_mib), allowance, now());
     let starting = actions.into_iter().filter_map(|action| match action {
         Action::Record(entry) if entry.state == State::Starting => Some(entry.number),
         _ => None,
@@ -104,7 +104,7 @@ fn started(entries: &[Entry], free_mib: u64) -> Vec<u64> {
 /// What becomes of an entry with this guest.
 fn next(entry: &Entry, guest: Option<(Life, Duration)>) -> Vec<Action> {
     let guests = guest.map(|(life, running_for)| Guest { running_for, ..guest_of(entry, life) });
-    step(std::slice::from_ref(entry), &observed(guests.into_iter().collect(), 64), allowance, now())
+    step(std::slice::from_ref(entry), None, &observed(guests.into_iter().collect(), 64), allowance, now())
 }
 
 fn guest_of(entry: &Entry, life: Life) -> Guest {
@@ -116,6 +116,7 @@ fn guest_of(entry: &Entry, life: Life) -> Guest {
         memory_kib: 4096,
         cpu_time: Duration::ZERO,
         cpu: Some(QUOTA.cpu),
+        fed_by: None,
     }
 }
 
@@ -146,13 +147,13 @@ fn refusals_say_the_numbers() {
         "17 MiB are more than the 16 that tenant \"acme\" may use"
     );
     let none = Usage::default();
-    let not_accepted = |usage| accept(&fitting, &QUOTA, &usage).unwrap_err().to_string();
+    let not_accepted = |usage| accept(&fitting, &QUOTA, &usage, None).unwrap_err().to_string();
     assert_eq!(not_accepted(Usage { queued: 2, ..none }), "2 commands of tenant \"acme\" wait already, 2 may");
     assert_eq!(
         not_accepted(Usage { result_bytes: 1000, ..none }),
         "1000 bytes of results of tenant \"acme\" wait to be taken, 1000 may: take some first"
     );
-    assert_eq!(accept(&fitting, &QUOTA, &Usage { queued: 1, result_bytes: 999, ..none }), Ok(()));
+    assert_eq!(accept(&fitting, &QUOTA, &Usage { queued: 1, result_bytes: 999, ..none }, None), Ok(()));
     assert!(refusal(&fitting, Needs { network: true, ..NEEDS }).contains("no bridge"));
     let (small, description) = (Board { memory_kib: 5000, ..BOARD }, Description::of::<TaskParameters, ()>("task"));
     let error = admit(&fitting, &description, NEEDS, &QUOTA, small).unwrap_err().to_string();
@@ -249,7 +250,7 @@ fn a_guests_share_of_the_cpus_follows_its_tenants_quota() {
     let entry = entry(0, "acme", 4, State::Running);
     let actions = |cpu| {
         let guests = vec![Guest { cpu, ..guest_of(&entry, Life::Running) }];
-        step(std::slice::from_ref(&entry), &observed(guests, 64), allowance, now())
+        step(std::slice::from_ref(&entry), None, &observed(guests, 64), allowance, now())
     };
     assert!(actions(Some(QUOTA.cpu)).is_empty());
     for known in [None, Some(Cpu { weight: 1, ..QUOTA.cpu }), Some(Cpu { cap_percent: 50, ..QUOTA.cpu })] {
@@ -272,7 +273,7 @@ fn a_tenant_starts_only_so_many_guests_a_minute() {
     let entries = [entry(0, "acme", 4, State::Queued), entry(1, "acme", 4, State::Queued)];
     let starting = |starts| {
         let allowance = |_: &Tenant| Allowance { quota: QUOTA, starts };
-        step(&entries, &observed(Vec::new(), 64), allowance, now()).len()
+        step(&entries, None, &observed(Vec::new(), 64), allowance, now()).len()
     };
     assert_eq!([3, 4, 5].map(starting), [2, 1, 0]);
 }
@@ -331,4 +332,92 @@ fn another_tenant_of_the_same_id_is_another_command() {
     assert_ne!(acme.guest(), other.guest());
     assert_eq!(usage(&tenant("acme"), &[acme.clone(), other]), Usage { guests: 1, memory_mib: 4, ..Usage::default() });
     assert_eq!(usage(&tenant("third"), &[acme]), Usage::default());
+}
+
+fn live() -> Contract {
+    let roof = Sensors { name: "roof/*".parse().unwrap(), kind: None, unit: None, place: None };
+    let (window, most_readings_per_second) = (Window::Live, NonZeroU32::new(10).unwrap());
+    Contract { sensors: vec![roof], window, most_readings_per_second }
+}
+
+/// The board's broker and a command that it is to feed.
+fn broker_and_fed(broker: State, fed: State) -> [Entry; 2] {
+    let mut fed = entry(1, "acme", 4, fed);
+    fed.command.contract = Some(live());
+    [entry(0, "ops", 8, broker), fed]
+}
+
+/// What is to be done with these guests.
+fn with_broker(entries: &[Entry], guests: Vec<Guest>) -> Vec<Action> {
+    step(entries, Some(&entries[0].key()), &observed(guests, 64), allowance, now())
+}
+
+/// A guest of this number that is fed by another.
+fn numbered(entry: &Entry, life: Life, domid: u16, fed_by: Option<u16>) -> Guest {
+    Guest { domid, fed_by, ..guest_of(entry, life) }
+}
+
+#[test]
+fn a_contract_is_taken_where_somebody_feeds_tasks_and_can_be_told_it() {
+    let [broker, fed] = broker_and_fed(State::Running, State::Accepted);
+    let key = broker.key();
+    let outcome = |command: &Command, feeder: Option<&Key>| {
+        accept(command, &QUOTA, &Usage::default(), feeder).map_err(|refusal| refusal.to_string())
+    };
+    assert_eq!(outcome(&fed.command, Some(&key)), Ok(()));
+    assert!(outcome(&fed.command, None).unwrap_err().contains("this board has no broker that feeds tasks"));
+    let mut itself = broker.command;
+    assert_eq!(outcome(&itself, Some(&key)), Ok(()));
+    itself.contract = Some(live());
+    assert!(outcome(&itself, Some(&key)).unwrap_err().contains("has no contract itself"));
+    let mut nothing = fed.command;
+    nothing.contract = Some(Contract { sensors: Vec::new(), ..live() });
+    assert_eq!(
+        outcome(&nothing, Some(&key)).unwrap_err(),
+        "the contract: it names 0 sensors; a contract names 1 to 64"
+    );
+}
+
+#[test]
+fn a_command_with_a_contract_waits_for_the_boards_broker_and_holds_up_nobody() {
+    let [broker, fed] = broker_and_fed(State::Running, State::Queued);
+    let other = entry(2, "other", 4, State::Queued);
+    let started = |entries: &[Entry], guests| -> Vec<u64> {
+        let actions = with_broker(entries, guests).into_iter();
+        actions
+            .filter_map(|action| if let Action::Record(entry) = action { Some(entry.number) } else { None })
+            .collect()
+    };
+    let runs = vec![guest_of(&broker, Life::Running)];
+    assert_eq!(started(&[broker.clone(), fed.clone(), other.clone()], runs), [1, 2]);
+    let paused = vec![guest_of(&broker, Life::Paused)];
+    assert_eq!(started(&[broker.clone(), fed.clone(), other.clone()], paused), [2]);
+    let [waiting, fed] = broker_and_fed(State::Starting, fed.state);
+    assert_eq!(started(&[waiting, fed, other], Vec::new()), [2]);
+}
+
+#[test]
+fn a_guest_is_fed_before_it_runs_and_anew_when_the_broker_is_another() {
+    let entries = broker_and_fed(State::Running, State::Starting);
+    let [broker, fed] = &entries;
+    let with = |domid, guest| with_broker(&entries, vec![numbered(broker, Life::Running, domid, None), guest]);
+    let feed = Action::Effect(Effect::Feed(Feed {
+        guest: fed.guest(),
+        feeder: broker.guest(),
+        contract: "name=roof/*&live=yes&rate=10".to_owned(),
+        is_live: true,
+    }));
+    assert_eq!(with(5, numbered(fed, Life::Paused, 6, None)), std::slice::from_ref(&feed));
+    assert_eq!(with(5, numbered(fed, Life::Paused, 6, Some(5))), [Action::Effect(Effect::Unpause(fed.guest()))]);
+    // The broker is gone between the two: the guest stays paused until there is another.
+    assert_eq!(with_broker(&entries[1..], vec![numbered(fed, Life::Paused, 6, Some(5))]), []);
+    assert_eq!(with(7, numbered(fed, Life::Paused, 6, Some(5))), std::slice::from_ref(&feed));
+    let entries = broker_and_fed(State::Running, State::Running);
+    let with = |domid, guest| with_broker(&entries, vec![numbered(broker, Life::Running, domid, None), guest]);
+    assert_eq!(with(7, numbered(fed, Life::Running, 6, Some(7))), []);
+    assert_eq!(with(8, numbered(fed, Life::Running, 6, Some(7))), [feed]);
+    // A guest that runs goes on while there is no broker.
+    let entries = broker_and_fed(State::Queued, State::Running);
+    let actions = with_broker(&entries, vec![numbered(fed, Life::Running, 6, Some(7))]);
+    assert!(matches!(&actions[..], [Action::Record(entry)] if entry.is(&entries[0].key())), "{actions:?}");
 }

@@ -5,7 +5,7 @@
 //! finishes; `stay` runs for ever; `save` saves a step more than the guest before it and crashes, and finishes with
 //! `number` steps. A test commands the toolstack by files too: `create-fails`, `list-fails` and `garbage` while they are
 //! there, and `hang`, during which every call waits. What running guests save and count are the files `saved` and
-//! `counters`.
+//! `counters`. What a guest was told to feed to another is a file in `contracts`, `<its domain>-<the other's>`.
 
 use std::convert::Infallible;
 use std::fs;
@@ -17,7 +17,7 @@ use std::time::Duration;
 
 use kernel::checkpoint::{self, Checkpoint};
 use node::daemon::Waker;
-use node::{End, Ended, Guest, GuestId, GuestSpec, Inside, Life, Piece, ReadConsole, Toolstack};
+use node::{End, Ended, Feed, Guest, GuestId, GuestSpec, Inside, Life, Piece, ReadConsole, Toolstack};
 use postcard_schema::Schema;
 use protocol::Cpu;
 use serde::{Deserialize, Serialize};
@@ -50,6 +50,7 @@ struct FakeGuest {
     domid: u16,
     is_running: bool,
     cpu: Cpu,
+    fed_by: Option<u16>,
     /// The number and the bytes of what it has saved, or was given.
     checkpoint: Option<(u64, Vec<u8>)>,
 }
@@ -99,10 +100,30 @@ impl Fake {
     /// # Errors
     /// The folder cannot be used.
     pub fn open(folder: &Path, waker: Waker) -> Result<Self, String> {
-        for part in ["guests", "consoles"] {
+        for part in ["guests", "consoles", "contracts"] {
             fs::create_dir_all(folder.join(part)).map_err(|error| error.to_string())?;
         }
-        Ok(Self { folder: folder.to_owned(), waker, next_domid: 1 })
+        let mut fake = Self { folder: folder.to_owned(), waker, next_domid: 1 };
+        // Xen gives a number again only after all others.
+        let guests = if folder.join("list-fails").exists() { Ok(Vec::new()) } else { fake.guests() };
+        let last = guests.map_err(|error| error.to_string())?.iter().map(|guest| guest.domid).max();
+        fake.next_domid = last.map_or(1, |last| last + 1);
+        Ok(fake)
+    }
+
+    fn contract(&self, feeder: u16, task: u16) -> PathBuf {
+        self.folder.join("contracts").join(format!("{feeder}-{task}"))
+    }
+
+    /// Removes what a guest that goes was told, and what others were told of it.
+    fn forget_contracts(&self, domid: u16) -> io::Result<()> {
+        for file in fs::read_dir(self.folder.join("contracts"))? {
+            let file = file?;
+            if file.file_name().to_string_lossy().split('-').any(|part| part == domid.to_string()) {
+                fs::remove_file(file.path())?;
+            }
+        }
+        Ok(())
     }
 
     /// Waits or fails, when a test wants it.
@@ -161,6 +182,7 @@ impl Toolstack for Fake {
                 memory_kib: u64::from(guest.memory_mib) * 1024,
                 cpu_time: Duration::ZERO,
                 cpu: Some(guest.cpu),
+                fed_by: guest.fed_by,
             });
         }
         Ok(guests)
@@ -184,6 +206,7 @@ impl Toolstack for Fake {
             domid: self.next_domid,
             is_running: false,
             cpu: spec.cpu,
+            fed_by: None,
             checkpoint: given(&spec.nodes),
             act,
         };
@@ -203,6 +226,13 @@ impl Toolstack for Fake {
         self.write(id, &FakeGuest { is_running: true, ..guest })?;
         self.waker.wake();
         Ok(())
+    }
+
+    fn feed(&mut self, feed: &Feed) -> io::Result<()> {
+        self.trouble("feed-fails")?;
+        let (guest, feeder) = (self.read(feed.guest)?, self.read(feed.feeder)?);
+        fs::write(self.contract(feeder.domid, guest.domid), &feed.contract)?;
+        self.write(feed.guest, &FakeGuest { fed_by: Some(feeder.domid), ..guest })
     }
 
     fn set_cpu(&mut self, id: GuestId, cpu: Cpu) -> io::Result<()> {
@@ -240,6 +270,9 @@ impl Toolstack for Fake {
 
     fn destroy(&mut self, id: GuestId) -> io::Result<()> {
         self.trouble("destroy-fails")?;
+        if let Ok(guest) = self.read(id) {
+            self.forget_contracts(guest.domid)?;
+        }
         for path in [self.path(id), self.folder.join("consoles").join(id.to_string())] {
             match fs::remove_file(path) {
                 Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),

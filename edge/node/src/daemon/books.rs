@@ -22,7 +22,7 @@ use super::waker::Waker;
 use crate::admission::{self, Board, footprint_kib};
 use crate::reconcile::{Effect, Observed};
 use crate::turn::Settled;
-use crate::{Disk, Entry, Key, Node, NodeError, Pauses, queue};
+use crate::{Disk, Entry, Key, Node, NodeError, Pauses, queue, reconcile};
 
 pub(super) use commands::{Console, Which};
 
@@ -404,11 +404,22 @@ impl Books {
                 }
                 let free_kib = self.observed.as_ref().map_or(0, |observed| observed.free_kib);
                 let usage = self.usage(&entry.command.tenant);
-                let wait = admission::may_start(entry.memory_mib(), &quota, &usage, free_kib);
+                let wait = admission::may_be_fed(&entry.command, self.feeder_runs())
+                    .and_then(|()| admission::may_start(entry.memory_mib(), &quota, &usage, free_kib));
                 Some(wait.err().map_or("its turn".to_owned(), |wait| wait.to_string()))
+            }
+            // Its guest was made, and the broker has gone meanwhile.
+            State::Starting => {
+                admission::may_be_fed(&entry.command, self.feeder_runs()).err().map(|wait| wait.to_string())
             }
             _ => None,
         }
+    }
+
+    /// Whether the board's broker feeds others now.
+    fn feeder_runs(&self) -> bool {
+        let running = |observed| reconcile::running(self.node.entries(), self.node.feeder(), observed);
+        self.observed.as_ref().and_then(running).is_some()
     }
 }
 

@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use protocol::Cpu;
 
 use crate::toolstack::{Ended, Guest, GuestSpec, Inside, ReadConsole};
-use crate::{GuestId, Toolstack};
+use crate::{Feed, GuestId, Toolstack};
 
 /// A step of a command's life that takes time.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -94,6 +94,10 @@ impl<T: Toolstack> Toolstack for Timed<T> {
 
     fn unpause(&mut self, guest: GuestId) -> Result<(), T::Error> {
         self.steps.time(Step::Unpause, || self.toolstack.unpause(guest))
+    }
+
+    fn feed(&mut self, feed: &Feed) -> Result<(), T::Error> {
+        self.toolstack.feed(feed)
     }
 
     fn set_cpu(&mut self, guest: GuestId, cpu: Cpu) -> Result<(), T::Error> {

@@ -19,7 +19,7 @@ use super::guest_store::{GuestStore, Left, since_boot};
 use super::makers::Makers;
 use super::{Choice, Error, HOTPLUG, ReadConsole, leftovers};
 use crate::admission::footprint_kib;
-use crate::{End, Ended, Guest, GuestId, GuestSpec, Inside, Life, Toolstack};
+use crate::{End, Ended, Feed, Guest, GuestId, GuestSpec, Inside, Life, Toolstack};
 
 /// What is known is asked for anew after this, also when nothing says that it has changed: a person may pause a guest.
 const LOOK_AGAIN: Duration = Duration::from_secs(30);
@@ -81,6 +81,9 @@ struct Known {
     cpu_time: Duration,
     /// Its share of the CPUs, where it is known.
     cpu: Option<Cpu>,
+    fed_by: Option<u16>,
+    /// It was told to feed others.
+    is_feeder: bool,
 }
 
 /// Xen's free memory, as it was asked for and less what was given away since.
@@ -152,6 +155,7 @@ impl Dom0 {
             leftovers::remove_files_of_dead_guests(|guest| guests.contains_key(&guest));
             self.is_swept = true;
         }
+        self.unlist_dead_tasks(&guests)?;
         // What a guest gives back, it gives back when it is gone.
         if !guests.keys().eq(self.guests.keys()) {
             self.memory = None;
@@ -171,13 +175,33 @@ impl Dom0 {
                 (guest.is_whole()?, guest.started()?, guest.cpu()?)
             }
         };
+        let (fed_by, is_feeder) = match before {
+            Some(known) => (known.fed_by, known.is_feeder),
+            None => {
+                let mut guest = GuestStore::of(&mut self.store, number);
+                (guest.fed_by()?, !guest.tasks()?.is_empty())
+            }
+        };
         let life = match condition {
             Condition::Running if made => Life::Running,
             Condition::ShutDown(reason) if made => ended(reason),
             Condition::Paused if made => Life::Paused,
             Condition::Running | Condition::Paused | Condition::ShutDown(_) | Condition::Dying => Life::Unfinished,
         };
-        Ok(Known { domain: number, life, started, memory_kib, cpu_time, cpu })
+        Ok(Known { domain: number, life, started, memory_kib, cpu_time, cpu, fed_by, is_feeder })
+    }
+
+    /// Has brokers feed no guest any more that is gone: whoever has ended it, and if a node was killed just after that.
+    fn unlist_dead_tasks(&mut self, guests: &BTreeMap<GuestId, Known>) -> Result<(), Error> {
+        for feeder in guests.values().filter(|known| known.is_feeder) {
+            let mut feeder = GuestStore::of(&mut self.store, feeder.domain);
+            for task in feeder.tasks()? {
+                if !guests.values().any(|known| known.domain == task) {
+                    feeder.unlist_task(task)?;
+                }
+            }
+        }
+        Ok(())
     }
 
     fn guest(&self, id: GuestId) -> Result<Known, Error> {
@@ -200,8 +224,8 @@ impl Toolstack for Dom0 {
         let now = since_boot();
         let guests = self.guests.iter().map(|(id, known)| {
             let running_for = known.started.map_or(Duration::ZERO, |started| now.saturating_sub(started));
-            let Known { domain, life, memory_kib, cpu_time, cpu, .. } = *known;
-            Guest { id: *id, life, running_for, domid: domain, memory_kib, cpu_time, cpu }
+            let Known { domain, life, memory_kib, cpu_time, cpu, fed_by, .. } = *known;
+            Guest { id: *id, life, running_for, domid: domain, memory_kib, cpu_time, cpu, fed_by }
         });
         Ok(guests.collect())
     }
@@ -223,7 +247,9 @@ impl Toolstack for Dom0 {
                 self.consoles.attach(guest.id, domain);
                 let memory_kib = u64::from(guest.memory_mib) * 1024;
                 let (life, cpu_time, cpu) = (Life::Paused, Duration::ZERO, Some(guest.cpu));
-                self.guests.insert(guest.id, Known { domain, life, started: None, memory_kib, cpu_time, cpu });
+                let (fed_by, is_feeder) = (None, false);
+                let known = Known { domain, life, started: None, memory_kib, cpu_time, cpu, fed_by, is_feeder };
+                self.guests.insert(guest.id, known);
                 if let Some(memory) = &mut self.memory {
                     memory.free_kib = memory.free_kib.saturating_sub(footprint_kib(guest.memory_mib));
                 }
@@ -244,6 +270,16 @@ impl Toolstack for Dom0 {
         GuestStore::of(&mut self.store, known.domain).start(started)?;
         self.domains.unpause(known.domain)?;
         self.guests.insert(guest, Known { life: Life::Running, started: Some(started), ..known });
+        Ok(())
+    }
+
+    fn feed(&mut self, feed: &Feed) -> Result<(), Error> {
+        let (guest, feeder) = (self.guest(feed.guest)?, self.guest(feed.feeder)?);
+        // Known before it is done: what is listed is removed, however this ends.
+        self.guests.insert(feed.feeder, Known { is_feeder: true, ..feeder });
+        GuestStore::of(&mut self.store, feeder.domain).list_task(guest.domain, &feed.contract)?;
+        GuestStore::of(&mut self.store, guest.domain).set_fed_by(feeder.domain, feed.is_live)?;
+        self.guests.insert(feed.guest, Known { fed_by: Some(feeder.domain), ..guest });
         Ok(())
     }
 
@@ -278,7 +314,8 @@ impl Toolstack for Dom0 {
     }
 
     fn destroy(&mut self, guest: GuestId) -> Result<(), Error> {
-        let domain = match self.guests.get(&guest) {
+        let known = self.guests.get(&guest).copied();
+        let domain = match known {
             Some(known) => Some(known.domain),
             None => leftovers::domain_of(&mut self.store, guest)?,
         };
@@ -291,6 +328,9 @@ impl Toolstack for Dom0 {
             }
         }
         leftovers::remove(&mut self.store, guest, domain)?;
+        if let Some(Known { domain, fed_by: Some(feeder), .. }) = known {
+            GuestStore::of(&mut self.store, feeder).unlist_task(domain)?;
+        }
         self.consoles.detach(guest);
         self.guests.remove(&guest);
         self.memory = None;

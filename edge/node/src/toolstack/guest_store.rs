@@ -5,6 +5,9 @@
 //! | `spore/made` | this node, last | the guest is whole and may run |
 //! | `spore/started` | this node, before it lets it run | seconds since the board's boot |
 //! | `spore/cpu` | this node | its share of the CPUs: weight and cap |
+//! | `spore/fed` | this node, last of what feeds it | the domain that feeds it |
+//! | `data/feed` | this node | where its feed is, and ` live` where that may change; the guest may write there too |
+//! | `data/tasks/<domain>` | this node alone | of the board's broker: whom it feeds, each with a contract |
 //! | `data/parameters`, `data/checkpoint` and more | this node, before it is whole | see [`GuestSpec::nodes`](crate::GuestSpec::nodes) |
 //! | `control/sysrq` | this node | the guest is to count |
 //! | `data/status`, `data/result`, `data/checkpoint`, `data/counters` and more | the guest | see xen-pv/src/toolstack/store.rs |
@@ -15,7 +18,10 @@ use kernel::checkpoint::{self, Checkpoint};
 use kernel::nodes;
 use protocol::Cpu;
 use rustix::time::{ClockId, clock_gettime};
-use xenstore::{Client, Error};
+use xenstore::{Change, Client, Error};
+
+/// Where the board's broker finds whom to feed. Source: xen-pv/src/platform/devices/feeding.rs.
+const TASKS: &str = "data/tasks";
 
 /// What a task left that has ended.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -89,6 +95,42 @@ impl<'c> GuestStore<'c> {
         let value = self.read("spore/cpu")?.unwrap_or_default();
         let mut words = value.split(|byte| *byte == b' ').map(number);
         Ok(words.next().flatten().zip(words.next().flatten()).map(|(weight, cap_percent)| Cpu { weight, cap_percent }))
+    }
+
+    /// Tells the guest that this domain feeds it, from now on.
+    pub(super) fn set_fed_by(&mut self, feeder: u16, is_live: bool) -> Result<(), Error> {
+        let goes_on = if is_live { " live" } else { "" };
+        let feed = format!("/local/domain/{feeder}/data/vchan/{}/feed{goes_on}", self.domain);
+        self.write("data/feed", feed.as_bytes())?;
+        self.write("spore/fed", feeder.to_string().as_bytes())
+    }
+
+    /// The domain that feeds the guest.
+    pub(super) fn fed_by(&mut self) -> Result<Option<u16>, Error> {
+        Ok(self.read("spore/fed")?.and_then(|value| number(&value)))
+    }
+
+    /// Tells the guest to feed a task by this contract. The list is not the guest's to write, unlike what is beside it.
+    pub(super) fn list_task(&mut self, task: u16, contract: &str) -> Result<(), Error> {
+        let (tasks, node) = (self.path(TASKS), self.path(&format!("{TASKS}/{task}")));
+        self.store.change(&[
+            Change::Write { path: &tasks, value: b"" },
+            Change::Permit { path: &tasks, owner: 0, reader: Some(self.domain) },
+            Change::Write { path: &node, value: contract.as_bytes() },
+        ])
+    }
+
+    /// Tells the guest to feed a task no longer.
+    pub(super) fn unlist_task(&mut self, task: u16) -> Result<(), Error> {
+        let path = self.path(&format!("{TASKS}/{task}"));
+        self.store.remove(&path).map(drop)
+    }
+
+    /// The tasks that the guest was told to feed.
+    pub(super) fn tasks(&mut self) -> Result<Vec<u16>, Error> {
+        let path = self.path(TASKS);
+        let names = self.store.list(&path)?.unwrap_or_default();
+        Ok(names.iter().filter_map(|name| name.parse().ok()).collect())
     }
 
     /// What the task has saved last.

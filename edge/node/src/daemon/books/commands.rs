@@ -116,7 +116,8 @@ impl Books {
             Refused::new(status, refusal, remedy)
         };
         let Some(known) = self.tenants.get(&command.tenant) else { return Ok(()) };
-        admission::accept(command, &known.record.quota, &self.usage(&command.tenant)).map_err(refused)?;
+        admission::accept(command, &known.record.quota, &self.usage(&command.tenant), self.node.feeder())
+            .map_err(refused)?;
         if let Some(kept) = kept_of(&self.kept, command) {
             let (description, needs) = (kept.config.description(), needs(kept));
             admission::admit(command, &description, needs, &known.record.quota, self.board()).map_err(refused)?;
@@ -349,6 +350,9 @@ fn remedy(refusal: &Refusal) -> (u16, &'static str) {
         Refusal::MoreThanBoard { .. } => (422, "ask for less, or choose a larger board"),
         Refusal::QueueFull { .. } => (429, "send it again when some of them have started"),
         Refusal::ResultsNotTaken { .. } => (429, "take results: `spore result`, or remove them: `spore rm`"),
+        Refusal::NoFeeder => (422, "have the operator name the broker's command in the node's config: feeder"),
+        Refusal::FedFeeder => (422, "leave its contract out"),
+        Refusal::Contract(_) => (422, "write a contract that the board's broker can be told"),
         Refusal::NoNetwork => (422, "name a bridge in the node's config"),
     }
 }
