@@ -6,6 +6,7 @@
 #![forbid(unsafe_code)]
 
 mod command;
+mod contract;
 mod node;
 mod output;
 mod place;
@@ -45,7 +46,7 @@ enum Command {
     /// Check whose an artifact is, as a board does before it runs it.
     Verify(command::verify::Arguments),
     /// Have a task run: sign a command and give it to the node.
-    Run(command::run::Arguments),
+    Run(Box<command::run::Arguments>),
     /// List commands and how far they are.
     Ps(command::ps::Arguments),
     /// Print what a command has come to.

@@ -14,6 +14,7 @@ use protocol::{
 };
 
 use super::{result, secret_key};
+use crate::contract;
 use crate::node::{Address, Node, Options};
 use crate::output::{self, Format};
 use crate::place::Place;
@@ -43,6 +44,8 @@ pub struct Arguments {
     /// The guest's memory; what the task needs when it is left out.
     #[arg(long, value_name = "MIB")]
     memory: Option<NonZeroU32>,
+    #[command(flatten)]
+    data: contract::Arguments,
     /// Which goes first when not all can: the higher one.
     #[arg(long, default_value_t = 0)]
     priority: u8,
@@ -154,7 +157,7 @@ fn command(arguments: &Arguments) -> Result<Command> {
         issued: now,
         task,
         parameters,
-        contract: None,
+        contract: arguments.data.contract(now),
         memory: arguments.memory.map_or(Memory::WhatTheContractNeeds, Memory::Mib),
         lifetime: if arguments.persistent { Lifetime::Persistent } else { Lifetime::Ephemeral },
         priority: arguments.priority,
