@@ -2,12 +2,14 @@
 
 use std::fmt::{self, Debug, Formatter};
 
-use p256::ecdsa::signature::{Signer, Verifier};
-use p256::ecdsa::{DerSignature, Signature, SigningKey, VerifyingKey};
+use p256::ecdsa::signature::Signer;
+use p256::ecdsa::{DerSignature, SigningKey, VerifyingKey};
 use p256::elliptic_curve::Generate;
 use p256::pkcs8::{DecodePrivateKey, DecodePublicKey, EncodePrivateKey, EncodePublicKey, LineEnding};
-use sha2::{Digest as _, Sha256};
+use ring::signature::{ECDSA_P256_SHA256_ASN1, UnparsedPublicKey};
 use thiserror::Error;
+
+use crate::Digest;
 
 /// Why text is not a key.
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
@@ -132,13 +134,14 @@ impl PublicKey {
     /// A name for the key: the SHA-256 of its DER, in hexadecimal.
     #[must_use]
     pub fn id(&self) -> String {
-        Sha256::digest(self.to_der()).iter().map(|byte| format!("{byte:02x}")).collect()
+        Digest::of(&self.to_der()).hex()
     }
 
     /// Whether the message was signed with the other half of this key.
     #[must_use]
     pub fn verifies(&self, message: &[u8], signature: &[u8]) -> bool {
-        Signature::from_der(signature).is_ok_and(|signature| self.0.verify(message, &signature).is_ok())
+        let point = self.0.to_sec1_point(false);
+        UnparsedPublicKey::new(&ECDSA_P256_SHA256_ASN1, point).verify(message, signature).is_ok()
     }
 }
 

@@ -197,7 +197,7 @@ impl Digest {
     /// The 64 digits without `sha256:`, good as a file's name.
     #[must_use]
     pub fn hex(&self) -> String {
-        self.0.iter().map(|byte| format!("{byte:02x}")).collect()
+        base16ct::lower::encode_string(&self.0)
     }
 }
 
@@ -218,19 +218,9 @@ impl FromStr for Digest {
 
     fn from_str(text: &str) -> Result<Self, NameError> {
         let parse = || {
-            let hex = text.strip_prefix("sha256:")?.as_bytes();
-            let digit = |digit: u8| match digit {
-                b'0'..=b'9' => Some(digit - b'0'),
-                b'a'..=b'f' => Some(digit - b'a' + 10),
-                _ => None,
-            };
+            let hex = text.strip_prefix("sha256:").filter(|hex| hex.len() == 64)?;
             let mut hash = [0; 32];
-            if hex.len() != 64 {
-                return None;
-            }
-            for (byte, pair) in hash.iter_mut().zip(hex.chunks_exact(2)) {
-                *byte = digit(pair[0])? << 4 | digit(pair[1])?;
-            }
+            base16ct::lower::decode(hex, &mut hash).ok()?;
             Some(Self(hash))
         };
         parse().ok_or_else(|| NameError {
