@@ -1,7 +1,7 @@
 //! URLs that can be fetched: `http://host[:port][/path][?query]` (RFC 3986; RFC 9110, section 4.2).
 
 use alloc::string::String;
-use core::fmt;
+use core::fmt::{self, Write};
 
 use fluent_uri::component::{Authority, Host};
 use fluent_uri::{ParseError, ParseErrorKind, Uri, UriRef};
@@ -49,6 +49,21 @@ impl Url {
             return Err("is longer than 4096 bytes");
         }
         Self::of(joined)
+    }
+
+    /// The same server's resource at a path, with these keys and values as its query, of any characters.
+    ///
+    /// # Errors
+    /// As [`Url::parse`].
+    pub fn with_query(&self, path: &str, pairs: &[(&str, &str)]) -> Result<Self, Fault> {
+        let mut reference = String::from(path);
+        for (number, (key, value)) in pairs.iter().enumerate() {
+            reference.push(if number == 0 { '?' } else { '&' });
+            push_encoded(&mut reference, key);
+            reference.push('=');
+            push_encoded(&mut reference, value);
+        }
+        self.join(&reference)
     }
 
     /// Checks what is a URI already.
@@ -104,6 +119,18 @@ impl Url {
 impl fmt::Display for Url {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(self.uri.as_str())
+    }
+}
+
+/// Appends a text as a part of a query (RFC 3986, section 2.1).
+fn push_encoded(out: &mut String, text: &str) {
+    for byte in text.bytes() {
+        if byte.is_ascii_alphanumeric() || b"-._~".contains(&byte) {
+            out.push(char::from(byte));
+        } else {
+            // A string takes what it is given.
+            let _ = write!(out, "%{byte:02X}");
+        }
     }
 }
 
@@ -205,6 +232,14 @@ mod tests {
             let fault = Url::parse(text).expect_err(text);
             assert!(fault.contains(part), "{text}: {fault}");
         }
+    }
+
+    #[test]
+    fn a_query_may_have_any_characters() {
+        let base = Url::parse("http://a:81/b?c").expect("a URL");
+        let url = base.with_query("/query", &[("q", "SELECT \"a&b\"=1\u{e4}"), ("db", "x")]).expect("a URL");
+        assert_eq!(url.to_string(), "http://a:81/query?q=SELECT%20%22a%26b%22%3D1%C3%A4&db=x");
+        assert!(base.with_query("/", &[("q", &"\u{e4}".repeat(1000))]).expect_err("long").contains("longer"));
     }
 
     #[test]

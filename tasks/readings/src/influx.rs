@@ -4,14 +4,20 @@
 //! `weather/place:north/wind`: the measurement, the tags and a field are the sensor's name, and each number is a
 //! reading.
 //!
+//! What InfluxDB has is written in the same way in its answers to queries ([`answer`]), so that a sensor has the same name
+//! on both ways.
+//!
 //! Source: the InfluxDB documentation, "Line protocol reference". The crates that read it (influxdb-line-protocol,
 //! influxdb-line-protocol-parser) need `std`.
 
 use alloc::string::String;
+use alloc::vec::Vec;
 
 use crate::name::{is_name, push_escaped};
 use crate::time::Precision;
 use crate::{Item, Reading, number};
+
+pub mod answer;
 
 /// Reads lines and hands each field's [`Item`] to `take`. A line that cannot be read costs itself; empty lines and
 /// comments give nothing. Lines' times are in `precision`; `now`, in seconds since 1970, dates those without; `unit` is
@@ -33,6 +39,39 @@ pub fn read(text: &[u8], unit: &str, precision: Precision, now: f64, take: &mut 
             after_line(line)
         };
     }
+}
+
+/// What the names of a series' sensors begin with. A series is its measurement and its tags, escaped as in a line.
+pub fn name_of(series: &[u8]) -> String {
+    let mut name = String::new();
+    for (number, part) in parts(series, Quotes::AreLetters).enumerate() {
+        if number > 0 {
+            name.push('/');
+        }
+        match pair(part).filter(|_| number > 0) {
+            Some((tag, value)) => {
+                push_escaped(&mut name, unescaped(tag).chain([b':']).chain(unescaped(value)));
+            }
+            None => push_escaped(&mut name, unescaped(part)),
+        }
+    }
+    name.push('/');
+    name
+}
+
+/// The name of a field's sensor in a series; `None` if it is too long to be one, or begins as none may.
+pub fn sensor_name(series: &[u8], field: &str) -> Option<String> {
+    let mut name = name_of(series);
+    push_escaped(&mut name, field.bytes());
+    is_name(name.as_bytes()).then_some(name)
+}
+
+/// The measurement of a series, and its tags with their values, as they were before they were escaped.
+pub fn measurement_and_tags(series: &[u8]) -> (String, Vec<(String, String)>) {
+    let text = |part: &[u8]| String::from_utf8_lossy(&unescaped(part).collect::<Vec<_>>()).into_owned();
+    let mut parts = parts(series, Quotes::AreLetters);
+    let measurement = parts.next().map(text).unwrap_or_default();
+    (measurement, parts.filter_map(pair).map(|(tag, value)| (text(tag), text(value))).collect())
 }
 
 /// What follows the next line end.
@@ -71,19 +110,7 @@ impl<'a> Line<'a> {
 
     fn hand_out(&self, unit: &str, precision: Precision, now: f64, take: &mut dyn FnMut(Item<'_>)) {
         let time = self.time.map_or(now, |time| precision.seconds(time));
-        let mut name = String::new();
-        for (number, part) in parts(self.series, Quotes::AreLetters).enumerate() {
-            if number > 0 {
-                name.push('/');
-            }
-            match pair(part).filter(|_| number > 0) {
-                Some((tag, value)) => {
-                    push_escaped(&mut name, unescaped(tag).chain([b':']).chain(unescaped(value)));
-                }
-                None => push_escaped(&mut name, unescaped(part)),
-            }
-        }
-        name.push('/');
+        let mut name = name_of(self.series);
         let series = name.len();
         for (field, value) in parts(self.fields, Quotes::Hold).filter_map(pair) {
             push_escaped(&mut name, unescaped(field));

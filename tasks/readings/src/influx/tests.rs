@@ -6,7 +6,7 @@ use alloc::vec::Vec;
 
 use proptest::prelude::*;
 
-use super::read;
+use super::{measurement_and_tags, read, sensor_name};
 use crate::Item;
 use crate::time::Precision;
 
@@ -171,4 +171,17 @@ proptest! {
     fn any_letters_with_a_meaning_are_survived(text in "[a,= \\\\\"\n#1i]{0,60}") {
         let _ = items(text.as_bytes());
     }
+}
+
+#[test]
+fn a_series_in_an_answer_has_the_name_that_its_line_gave_it() {
+    let series = r"we\ ird\,x,place=north\ side,tag=a\=b\,c";
+    let line = format!("{series} f\\ 1=1");
+    let name = sensor_name(series.as_bytes(), "f 1").expect("a name");
+    assert_eq!(name, "we_20ird_2cx/place:north_20side/tag:a_3db_2cc/f_201");
+    assert_eq!(items(line.as_bytes()), [Owned::Reading(name, 1.0, None)]);
+    let (measurement, tags) = measurement_and_tags(series.as_bytes());
+    let tags: Vec<_> = tags.iter().map(|(tag, value)| (tag.as_str(), value.as_str())).collect();
+    assert_eq!((measurement.as_str(), &tags[..]), ("we ird,x", &[("place", "north side"), ("tag", "a=b,c")][..]));
+    assert_eq!(sensor_name(b"-a", "b"), None);
 }
