@@ -65,11 +65,19 @@ pub enum Reason {
     Invalid,
     /// Who feeds the task was started anew.
     Restarted,
+    /// Who keeps those of before did not give them.
+    NotFetched,
 }
 
 impl Reason {
-    pub(crate) const ALL: [(Self, u8); 5] =
-        [(Self::NotTaken, 1), (Self::Rate, 2), (Self::NotKept, 3), (Self::Invalid, 4), (Self::Restarted, 5)];
+    pub(crate) const ALL: [(Self, u8); 6] = [
+        (Self::NotTaken, 1),
+        (Self::Rate, 2),
+        (Self::NotKept, 3),
+        (Self::Invalid, 4),
+        (Self::Restarted, 5),
+        (Self::NotFetched, 6),
+    ];
 
     pub(crate) fn number(self) -> u8 {
         Self::ALL.iter().find(|(reason, _)| *reason == self).map_or(0, |(_, number)| *number)
@@ -88,6 +96,7 @@ impl fmt::Display for Reason {
             Self::NotKept => "there was no room to keep them",
             Self::Invalid => "they were wrong",
             Self::Restarted => "who feeds the task was started anew",
+            Self::NotFetched => "who keeps those of before did not give them",
         })
     }
 }

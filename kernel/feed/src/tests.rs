@@ -155,7 +155,7 @@ fn what_is_wrong_is_named() {
     assert_eq!(fault(&long), Some(Fault::Length { kind: 2, bytes: too_many as usize }));
     assert_eq!(fault(&[2, 1, 0, 0, 16, 0, 0, 0]), Some(Fault::NotZero));
     assert_eq!(fault(&frame(3, 0, &[0; 16])), Some(Fault::Reason(0)));
-    assert_eq!(fault(&frame(3, 0, &[0, 0, 0, 0, 0, 0, 0, 0, 6, 0, 0, 0, 0, 0, 0, 0])), Some(Fault::Reason(6)));
+    assert_eq!(fault(&frame(3, 0, &[0, 0, 0, 0, 0, 0, 0, 0, 7, 0, 0, 0, 0, 0, 0, 0])), Some(Fault::Reason(7)));
     assert_eq!(fault(&frame(3, 0, &[0, 0, 0, 0, 0, 0, 0, 0, 1, 0, 0, 0, 0, 0, 0, 1])), Some(Fault::NotZero));
     assert_eq!(fault(&frame(3, 1, &[0; 16])), Some(Fault::Sensor(1)));
     assert_eq!(fault(&frame(3, 0, &[0; 15])), Some(Fault::Length { kind: 3, bytes: 15 }));

@@ -80,6 +80,8 @@ pub struct TaskReport {
     pub sensors_left_out: u32,
     /// Readings that it got.
     pub readings: u64,
+    /// Of these, the ones that came from the database of what was before.
+    pub fetched: u64,
     /// Readings that had left the store before it took them.
     pub lost: u64,
     /// Readings that were more in a second than it may have.

@@ -67,9 +67,9 @@ impl Task {
     }
 
     fn report(&self) -> TaskReport {
-        let Given { sensors, sensors_left_out, readings, lost, too_many } = self.given.get();
+        let Given { sensors, sensors_left_out, readings, fetched, lost, too_many } = self.given.get();
         let ended = self.ended.borrow().clone();
-        TaskReport { task: self.number, sensors, sensors_left_out, readings, lost, too_many, ended }
+        TaskReport { task: self.number, sensors, sensors_left_out, readings, fetched, lost, too_many, ended }
     }
 }
 

@@ -103,6 +103,18 @@ impl Contract {
                 && is(&selection.place, sensor.place())
         })
     }
+
+    /// Whether the name of a sensor that the task may have can begin so, or may: what is refused need not be looked at.
+    #[must_use]
+    pub fn may_begin(&self, prefix: &str) -> bool {
+        self.sensors.iter().any(|selection| selection.name.may_begin(prefix))
+    }
+
+    /// Whether readings of before the task's start are wanted.
+    #[must_use]
+    pub fn wants_past(&self) -> bool {
+        self.window != Window::Live(0)
+    }
 }
 
 fn seconds(text: &str) -> Result<i64, &'static str> {

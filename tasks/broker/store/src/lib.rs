@@ -37,7 +37,7 @@ mod store;
 mod tests;
 
 pub use contract::{Contract, Selection, Window};
-pub use delivery::{Delivery, Given, Progress};
+pub use delivery::{Delivery, Given, Progress, Span};
 pub use pattern::Pattern;
 pub use rule::Rule;
 pub use sensor::{Counts, Sensor};

@@ -39,6 +39,17 @@ impl Pattern {
     }
 }
 
+impl Pattern {
+    /// Whether a text that begins so may be one of those, as far as the part before the first star says.
+    #[must_use]
+    pub(crate) fn may_begin(&self, prefix: &str) -> bool {
+        match self.0.split_once('*') {
+            Some((fixed, _)) => fixed.starts_with(prefix) || prefix.starts_with(fixed),
+            None => self.0.starts_with(prefix),
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use std::string::String;

@@ -138,18 +138,23 @@ impl Sensor {
         feed::Sensor { name: &self.name, kind: &self.kind, unit: &self.unit, place: &self.place }
     }
 
+    /// Whether its rule allows a value, which not a number never is.
+    pub(crate) fn allows(&self, value: f64) -> bool {
+        self.minimum <= value && value <= self.maximum
+    }
+
     /// Judges a reading that has come at this time of the broker's clock; it must be neither before `from_ns` nor after
     /// `until_ns`. What is not taken is counted.
     pub(crate) fn judge(&mut self, reading: Reading, now_ns: i64, from_ns: i64, until_ns: i64) -> Taken {
         let second = now_ns.div_euclid(SECOND_NS);
         let Reading { time_ns, value } = reading;
+        let allowed = self.allows(value);
         let count = &mut self.counts;
         let (taken, counter) = match self.series.last() {
             Some(last) if last.time_ns == time_ns && last.value.to_bits() == value.to_bits() => {
                 (Taken::Duplicate, &mut count.duplicates)
             }
-            // Not a number is in no range.
-            _ if !(self.minimum <= value && value <= self.maximum) => (Taken::OutOfRange, &mut count.out_of_range),
+            _ if !allowed => (Taken::OutOfRange, &mut count.out_of_range),
             _ if time_ns > until_ns => (Taken::Ahead, &mut count.ahead),
             _ if time_ns < from_ns => (Taken::Old, &mut count.old),
             Some(last) if last.time_ns >= time_ns => (Taken::Late, &mut count.late),

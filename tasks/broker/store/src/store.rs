@@ -150,6 +150,22 @@ impl Store {
         self.sensors.iter().map(|sensor| sensor.series.chunks() * CHUNK_BYTES).sum()
     }
 
+    /// The number of a sensor that the store knows.
+    pub(crate) fn number(&self, name: &str, unit: &str) -> Option<u32> {
+        let found = self.by_name.binary_search_by(|number| self.sensors[*number as usize].key().cmp(&(name, unit)));
+        found.ok().map(|place| self.by_name[place])
+    }
+
+    /// What the store would make of a sensor that it does not know.
+    pub(crate) fn described(&self, sensor: &feed::Sensor<'_>) -> Sensor {
+        Sensor::new(sensor, &self.rules)
+    }
+
+    /// Whether it holds readings of a sensor from before a place: then it has all that come there.
+    pub(crate) fn reaches_before(&self, sensor: u32, cursor: &Cursor) -> bool {
+        self.sensors[sensor as usize].series.first_number(&self.chunks) < cursor.number()
+    }
+
     /// The place behind all readings of a sensor.
     pub(crate) fn end(&self, sensor: u32) -> Cursor {
         self.sensors[sensor as usize].series.end()

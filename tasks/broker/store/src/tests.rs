@@ -2,6 +2,7 @@
 
 mod deliveries;
 mod model;
+mod past;
 mod sizes;
 
 use std::string::{String, ToString};

@@ -10,22 +10,22 @@ use crate::contract::Contract;
 use crate::delivery::{Delivery, Progress};
 use crate::store::{Limits, Store};
 
-fn delivery(contract: &str) -> Delivery {
+pub(super) fn delivery(contract: &str) -> Delivery {
     Delivery::new(Contract::parse(contract).expect("a contract"))
 }
 
 /// What a feed has said.
 #[derive(Debug, Default, PartialEq)]
-struct Heard {
-    names: Vec<String>,
+pub(super) struct Heard {
+    pub(super) names: Vec<String>,
     /// Seconds before now, by sensor.
-    readings: Vec<(usize, i64)>,
-    gaps: Vec<Gap>,
-    ended: bool,
+    pub(super) readings: Vec<(usize, i64)>,
+    pub(super) gaps: Vec<Gap>,
+    pub(super) ended: bool,
 }
 
 /// All that there is at this time, and how the feed goes on then.
-fn hear(delivery: &mut Delivery, store: &Store, now_ns: i64, bytes: &mut Vec<u8>) -> Progress {
+pub(super) fn hear(delivery: &mut Delivery, store: &Store, now_ns: i64, bytes: &mut Vec<u8>) -> Progress {
     loop {
         match delivery.fill(store, now_ns, bytes) {
             Progress::More => {}
@@ -41,7 +41,7 @@ fn hear(delivery: &mut Delivery, store: &Store, now_ns: i64, bytes: &mut Vec<u8>
     }
 }
 
-fn heard(bytes: &[u8]) -> Heard {
+pub(super) fn heard(bytes: &[u8]) -> Heard {
     let (mut heard, mut decoder, mut held) = (Heard::default(), Decoder::new(), bytes);
     while !held.is_empty() {
         assert!(decoder.wanted(held).expect("a feed") <= held.len(), "all is whole frames");
@@ -63,7 +63,7 @@ fn heard(bytes: &[u8]) -> Heard {
 }
 
 /// Three sensors with a reading a second for a minute.
-fn minute() -> Store {
+pub(super) fn minute() -> Store {
     let mut store = store(LIMITS);
     for before_s in (1..=60).rev() {
         for name in ["yard/a", "yard/b", "roof/a"] {
