@@ -4,7 +4,7 @@ use std::cell::{Cell, RefCell};
 use std::collections::VecDeque;
 use std::future::poll_fn;
 use std::rc::Rc;
-use std::task::Poll;
+use std::task::{Poll, Waker};
 
 use embedded_io_async::{ErrorType, Read, Write};
 use kernel::stream::ReadInPlace;
@@ -21,6 +21,8 @@ pub(crate) type Progress = Rc<Cell<u64>>;
 #[derive(Debug, Default)]
 struct Wire {
     to_task: VecDeque<u8>,
+    /// Who in the task waits for them, which may be one of several futures that are polled only when they are woken.
+    reader: Option<Waker>,
     from_task: Vec<u8>,
     /// Bytes that the task has written since its last poll began.
     unseen: usize,
@@ -37,6 +39,12 @@ pub struct Peer {
     progress: Progress,
 }
 
+impl Wire {
+    fn wake(&mut self) {
+        self.reader.take().into_iter().for_each(Waker::wake);
+    }
+}
+
 impl Peer {
     pub(crate) fn new(progress: &Progress) -> Self {
         Self { wire: Rc::default(), progress: Rc::clone(progress) }
@@ -44,7 +52,9 @@ impl Peer {
 
     /// Sends bytes to the task.
     pub fn say(&self, bytes: &[u8]) {
-        self.wire.borrow_mut().to_task.extend(bytes);
+        let mut wire = self.wire.borrow_mut();
+        wire.to_task.extend(bytes);
+        wire.wake();
     }
 
     /// How many bytes the task has not read yet.
@@ -55,7 +65,9 @@ impl Peer {
 
     /// Ends this direction of the connection: the task sees the end of the stream when it has read what was said.
     pub fn close(&self) {
-        self.wire.borrow_mut().closes = true;
+        let mut wire = self.wire.borrow_mut();
+        wire.closes = true;
+        wire.wake();
     }
 
     /// Whether the task has let go of the connection.
@@ -94,9 +106,13 @@ pub struct Stream(Peer);
 impl Stream {
     /// Waits until there are bytes, or will not be any.
     async fn readable(&self) {
-        poll_fn(|_| {
-            let wire = self.0.wire.borrow();
-            if wire.to_task.is_empty() && !wire.closes { Poll::Pending } else { Poll::Ready(()) }
+        poll_fn(|context| {
+            let mut wire = self.0.wire.borrow_mut();
+            if !wire.to_task.is_empty() || wire.closes {
+                return Poll::Ready(());
+            }
+            wire.reader = Some(context.waker().clone());
+            Poll::Pending
         })
         .await;
     }
@@ -142,12 +158,13 @@ impl ReadInPlace for Stream {
 
 impl Write for Stream {
     async fn write(&mut self, bytes: &[u8]) -> Result<usize, Error> {
-        poll_fn(|_| {
+        poll_fn(|context| {
             let unseen = &mut self.0.wire.borrow_mut().unseen;
             if *unseen < UNSEEN_MAX {
                 return Poll::Ready(());
             }
             *unseen = 0;
+            context.waker().wake_by_ref();
             Poll::Pending
         })
         .await;
