@@ -43,6 +43,7 @@ pub mod guest;
 pub mod harness;
 pub mod host_tool;
 pub mod http;
+pub mod influxdb;
 pub mod initramfs;
 pub mod kernel_image;
 pub mod link;

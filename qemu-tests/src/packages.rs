@@ -1,8 +1,8 @@
 //! The Debian packages that the bed is made of: found, downloaded and unpacked below `target/bed`.
 //!
 //! Four kinds of sets: what runs in dom0 (one for each CPU), the tools that a person wants there (one for each CPU),
-//! what runs on the host (the MQTT broker and its clients, web servers, a registry, iperf3,
-//! what makes a file system, Xen's C headers), and what the
+//! what runs on the host (the MQTT broker and its clients, web servers, a registry, a database of
+//! readings, iperf3, what makes a file system, Xen's C headers), and what the
 //! benchmark's Linux guest is made of (one for each CPU). A set that is complete is never looked at again, unless what
 //! is wanted changed: a list beside it says what is there.
 
@@ -95,6 +95,7 @@ pub const HOST: Set = Set {
         "docker-registry",
         "e2fsprogs",
         "haproxy",
+        "influxdb",
         "iperf3",
         "libc6",
         "libxen-dev",

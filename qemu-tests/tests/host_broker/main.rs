@@ -4,6 +4,7 @@
 
 #[path = "../common/machine.rs"]
 mod machine;
+mod past;
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -40,6 +41,8 @@ struct Told {
     names: Vec<String>,
     /// The sensors' numbers and values.
     readings: Vec<(usize, f64)>,
+    /// When each of them was taken.
+    times_ns: Vec<i64>,
     gaps: Vec<Gap>,
 }
 
@@ -67,8 +70,8 @@ impl Bench {
         Self { source, folder, thread, stop, lists }
     }
 
-    /// Publishes numbers to a topic, and returns when the broker has taken them.
-    fn publish(&self, topic: &str, values: &[f64]) {
+    /// Publishes messages to a topic, and returns when the broker has taken them.
+    fn publish(&self, topic: &str, values: &[impl ToString]) {
         let taken = "Received PUBACK from broker-test";
         let before = self.source.count_log(taken);
         let mut publisher: Publisher = self.source.publisher(topic).unwrap();
@@ -96,6 +99,7 @@ impl Bench {
                 match feed.next().await.unwrap() {
                     Some(Item::Sensor(sensor)) => told.names.push(sensor.name.to_owned()),
                     Some(Item::Readings(sensor, batch)) => {
+                        told.times_ns.extend(batch.iter().map(|reading| reading.time_ns));
                         told.readings.extend(batch.iter().map(|reading| (sensor, reading.value)));
                     }
                     Some(Item::Gap(gap)) => told.gaps.push(gap),

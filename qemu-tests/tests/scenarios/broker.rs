@@ -6,8 +6,10 @@ use anyhow::Result;
 use broker::{Report, TaskReport};
 use qemu_tests::broker::Broker;
 use qemu_tests::harness::{Context, Scenario};
+use qemu_tests::influxdb::{DATABASE, InfluxDb};
 use qemu_tests::{Arch, Guest, check};
 use std::net::Ipv4Addr;
+use std::time::{SystemTime, UNIX_EPOCH};
 use summary::Report as Summary;
 
 /// All of this module's.
@@ -20,6 +22,8 @@ pub const SCENARIOS: &[Scenario] = &[Scenario {
 const ADDRESS: Ipv4Addr = Ipv4Addr::new(10, 0, 2, 53);
 /// How many readings each sensor has.
 const READINGS: u32 = 300;
+/// How many more the yard's has in a database, from before the broker's start.
+const BEFORE: u32 = 500;
 
 /// A guest that waits for its feed.
 fn task(context: &Context<'_>, name: &str) -> Result<Guest> {
@@ -31,12 +35,13 @@ fn task(context: &Context<'_>, name: &str) -> Result<Guest> {
 }
 
 /// A broker that feeds both, and is subscribed.
-fn broker(context: &Context<'_>, source: &Broker, yard: &Guest, roof: &Guest) -> Result<Guest> {
+fn broker(context: &Context<'_>, source: &Broker, database: &InfluxDb, yard: &Guest, roof: &Guest) -> Result<Guest> {
     let tasks =
         format!("{}?name=yard/*&past_s=3600,{}?name=*&kind=humidity&past_s=3600", yard.domain()?, roof.domain()?);
     let parameters = format!(
-        "ip={ADDRESS}/24 gateway=10.0.2.2 source=10.0.2.2:{} client=guest topics=number:home/{{name}}/{{kind}} tasks={tasks}",
-        source.port()
+        "ip={ADDRESS}/24 gateway=10.0.2.2 source=10.0.2.2:{} client=guest topics=number:home/{{name}}/{{kind}} tasks={tasks} past=http://10.0.2.2:{}/{DATABASE}",
+        source.port(),
+        database.port()
     );
     let mut spec = guest(context, "broker", &parameters)?;
     (spec.vif, spec.memory_mib) = (true, 16);
@@ -61,6 +66,16 @@ fn publish(source: &Broker, topic: &str) -> Result<()> {
     Ok(())
 }
 
+/// A database with the yard's readings of before, one a second.
+fn database() -> Result<InfluxDb> {
+    let database = InfluxDb::start("broker-past", None)?;
+    let now_s = SystemTime::now().duration_since(UNIX_EPOCH)?.as_secs();
+    let line =
+        |number: u32| format!("yard temperature={number} {}\n", (now_s - 1000 + u64::from(number)) * 1_000_000_000);
+    database.write(&(0..BEFORE).map(line).collect::<String>())?;
+    Ok(database)
+}
+
 /// Tells a guest where its feed is.
 fn introduce(context: &Context<'_>, task: &Guest, broker: &Guest) -> Result<()> {
     let (task, broker) = (task.domain()?, broker.domain()?);
@@ -71,7 +86,8 @@ fn introduce(context: &Context<'_>, task: &Guest, broker: &Guest) -> Result<()> 
 fn fed(context: &Context<'_>) -> Result<()> {
     let source = Broker::start("broker-source")?;
     let (mut yard, mut roof) = (task(context, "yard")?, task(context, "roof")?);
-    let mut broker = broker(context, &source, &yard, &roof)?;
+    let database = database()?;
+    let mut broker = broker(context, &source, &database, &yard, &roof)?;
     for topic in ["home/yard/temperature", "home/roof/humidity", "home/cellar/temperature"] {
         publish(&source, topic)?;
     }
@@ -87,13 +103,15 @@ fn fed(context: &Context<'_>) -> Result<()> {
         yard.destroy()?;
         return roof.destroy();
     }
-    for (task, sensor) in [(&mut yard, "yard/temperature"), (&mut roof, "roof/humidity")] {
+    let (held, fetched) = (f64::from(READINGS - 1) / 4.0, f64::from(BEFORE - 1));
+    let yards = ("yard/temperature", READINGS + BEFORE, fetched);
+    for (task, (sensor, readings, largest)) in [(&mut yard, yards), (&mut roof, ("roof/humidity", READINGS, held))] {
         introduce(context, task, &broker)?;
         let summary: Summary = ends_well(task)?;
         let [only] = &summary.sensors[..] else { anyhow::bail!("{summary:?}") };
         let only = &only.statistics;
-        check!(only.name == sensor && only.count == u64::from(READINGS), "{summary:?}");
-        check!((only.minimum, only.maximum) == (0.0, f64::from(READINGS - 1) / 4.0), "{summary:?}");
+        check!(only.name == sensor && only.count == u64::from(readings), "{summary:?}");
+        check!((only.minimum, only.maximum) == (0.0, largest), "{summary:?}");
         check!(summary.left_out == 0 && summary.silent.is_empty(), "{summary:?}");
         let expected = format!("broker: task {}: complete", task.domain()?);
         broker.wait_for(&expected, PATIENCE)?;
@@ -101,7 +119,10 @@ fn fed(context: &Context<'_>) -> Result<()> {
     broker.shutdown()?;
     let report: Report = ends_well(&mut broker)?;
     check!(report.sensors == 3 && report.readings == 3 * u64::from(READINGS), "{report:?}");
-    let complete = |task: &TaskReport| (task.sensors, task.readings, &*task.ended) == (1, READINGS.into(), "complete");
+    let complete = |task: &TaskReport| {
+        (task.sensors, task.readings - task.fetched, &*task.ended) == (1, READINGS.into(), "complete")
+    };
     check!(report.tasks.len() == 2 && report.tasks.iter().all(complete), "{report:?}");
+    check!(report.tasks.iter().map(|task| task.fetched).sum::<u64>() == u64::from(BEFORE), "{report:?}");
     Ok(())
 }

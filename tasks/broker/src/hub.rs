@@ -19,6 +19,7 @@ use store::{Delivery, Progress, Store, Taken};
 
 use crate::error::Error;
 use crate::parameters::Settings;
+use crate::past::Archive;
 use crate::report::Report;
 use crate::tasks::{Task, Tasks};
 
@@ -29,6 +30,7 @@ const COUNTS_S: u32 = 60;
 pub(crate) struct Hub {
     state: RefCell<State>,
     tasks: RefCell<Tasks>,
+    archive: Option<Rc<Archive>>,
 }
 
 struct State {
@@ -114,7 +116,21 @@ impl Hub {
     pub(crate) fn new(settings: &Settings) -> Result<Self, Error> {
         let store = Store::new(settings.limits, settings.rules.clone()).map_err(Error::Store)?;
         let state = State { store, counts: Report::default(), said: 0 };
-        Ok(Self { state: RefCell::new(state), tasks: RefCell::new(Tasks::new(&settings.tasks)) })
+        Ok(Self {
+            state: RefCell::new(state),
+            tasks: RefCell::new(Tasks::new(&settings.tasks)),
+            archive: settings.archive.clone(),
+        })
+    }
+
+    /// The database of what was before, if there is one.
+    pub(crate) fn archive(&self) -> Option<&Archive> {
+        self.archive.as_deref()
+    }
+
+    /// Looks at the store.
+    pub(crate) fn look<R>(&self, look: impl FnOnce(&Store) -> R) -> R {
+        look(&self.state.borrow().store)
     }
 
     /// The tasks that there are.
@@ -243,7 +259,7 @@ pub(crate) fn now_ns(system: &impl System) -> i64 {
 
 /// A message's time in nanoseconds. An `f64` of seconds has a quarter of a microsecond at best, and what was meant is
 /// rather the microsecond next to it.
-fn nanoseconds(seconds: f64) -> i64 {
+pub(crate) fn nanoseconds(seconds: f64) -> i64 {
     let microseconds = seconds * 1e6;
     let rounded = (microseconds + if microseconds < 0.0 { -0.5 } else { 0.5 }) as i64;
     rounded.saturating_mul(1000)

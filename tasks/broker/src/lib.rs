@@ -2,7 +2,8 @@
 //! network.
 //!
 //! The data's way: `source` receives messages, [`mqtt::routes`] says how each is read, the crate [`store`] checks and keeps
-//! the readings and knows what each task may have, and `serving` writes that into the task's channel. Memory is what the
+//! the readings and knows what each task may have, and `serving` writes that into the task's channel, behind what `past`
+//! fetches of the time before from a database. Memory is what the
 //! parameters say, whatever comes: see [`store::Store`]. README.md says how it is used.
 
 #![no_std]
@@ -13,6 +14,7 @@ extern crate alloc;
 mod error;
 mod hub;
 mod parameters;
+mod past;
 mod report;
 mod serving;
 mod source;

@@ -1,6 +1,7 @@
 //! The task's parameters, and what they mean where one is left out.
 
 use alloc::format;
+use alloc::rc::Rc;
 use alloc::string::{String, ToString};
 use alloc::vec::Vec;
 use core::ops::RangeInclusive;
@@ -13,6 +14,7 @@ use serde::{Deserialize, Serialize};
 use store::{Contract, Limits, Rule};
 
 use crate::error::Error;
+use crate::past::Archive;
 
 /// The task's parameters.
 #[derive(Debug, Clone, Default, Serialize, Deserialize, Schema)]
@@ -33,12 +35,19 @@ pub struct Parameters {
     pub source_user: Option<String>,
     /// Password at the source; it needs a user name.
     pub source_password: Option<String>,
+    /// The database of what was before, an InfluxDB 1.x: `http://host:port/database`. A task that wants readings of before what is
+    /// kept here gets them from there. `?kind=temperature&unit=Cel` behind it is what all its sensors have; none when left out.
+    pub past: Option<String>,
+    /// User name at that database.
+    pub past_user: Option<String>,
+    /// Password there; it needs a user name.
+    pub past_password: Option<String>,
     /// MQTT client identifier; `broker-` and eight random hex digits when left out.
     pub client: Option<String>,
     /// MQTT keepalive in seconds; 30 when left out.
     pub keepalive_s: Option<u32>,
     /// Memory for sensors and readings, in MiB, taken at the start; 4 when left out. The rest of the guest needs 4 MiB, and
-    /// 110 KiB for each task.
+    /// 110 KiB for each task, 140 KiB more while its past is fetched.
     pub store_mib: Option<u32>,
     /// The most sensors; 256 when left out. Each takes 2 KiB of the store at least.
     pub sensors: Option<u32>,
@@ -55,6 +64,7 @@ pub(crate) struct Settings {
     pub(crate) tasks: Vec<(u16, Contract)>,
     pub(crate) rules: Vec<Rule>,
     pub(crate) limits: Limits,
+    pub(crate) archive: Option<Rc<Archive>>,
 }
 
 /// How long the source keeps the session for us while we are away.
@@ -86,9 +96,21 @@ impl Settings {
             tasks: listed(tasks.as_deref().unwrap_or_default())?,
             rules,
             limits,
+            archive: archive(&parameters)?,
             source: broker(address, parameters, system)?,
         })
     }
+}
+
+/// The database of what was before.
+fn archive(parameters: &Parameters) -> Result<Option<Rc<Archive>>, Error> {
+    let Parameters { past, past_user, past_password, .. } = parameters;
+    if past.is_none() && past_user.is_some() || past_user.is_none() && past_password.is_some() {
+        return Err(wrong("past", "", "a password needs past_user, and both need past"));
+    }
+    let login = past_user.as_deref().map(|user| (user, past_password.as_deref().unwrap_or_default()));
+    let archive = |text: &String| Archive::parse(text, login).map(Rc::new).map_err(|what| wrong("past", text, what));
+    past.as_ref().map(archive).transpose()
 }
 
 /// The source, and as whom we speak to it.

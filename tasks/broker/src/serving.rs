@@ -6,24 +6,26 @@ use alloc::string::{String, ToString};
 use alloc::vec::Vec;
 use core::convert::Infallible;
 use core::future::pending;
+use core::pin::pin;
 
-use embassy_futures::select::{Either, Either3, select, select3};
+use embassy_futures::select::{Either, Either4, select, select4};
 use embassy_futures::yield_now;
-use embassy_time::{Duration, Instant, Timer};
+use embassy_time::{Duration, Timer};
 use embedded_io_async::{Read, Write};
 use futures_util::StreamExt;
 use futures_util::stream::FuturesUnordered;
-use kernel::{Feeding, println};
+use kernel::{Feeding, Networked, println};
 use store::{Contract, Delivery, Progress};
 
 use crate::hub::{Hub, now_ns};
+use crate::past::Desk;
 use crate::tasks::{LET_GO, Task};
 
 /// What a task answers is not looked at yet, but for its end.
 const ANSWER_BYTES: usize = 64;
 
 /// Feeds all tasks, while they come and go.
-pub(crate) async fn run(hub: &Hub, system: &impl Feeding) -> Infallible {
+pub(crate) async fn run(hub: &Hub, system: &(impl Feeding + Networked)) -> Infallible {
     let mut feeds: FuturesUnordered<_> = hub.tasks().into_iter().map(|task| serve(task, hub, system)).collect();
     let mut listed = BTreeMap::new();
     loop {
@@ -40,7 +42,7 @@ pub(crate) async fn run(hub: &Hub, system: &impl Feeding) -> Infallible {
 }
 
 /// Feeds a task until its feed or the task ends, or it is to be fed no more, and notes which.
-async fn serve(task: Rc<Task>, hub: &Hub, system: &impl Feeding) {
+async fn serve(task: Rc<Task>, hub: &Hub, system: &(impl Feeding + Networked)) {
     let ended = match &task.contract {
         // In this order, so that it gets no more once it is let go of.
         Ok(contract) => match select(task.let_go.wait(), attend(&task, contract, hub, system)).await {
@@ -54,7 +56,7 @@ async fn serve(task: Rc<Task>, hub: &Hub, system: &impl Feeding) {
 }
 
 /// Waits for a task and feeds it; how that has ended.
-async fn attend(task: &Task, contract: &Contract, hub: &Hub, system: &impl Feeding) -> String {
+async fn attend(task: &Task, contract: &Contract, hub: &Hub, system: &(impl Feeding + Networked)) -> String {
     println!("broker: serving task {}", task.number);
     match system.serve(task.number).await {
         Ok(mut channel) => {
@@ -70,19 +72,22 @@ async fn feed(
     task: &Task,
     contract: &Contract,
     hub: &Hub,
-    system: &impl Feeding,
+    system: &(impl Feeding + Networked),
     channel: &mut (impl Read + Write),
 ) -> Result<String, String> {
     let gone = |why: &dyn core::fmt::Debug| alloc::format!("the task is gone: {why:?}");
-    let mut delivery = Delivery::new(contract.clone());
+    let desk = Desk::new(Delivery::new(contract.clone()), hub.archive());
+    // What was before what the store holds comes as the task takes it; nothing else waits for it.
+    let mut past = pin!(desk.fetch(system.network(), hub, task));
     let (mut bytes, mut answer) = (Vec::new(), [0; ANSWER_BYTES]);
     loop {
         bytes.clear();
         // What comes while the rest is written is news for the next time.
         task.news.reset();
-        let progress = hub.fill(&mut delivery, now_ns(system), &mut bytes);
+        let progress = hub.fill(&mut desk.delivery.borrow_mut(), now_ns(system), &mut bytes);
         channel.write_all(&bytes).await.map_err(|error| gone(&error))?;
-        task.given.set(delivery.given());
+        desk.given.signal(());
+        task.given.set(desk.delivery.borrow().given());
         let until_ns = match progress {
             Progress::More => {
                 // Others have their turn.
@@ -92,15 +97,17 @@ async fn feed(
             Progress::Ended => break,
             Progress::Wait(until_ns) => until_ns,
         };
-        let time = until_ns.map_or(Timer::at(Instant::MAX), |until_ns| {
+        let time = async {
+            let Some(until_ns) = until_ns else { return pending().await };
             let rest_ns = until_ns.saturating_sub(now_ns(system)).max(0) as u64;
-            Timer::after(Duration::from_millis(rest_ns / 1_000_000 + 1))
-        });
-        match select3(task.news.wait(), time, channel.read(&mut answer)).await {
-            Either3::Third(Ok(0) | Err(_)) => return Err(gone(&"it has closed its end")),
+            Timer::after(Duration::from_millis(rest_ns / 1_000_000 + 1)).await;
+        };
+        match select4(past.as_mut(), task.news.wait(), time, channel.read(&mut answer)).await {
+            Either4::First(never) => match never {},
+            Either4::Fourth(Ok(0) | Err(_)) => return Err(gone(&"it has closed its end")),
             // A task that talks without end takes no more than its turn.
-            Either3::Third(Ok(_)) => yield_now().await,
-            Either3::First(()) | Either3::Second(()) => {}
+            Either4::Fourth(Ok(_)) => yield_now().await,
+            Either4::Second(()) | Either4::Third(()) => {}
         }
     }
     // The channel stays until the task has what is in it.

@@ -14,7 +14,7 @@ use embassy_futures::block_on;
 use embassy_futures::select::{Either, select};
 use embassy_futures::yield_now;
 use embedded_io_async::{ErrorType, Read, Write};
-use kernel::{Feeding, Memory, Stop, System, feed};
+use kernel::{Feeding, Memory, Networked, Stop, System, feed};
 
 use super::run;
 use crate::Parameters;
@@ -36,6 +36,7 @@ struct Platform {
     listed: RefCell<BTreeMap<u16, String>>,
     /// The tasks to which there is a way.
     there: Rc<RefCell<Vec<u16>>>,
+    network: testing::Guest,
 }
 
 /// A task that takes everything, and closes its end or talks.
@@ -83,6 +84,14 @@ impl Feeding for Platform {
             other => Poll::Ready(other.clone()),
         })
         .await
+    }
+}
+
+impl Networked for Platform {
+    type Network = testing::Guest;
+
+    fn network(&self) -> &testing::Guest {
+        &self.network
     }
 }
 
