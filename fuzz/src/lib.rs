@@ -24,9 +24,11 @@
 //! | [`mqtt`] | both brokers | `collect` |
 //! | [`senml`] | sensors | `collect` |
 //! | [`filter`] | an HTTP server | `filter` |
+//! | [`broker`] | the sensors' MQTT broker, and a database of what was before | `broker` |
 //! | [`feed`] | who feeds a task | the reader of feeds, and `summary` |
 
 pub mod backend;
+pub mod broker;
 pub mod channel;
 pub mod commands;
 pub mod device_tree;
@@ -44,8 +46,9 @@ pub mod xenstore;
 pub type Target = fn(&[u8]);
 
 /// All targets by their names, which are those of their corpora and programs.
-pub const TARGETS: [(&str, Target); 12] = [
+pub const TARGETS: [(&str, Target); 13] = [
     ("backend", backend::run),
+    ("broker", broker::run),
     ("channel", channel::run),
     ("commands", commands::run),
     ("device_tree", device_tree::run),

@@ -71,6 +71,7 @@ macro_rules! targets {
 
 targets! {
     backend: 300,
+    broker: 1000,
     channel: 2000,
     commands: 5000,
     device_tree: 5000,

@@ -1,0 +1,5 @@
+//! `fuzz::broker` under libFuzzer.
+
+#![no_main]
+
+libfuzzer_sys::fuzz_target!(|bytes: &[u8]| fuzz::broker::run(bytes));
