@@ -15,9 +15,9 @@ use crate::xenstore::Client;
 /// What channels are made of.
 #[derive(Debug)]
 pub struct Channels {
-    events: Events<Xen>,
+    pub(super) events: Events<Xen>,
     grants: GrantTable<Xen>,
-    store: Client<Xen>,
+    pub(super) store: Client<Xen>,
     /// The task has its feed.
     pub(super) feed_taken: Cell<bool>,
 }
