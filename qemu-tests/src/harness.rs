@@ -90,13 +90,25 @@ impl Context<'_> {
 #[derive(Debug, PartialEq, Eq)]
 struct Arguments {
     arch: Arch,
+    all: bool,
     list: bool,
     filters: Vec<String>,
 }
 
-/// The program: runs the scenarios that the command line names, all of them when it names none.
+impl Arguments {
+    /// Whether they ask for a scenario: by its name, or by none, unless another machine's run has it.
+    fn want(&self, name: &str, on_one: &[(&str, Arch)]) -> bool {
+        if self.filters.is_empty() {
+            return self.all || on_one.iter().all(|(other, arch)| *other != name || *arch == self.arch);
+        }
+        self.filters.iter().any(|filter| name.contains(filter))
+    }
+}
+
+/// The program: runs the scenarios that the command line names. When it names none, those `on_one` run on the machine
+/// that is there beside their names, all others on each, and with `--all` all on each.
 #[must_use]
-pub fn main(scenarios: &[Scenario]) -> ExitCode {
+pub fn main(scenarios: &[Scenario], on_one: &[(&str, Arch)]) -> ExitCode {
     let arguments = match parse(std::env::args().skip(1)) {
         Ok(arguments) => arguments,
         Err(error) => {
@@ -104,10 +116,11 @@ pub fn main(scenarios: &[Scenario]) -> ExitCode {
             return ExitCode::from(2);
         }
     };
-    let wanted = |scenario: &&Scenario| {
-        arguments.filters.is_empty() || arguments.filters.iter().any(|filter| scenario.name.contains(filter))
-    };
-    let scenarios: Vec<_> = scenarios.iter().filter(wanted).collect();
+    if let Some((name, _)) = on_one.iter().find(|(name, _)| scenarios.iter().all(|scenario| scenario.name != *name)) {
+        eprintln!("there is no scenario \"{name}\" that one machine could have for itself");
+        return ExitCode::from(2);
+    }
+    let scenarios: Vec<_> = scenarios.iter().filter(|scenario| arguments.want(scenario.name, on_one)).collect();
     if arguments.list {
         scenarios.iter().for_each(|scenario| println!("{}", scenario.name));
         return ExitCode::SUCCESS;
@@ -253,16 +266,17 @@ fn keep_logs(name: &str, arch: Arch, bed: &Bed) {
 
 /// Reads the command line; what `cargo test` adds for its own harness is passed over.
 fn parse(arguments: impl Iterator<Item = String>) -> Result<Arguments> {
-    let mut parsed = Arguments { arch: Arch::X86_64, list: false, filters: Vec::new() };
+    let mut parsed = Arguments { arch: Arch::X86_64, all: false, list: false, filters: Vec::new() };
     let mut arguments = arguments;
     while let Some(argument) = arguments.next() {
         match argument.as_str() {
+            "--all" => parsed.all = true,
             "--list" => parsed.list = true,
             "--arch" => parsed.arch = arguments.next().context("--arch without a name")?.parse()?,
             "--nocapture" | "--no-capture" | "--quiet" | "-q" => {}
             flag if flag.starts_with("--test-threads") => {}
             flag if flag.starts_with('-') => {
-                bail!("unknown argument {flag}; there are --arch NAME, --list and parts of scenarios' names")
+                bail!("unknown argument {flag}; there are --arch NAME, --all, --list and parts of scenarios' names")
             }
             filter => parsed.filters.push(filter.to_owned()),
         }
@@ -283,9 +297,24 @@ mod tests {
         let arguments = parsed("echo --arch x86_64 --nocapture hello").unwrap();
         assert_eq!(
             arguments,
-            Arguments { arch: Arch::X86_64, list: false, filters: vec!["echo".into(), "hello".into()] }
+            Arguments { arch: Arch::X86_64, all: false, list: false, filters: vec!["echo".into(), "hello".into()] }
         );
         assert!(parsed("--list").unwrap().list);
         assert!(parsed("--arch z80").is_err() && parsed("--arch").is_err() && parsed("--colour").is_err());
+    }
+
+    #[test]
+    fn a_scenario_of_one_machine_runs_there_and_elsewhere_when_it_is_asked_for() {
+        let on_one = [("echo: slow", Arch::Armv7)];
+        for (words, runs) in [
+            ("--arch armv7", true),
+            ("--arch x86_64", false),
+            ("--arch x86_64 --all", true),
+            ("--arch x86_64 echo", true),
+            ("--arch x86_64 hello", false),
+        ] {
+            assert_eq!(parsed(words).unwrap().want("echo: slow", &on_one), runs, "{words}");
+        }
+        assert!(parsed("--arch x86_64").unwrap().want("echo: quick", &on_one));
     }
 }

@@ -24,6 +24,9 @@ pub struct Arguments {
     /// Of the scenarios, run only those whose names contain one of these.
     #[arg(value_name = "PART OF NAME", requires = "bed")]
     filters: Vec<String>,
+    /// Run every scenario on every processor; without it those that take long run on one, unless one is named.
+    #[arg(long)]
+    all: bool,
     /// Build images and run scenarios for this processor only.
     #[arg(long, value_enum)]
     arch: Option<Arch>,
@@ -42,13 +45,13 @@ pub fn run(arguments: &Arguments) -> Result<ExitCode> {
         parts.extend(host_tests::run(&workspace));
     }
     let images: Vec<_> = all.into_iter().map(|arch| (arch, build(&workspace, arch))).collect();
-    parts.extend(on_xen(&workspace, images, &arguments.filters));
+    parts.extend(on_xen(&workspace, images, arguments));
     Ok(part::summary(&parts))
 }
 
 /// The images for each processor, and the scenarios with them: the processors side by side, because an emulated machine
 /// uses one processor of ours, and each line of a scenario names the machine.
-fn on_xen(workspace: &Workspace, images: Vec<(Arch, Part)>, filters: &[String]) -> Vec<Part> {
+fn on_xen(workspace: &Workspace, images: Vec<(Arch, Part)>, arguments: &Arguments) -> Vec<Part> {
     std::thread::scope(|scope| {
         let threads: Vec<_> = images
             .into_iter()
@@ -57,7 +60,7 @@ fn on_xen(workspace: &Workspace, images: Vec<(Arch, Part)>, filters: &[String]) 
                     let built = images.passed();
                     let mut parts = vec![images];
                     for machine in arch.machines() {
-                        parts.extend(on_machine(workspace, arch, machine, built, filters));
+                        parts.extend(on_machine(workspace, arch, machine, built, arguments));
                     }
                     parts
                 })
@@ -73,15 +76,20 @@ fn on_machine(
     arch: Arch,
     machine: qemu_tests::Arch,
     built: bool,
-    filters: &[String],
+    arguments: &Arguments,
 ) -> Option<Part> {
-    let filters = match machine == arch.machine() {
-        true => filters.to_vec(),
+    let filters = &arguments.filters;
+    let mut words = match machine == arch.machine() {
+        true => filters.clone(),
         false if filters.is_empty() => ELSEWHERE.map(str::to_owned).to_vec(),
         false => return None,
     };
+    // Whoever names a processor runs no other, which could have some for itself.
+    if arguments.all || arguments.arch.is_some() {
+        words.push("--all".to_owned());
+    }
     Some(Part::run(format!("scenarios on Xen for {}", machine.name()), || match built {
-        true => scenarios(workspace, machine, &filters),
+        true => scenarios(workspace, machine, &words),
         false => bail!("not run, because an image is missing"),
     }))
 }
@@ -111,9 +119,9 @@ fn images(workspace: &Workspace, arch: Arch) -> Result<()> {
     }
 }
 
-fn scenarios(workspace: &Workspace, machine: qemu_tests::Arch, filters: &[String]) -> Result<()> {
+fn scenarios(workspace: &Workspace, machine: qemu_tests::Arch, words: &[String]) -> Result<()> {
     let mut cargo = process::cargo();
     cargo.current_dir(&workspace.root).args(["test", "--package", "qemu-tests", "--test", "scenarios", "--"]);
-    cargo.args(["--arch", machine.name()]).args(filters);
+    cargo.args(["--arch", machine.name()]).args(words);
     process::run(&mut cargo)
 }
