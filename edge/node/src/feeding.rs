@@ -128,9 +128,15 @@ mod tests {
         let roof = Sensors { kind: Some("temperature".parse().unwrap()), ..sensors("roof/*") };
         let yard =
             Sensors { unit: Some("Cel".parse().unwrap()), place: Some("*3".parse().unwrap()), ..sensors("yard") };
-        let live = contract(vec![roof, yard], Window::Live);
+        let mut live = contract(vec![roof, yard], Window::Live);
         let written = "name=roof/*&kind=temperature&name=yard&unit=Cel&place=*3&live=yes&rate=1000";
         assert_eq!(text(&live), written);
+        let read = store::Contract::parse(written).unwrap();
+        assert_eq!((read.sensors.len(), read.window, read.most_readings_per_second), (2, store::Window::Live(0), 1000));
+        live.most_readings_per_second = NonZeroU32::MAX;
+        assert_eq!(store::Contract::parse(&text(&live)).unwrap().most_readings_per_second, u32::MAX);
+        let read = store::Contract::parse(&text(&contract(vec![sensors("*")], past(5000, 8000)))).unwrap();
+        assert_eq!(read.window, store::Window::Past(5_000_000_000, 8_000_000_000));
     }
 
     #[test]
