@@ -1,7 +1,7 @@
 //! The platform, and how a task is run on it.
 
 use std::cell::{Cell, RefCell};
-use std::collections::{HashMap, VecDeque};
+use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::future::{Future, poll_fn};
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::pin::pin;
@@ -13,11 +13,11 @@ use std::time::Duration;
 
 use kernel::checkpoint::{Error, MAX_BYTES};
 use kernel::feed::Feed;
-use kernel::{Fed, Memory, Networked, Restored, Stop, System};
+use kernel::{Fed, Feeding, Memory, Networked, Restored, Stop, System};
 
 use crate::datagrams::Mail;
 use crate::feed::{FeedBytes, Feeder};
-use crate::peer::{Peer, Progress};
+use crate::peer::{Peer, Progress, Stream};
 
 /// Polls without progress after which a task waits for something that does not come.
 const QUIET: u32 = 3;
@@ -43,8 +43,37 @@ pub struct Guest {
     pub(crate) names: RefCell<HashMap<String, IpAddr>>,
     pub(crate) mail: Rc<Mail>,
     feed: RefCell<Option<FeedBytes>>,
+    fed: RefCell<FedTasks>,
     stopped: Cell<bool>,
     checkpoints: RefCell<Checkpoints>,
+}
+
+/// The tasks that the one under test feeds.
+#[derive(Debug, Default)]
+struct FedTasks {
+    /// Those that are to be fed, and with what.
+    listed: BTreeMap<u16, String>,
+    /// Those that have come.
+    there: HashMap<u16, Peer>,
+    /// Who waits for either to change.
+    wakers: Vec<Waker>,
+}
+
+impl FedTasks {
+    /// What there is, or the wait for it.
+    fn poll<T>(&mut self, found: impl FnOnce(&Self) -> Option<T>, context: &Context<'_>) -> Poll<T> {
+        match found(self) {
+            Some(found) => Poll::Ready(found),
+            None => {
+                self.wakers.push(context.waker().clone());
+                Poll::Pending
+            }
+        }
+    }
+
+    fn wake(&mut self) {
+        self.wakers.drain(..).for_each(Waker::wake);
+    }
 }
 
 /// What the task saves.
@@ -104,6 +133,21 @@ impl Guest {
     /// Feeds the task with any bytes, whatever they are.
     pub fn feed_bytes(&self, bytes: Vec<u8>) {
         self.feed.replace(Some(FeedBytes { bytes, here: 0..0, is_live: false }));
+    }
+
+    /// Says which tasks the one under test is to feed from now on, by their numbers, each with what it may have.
+    pub fn list_tasks(&self, tasks: &[(u16, &str)]) {
+        let mut fed = self.fed.borrow_mut();
+        fed.listed = tasks.iter().map(|(task, text)| (*task, (*text).to_owned())).collect();
+        fed.wake();
+    }
+
+    /// A task that comes to be fed by the one under test: what it is fed with is heard here.
+    pub fn fed_task(&self, number: u16) -> Peer {
+        let (peer, mut fed) = (Peer::new(&self.progress), self.fed.borrow_mut());
+        fed.there.insert(number, peer.clone());
+        fed.wake();
+        peer
     }
 
     /// Asks the task to end, as `xl shutdown` does.
@@ -211,6 +255,20 @@ impl Fed for Guest {
 
     async fn feed(&self) -> Result<Feed<FeedBytes>, kernel::feed::Error> {
         Ok(Feed::new(self.feed.take().ok_or(kernel::feed::Error::Taken)?))
+    }
+}
+
+impl Feeding for Guest {
+    type Channel = Stream;
+
+    async fn serve(&self, task: u16) -> Result<Stream, kernel::feed::Error> {
+        let come = |fed: &FedTasks| fed.there.get(&task).cloned();
+        Ok(poll_fn(|context| self.fed.borrow_mut().poll(come, context)).await.stream())
+    }
+
+    async fn tasks(&self, known: &BTreeMap<u16, String>) -> BTreeMap<u16, String> {
+        let other = |fed: &FedTasks| Some(fed.listed.clone()).filter(|listed| listed != known);
+        poll_fn(|context| self.fed.borrow_mut().poll(other, context)).await
     }
 }
 

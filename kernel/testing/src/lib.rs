@@ -26,7 +26,8 @@
 //! ```
 //!
 //! A task that serves is called by [`Guest::client`], takes datagrams from [`Guest::send_datagram`], and is asked to
-//! end with [`Guest::stop`]; the tests of `echo` show it. A task with a feed gets it from a [`Feeder`]. Timers run on the clock of embassy-time's driver in the
+//! end with [`Guest::stop`]; the tests of `echo` show it. A task with a feed gets it from a
+//! [`Feeder`], one that feeds others is listened to as a task by [`Guest::fed_task`]. Timers run on the clock of embassy-time's driver in the
 //! test's program, and [`Guest::run`] does not wait for them.
 
 #![forbid(unsafe_code)]
