@@ -21,6 +21,7 @@ mod lifecycle;
 mod linux;
 mod load;
 mod node;
+mod node_feed;
 mod node_limits;
 mod node_power;
 mod node_remote;
@@ -80,6 +81,7 @@ fn main() -> ExitCode {
         toolstack::SCENARIOS,
         node::SCENARIOS,
         checkpoint::SCENARIOS,
+        node_feed::SCENARIOS,
         node_limits::SCENARIOS,
         node_remote::SCENARIOS,
         node_power::SCENARIOS,
