@@ -26,19 +26,23 @@ impl Flood {
     /// Begins; each pack is so many seconds later than the one before.
     #[must_use]
     pub fn start(broker: SocketAddr, step_s: u64) -> Self {
+        let records = records();
+        Self::of(broker, move |number| format!(r#"[{{"bt":{},{records}"#, BEGIN_S + number * step_s))
+    }
+
+    /// Begins, with a pack for each number from 0 on.
+    #[must_use]
+    pub fn of(broker: SocketAddr, pack: impl Fn(u64) -> String + Send + 'static) -> Self {
         let mut options = MqttOptions::new("flood", broker.ip().to_string(), broker.port());
         options.set_max_packet_size(64 * 1024, 64 * 1024);
         let (client, mut connection) = Client::new(options, 1);
         let over = Arc::new(AtomicBool::new(false));
         let ends = Arc::clone(&over);
         let publish = move || {
-            let (mut time_s, records) = (BEGIN_S, records());
-            while !ends.load(Ordering::Relaxed) {
-                let pack = format!(r#"[{{"bt":{time_s},{records}"#);
-                if client.publish("sensors/flood", QoS::AtMostOnce, false, pack).is_err() {
+            for number in (0..).take_while(|_| !ends.load(Ordering::Relaxed)) {
+                if client.publish("sensors/flood", QoS::AtMostOnce, false, pack(number)).is_err() {
                     return;
                 }
-                time_s += step_s;
             }
             // The other thread ends with the connection; it may have done so already.
             let _ = client.disconnect();

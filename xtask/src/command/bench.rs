@@ -92,6 +92,9 @@ struct Bench<'a> {
     hello: (Task, Image),
     /// The one that reads a body of any length.
     filter: (Task, Image),
+    /// The data broker, and a task that computes with what it gets.
+    broker: (Task, Image),
+    summary: (Task, Image),
     linux: LinuxGuest,
     figures: Figures,
     /// Spore's own starts, for each size of memory.
@@ -113,6 +116,7 @@ pub fn run(arguments: &Arguments) -> Result<ExitCode> {
         Ok((task, image))
     };
     let (iperf, echo, hello, filter) = (built("iperf")?, built("echo")?, built("hello")?, built("filter")?);
+    let (broker, summary) = (built("broker")?, built("summary")?);
     let interrupt = Interrupt::listen()?;
     let clock = if arguments.icount { Clock::Instructions } else { Clock::Host };
     // Room for several Linux guests. What memory the board has is fixed on ARM.
@@ -131,6 +135,8 @@ pub fn run(arguments: &Arguments) -> Result<ExitCode> {
         echo,
         hello,
         filter,
+        broker,
+        summary,
         linux,
         figures: Figures::default(),
         starts: Vec::new(),

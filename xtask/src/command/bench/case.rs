@@ -1,5 +1,6 @@
 //! What is measured, one module each.
 
+mod broker;
 pub mod heap;
 mod idle;
 pub mod input;
@@ -40,11 +41,13 @@ pub enum Case {
     Input,
     /// From a signed command to its guest and its result on a board with the node, step by step, beside xl alone.
     Node,
+    /// Readings a second into the data broker, and what a window of them costs on its way to a task.
+    Broker,
 }
 
 impl Case {
     /// All of them, in the order in which they run.
-    pub const ALL: [Self; 10] = [
+    pub const ALL: [Self; 11] = [
         Self::Size,
         Self::Heap,
         Self::Start,
@@ -55,6 +58,7 @@ impl Case {
         Self::Scale,
         Self::Input,
         Self::Node,
+        Self::Broker,
     ];
 
     /// Measures.
@@ -70,6 +74,7 @@ impl Case {
             Self::Scale => scale::run(bench),
             Self::Input => input::run(bench),
             Self::Node => node::run(bench),
+            Self::Broker => broker::run(bench),
         }
     }
 }
@@ -87,6 +92,7 @@ impl fmt::Display for Case {
             Self::Scale => "scale",
             Self::Input => "input",
             Self::Node => "node",
+            Self::Broker => "broker",
         })
     }
 }
