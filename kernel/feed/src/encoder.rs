@@ -54,7 +54,7 @@ impl Encoder {
         assert!(sensor < self.sensors, "sensor {sensor} was not described");
         for batch in readings.chunks(BATCH_MAX) {
             header(kind::READINGS, sensor as u16, batch.len() * READING_BYTES, out);
-            batch.iter().for_each(|reading| out.extend(reading.to_bytes()));
+            batch.iter().for_each(|reading| out.extend_from_slice(&reading.to_bytes()));
         }
         self.readings += readings.len() as u64;
     }
