@@ -79,11 +79,11 @@ fn the_past_of_the_database_and_what_the_broker_holds_join_without_a_seam() {
     let now = now_s();
     let line = |name: &str, before_s: i64| {
         // Not a whole number of microseconds: times lose digits on the way, and must lose the same ones on both.
-        format!("{name} value={} {}\n", SECONDS - before_s, (now - before_s) * 1_000_000_000 + 123_456_789)
+        format!("{name} value={} {}", SECONDS - before_s, (now - before_s) * 1_000_000_000 + 123_456_789)
     };
     let names = ["roof,side=north", "roof", "cellar"];
     for name in names {
-        database.write(&(1..=SECONDS).rev().map(|before_s| line(name, before_s)).collect::<String>()).unwrap();
+        database.write(&(1..=SECONDS).rev().map(|before_s| line(name, before_s) + "\n").collect::<String>()).unwrap();
     }
     let tasks = ["1?name=*&past_s=4000", "2?name=roof/value&past_s=600", "3?name=roof/*&past_s=4000&rate=2000"];
     let bench = Bench::new("seam", with_past(&tasks, database.port()));
