@@ -2,10 +2,12 @@
 
 use crate::capture::Capture;
 use crate::dom0::Dom0;
+use crate::dom0_program::{self, Program};
 use crate::guest::{Guest, GuestSpec};
 use crate::link::Link;
-use crate::machine::{BedOptions, Qemu};
+use crate::machine::{Arch, BedOptions, Qemu};
 use crate::place;
+use crate::progress::Progress;
 use crate::setup::initramfs;
 use anyhow::{Context, Result, bail};
 use bed_agent::protocol::LaunchResult;
@@ -103,6 +105,20 @@ impl Bed {
         let last: Vec<_> = serial.lines().rev().take(12).collect();
         let last: Vec<_> = last.into_iter().rev().collect();
         format!("{qemu}; {errors}the serial console's last lines ({}):\n{}\n", self.serial.display(), last.join("\n"))
+    }
+
+    /// Builds a program for dom0 and puts it into a folder there.
+    ///
+    /// # Errors
+    /// It cannot be built, or dom0 is gone.
+    pub fn bring(&self, arch: Arch, program: Program, folder: &str, progress: &mut dyn Progress) -> Result<()> {
+        let built = {
+            let _lock = place::lock()?;
+            dom0_program::build(arch.machine(), program, progress)?
+        };
+        let path = format!("{folder}/{}", program.name);
+        self.put(&path, &fs::read(&built).with_context(|| format!("read {}", built.display()))?)?;
+        self.must(&format!("chmod 755 {path}")).map(drop)
     }
 }
 

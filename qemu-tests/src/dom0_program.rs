@@ -4,15 +4,13 @@
 //! be installed on the host, and every CPU is treated alike. What is written in C in a program's dependencies is
 //! compiled by `c_compiler`.
 
-use crate::bed::Bed;
 use crate::c_compiler;
 use crate::elf;
-use crate::machine::{Arch, Machine};
+use crate::machine::Machine;
 use crate::place;
 use crate::progress::Progress;
 use crate::root::Root;
 use anyhow::{Context, Result, bail};
-use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
@@ -70,20 +68,6 @@ pub fn build(machine: &dyn Machine, program: Program, progress: &mut dyn Progres
         bail!("building {name} for {target} failed:\n{}", String::from_utf8_lossy(&output.stderr));
     }
     Ok(program)
-}
-
-/// Builds a program and puts it into a folder of dom0.
-///
-/// # Errors
-/// It cannot be built, or dom0 is gone.
-pub fn bring(bed: &Bed, arch: Arch, program: Program, folder: &str, progress: &mut dyn Progress) -> Result<()> {
-    let built = {
-        let _lock = place::lock()?;
-        build(arch.machine(), program, progress)?
-    };
-    let path = format!("{folder}/{}", program.name);
-    bed.put(&path, &fs::read(&built).with_context(|| format!("read {}", built.display()))?)?;
-    bed.must(&format!("chmod 755 {path}")).map(drop)
 }
 
 /// What a C compiler would tell the linker: where the libraries are, the object that a program starts with, and the

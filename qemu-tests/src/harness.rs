@@ -4,7 +4,7 @@
 //! scenario never pays for what another one left behind.
 
 use crate::bed::Bed;
-use crate::dom0_program::{self, Program};
+use crate::dom0_program::Program;
 use crate::machine::{Arch, BedOptions};
 use crate::place;
 use crate::progress::Lines;
@@ -65,7 +65,7 @@ impl Context<'_> {
     /// # Errors
     /// It cannot be built, or dom0 is gone.
     pub fn bring_program(&self, program: Program) -> Result<()> {
-        dom0_program::bring(self.bed, self.arch, program, "/usr/bin", &mut Lines)
+        self.bed.bring(self.arch, program, "/usr/bin", &mut Lines)
     }
 
     /// A task's image, as `xl` boots it.

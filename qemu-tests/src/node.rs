@@ -36,7 +36,7 @@ pub fn build(arch: Arch, progress: &mut dyn Progress) -> Result<()> {
 /// They cannot be built, or dom0 is gone.
 pub fn install(bed: &Bed, arch: Arch, config: &str, progress: &mut dyn Progress) -> Result<()> {
     for (program, folder) in PROGRAMS {
-        dom0_program::bring(bed, arch, program, folder, progress)?;
+        bed.bring(arch, program, folder, progress)?;
     }
     bed.put(CONFIG, config.as_bytes())
 }

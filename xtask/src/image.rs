@@ -178,15 +178,6 @@ fn compile(workspace: &Workspace, task: &Task, arch: Arch) -> Result<PathBuf> {
     Ok(target.join(arch.target()).join("release").join(&task.name))
 }
 
-/// A command of cargo about what runs in a guest.
-pub fn in_guest(workspace: &Workspace, subcommand: &str, arch: Arch) -> Command {
-    let mut cargo = process::cargo();
-    cargo.current_dir(&workspace.root).arg(subcommand).arg("--target").arg(format!("targets/{}.json", arch.target()));
-    // Lets the pinned stable compiler take -Z flags: build-std has no stable form yet, nor have targets of one's own.
-    cargo.env("RUSTC_BOOTSTRAP", "1").arg("-Zjson-target-spec");
-    cargo
-}
-
 /// The inner cargo's command.
 fn command(workspace: &Workspace, task: &Task, arch: Arch, target: &Path) -> Result<Command> {
     let linker_script = Path::new("linker").join(format!("{arch}.ld"));
@@ -194,7 +185,7 @@ fn command(workspace: &Workspace, task: &Task, arch: Arch, target: &Path) -> Res
         .with_context(|| format!("reading the linker script {}", linker_script.display()))?;
     let mut fingerprint = FnvHasher::default();
     fingerprint.write(&script);
-    let mut cargo = in_guest(workspace, "rustc", arch);
+    let mut cargo = workspace.in_guest("rustc", arch);
     cargo
         .env_remove("RUSTFLAGS")
         .env("CARGO_ENCODED_RUSTFLAGS", rustflags(workspace, arch).join("\x1f"))

@@ -15,7 +15,6 @@ use serde::Deserialize;
 use spdx::{Expression, LicenseId, LicenseReq, Licensee};
 
 use crate::arch::Arch;
-use crate::image::in_guest;
 use crate::process;
 use crate::setup;
 use crate::workspace::{Task, Workspace};
@@ -57,7 +56,7 @@ impl Allowed {
 /// # Errors
 /// When cargo does not know what is in it, or a licence is not one that `deny.toml` allows.
 pub fn of_image(workspace: &Workspace, task: &Task, arch: Arch) -> Result<String> {
-    let mut tree = in_guest(workspace, "tree", arch);
+    let mut tree = workspace.in_guest("tree", arch);
     tree.args(["--package", &task.name]);
     let what = format!("the image of \"{}\" for {arch}", task.name);
     notices(workspace, &what, packages(workspace, &mut tree)?, STANDARD_LIBRARY, standard_library()?)

@@ -3,12 +3,14 @@
 //! A task is a package with a table `[package.metadata.image]`; [`Settings`] are its keys.
 
 use std::path::{Path, PathBuf};
+use std::process::Command;
 
 use anyhow::{Context, Result, bail};
 use cargo_metadata::MetadataCommand;
 use serde::Deserialize;
 
 use crate::arch::Arch;
+use crate::process;
 
 /// Where the workspace lies and which tasks it has.
 #[derive(Debug)]
@@ -145,6 +147,16 @@ impl Workspace {
     pub fn shown<'p>(&self, path: &'p Path) -> std::path::Display<'p> {
         let current = std::env::current_dir().unwrap_or_default();
         path.strip_prefix(&current).or_else(|_| path.strip_prefix(&self.root)).unwrap_or(path).display()
+    }
+
+    /// A command of cargo about what runs in a guest.
+    #[must_use]
+    pub fn in_guest(&self, subcommand: &str, arch: Arch) -> Command {
+        let mut cargo = process::cargo();
+        cargo.current_dir(&self.root).arg(subcommand).arg("--target").arg(format!("targets/{}.json", arch.target()));
+        // Lets the pinned stable compiler take -Z flags: build-std has no stable form yet, nor have targets of one's own.
+        cargo.env("RUSTC_BOOTSTRAP", "1").arg("-Zjson-target-spec");
+        cargo
     }
 }
 

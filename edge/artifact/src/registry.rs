@@ -2,6 +2,7 @@
 //!
 //! Source: OCI distribution specification 1.1.
 
+mod answer;
 mod connection;
 mod credentials;
 mod token;

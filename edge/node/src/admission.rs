@@ -6,7 +6,6 @@ use protocol::{Command, Quota, State, Tenant, Usage};
 use thiserror::Error;
 
 use crate::feeding::{self, Unfit};
-use crate::handover::words;
 use crate::{Entry, Key};
 
 /// Memory of Xen's own for each guest, beside the guest's: measured for a guest of 4 MiB on ARM (5,674 KiB in all, of
@@ -177,7 +176,7 @@ pub fn admit(
     board: Board,
 ) -> Result<u32, Refusal> {
     description
-        .check(&words(&command.parameters), needs.network)
+        .check(&command.parameters.words(), needs.network)
         .map_err(|error| Refusal::Parameters(error.to_string()))?;
     if needs.network && !board.network {
         return Err(Refusal::NoNetwork);

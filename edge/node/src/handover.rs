@@ -26,22 +26,17 @@ impl GuestSpec {
     }
 }
 
-/// The words of a command line.
-pub(crate) fn words(parameters: &Parameters) -> Vec<String> {
-    parameters.0.iter().map(|(name, value)| format!("{name}={value}")).collect()
-}
-
 /// The parameters that go by the command line, and nodes with the others. All go by the line where they can: whoever
 /// looks at a guest sees them there. Those of the network stack go by the line alone.
 fn parameters(given: &Parameters, config: &Config) -> (Parameters, Vec<(String, Vec<u8>)>) {
-    let line = words(given).join(" ");
+    let line = given.words().join(" ");
     if quote_for(&line).is_some() && line.len() <= COMMAND_LINE_MAX {
         return (given.clone(), Vec::new());
     }
     let description = config.description();
     // They were judged when the command was admitted; what does not fit all the same is refused by the toolstack, with
     // the reason.
-    let Ok(postcard) = description.encode(&words(given), config.needs(Feature::Network)) else {
+    let Ok(postcard) = description.encode(&given.words(), config.needs(Feature::Network)) else {
         return (given.clone(), Vec::new());
     };
     let mut line = given.clone();

@@ -21,7 +21,6 @@ use protocol::{Cpu, Digest, Parameters};
 use serde::Deserialize;
 use sha2::{Digest as _, Sha256};
 
-use crate::handover::words;
 use crate::{Feed, GuestId, Key};
 
 pub use dom0::{Dom0, Options};
@@ -133,7 +132,7 @@ pub struct GuestSpec {
 impl GuestSpec {
     /// The parameters that go by it, as the guest's command line.
     pub(crate) fn command_line(&self) -> Result<String, Error> {
-        let command_line = words(&self.parameters).join(" ");
+        let command_line = self.parameters.words().join(" ");
         let length = command_line.len();
         if length > COMMAND_LINE_MAX {
             let why = format!("the parameters have {length} bytes; a guest takes {COMMAND_LINE_MAX} at most");

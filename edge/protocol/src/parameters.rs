@@ -17,6 +17,14 @@ use crate::ParameterName;
 #[serde(transparent)]
 pub struct Parameters(pub BTreeMap<ParameterName, String>);
 
+impl Parameters {
+    /// The words of a command line.
+    #[must_use]
+    pub fn words(&self) -> Vec<String> {
+        self.0.iter().map(|(name, value)| format!("{name}={value}")).collect()
+    }
+}
+
 impl<'de> Deserialize<'de> for Parameters {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         deserializer.deserialize_map(EachOnce)

@@ -17,9 +17,9 @@ use mqtt::{Publish, Sample};
 use readings::Item;
 use store::{Delivery, Progress, Store, Taken};
 
+use crate::archive::Archive;
 use crate::error::Error;
 use crate::parameters::Settings;
-use crate::past::Archive;
 use crate::report::Report;
 use crate::tasks::{Task, Tasks};
 

@@ -11,6 +11,7 @@
 
 extern crate alloc;
 
+mod archive;
 mod error;
 mod hub;
 mod parameters;

@@ -13,8 +13,9 @@ use postcard_schema::Schema;
 use serde::{Deserialize, Serialize};
 use store::{Contract, Limits, Rule};
 
+use crate::archive::Archive;
 use crate::error::Error;
-use crate::past::Archive;
+use crate::tasks::TASKS_MAX;
 
 /// The task's parameters.
 #[derive(Debug, Clone, Default, Serialize, Deserialize, Schema)]
@@ -71,8 +72,6 @@ pub(crate) struct Settings {
 const SESSION_S: u32 = 3600;
 /// Longest client identifier, user name and password.
 const TEXT_BYTES: usize = 64;
-/// The most tasks at once: each has a channel of 17 pages.
-pub(crate) const TASKS_MAX: usize = 64;
 
 impl Settings {
     pub(crate) fn new(parameters: Parameters, system: &impl System) -> Result<Self, Error> {

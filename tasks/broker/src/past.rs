@@ -7,19 +7,16 @@
 //! looked through page by page, and of those that the contract selects each field is asked for alone. What comes back is
 //! judged again: the series, by its tags, and time and value by [`store::Delivery::take_past`].
 
-use alloc::format;
-use alloc::string::{String, ToString};
+use alloc::string::String;
 use alloc::vec::Vec;
 use core::cell::RefCell;
 use core::convert::Infallible;
 use core::future::pending;
 
-use base64ct::{Base64, Encoding};
 use embassy_futures::yield_now;
 use embassy_sync::blocking_mutex::raw::NoopRawMutex;
 use embassy_sync::signal::Signal;
 use feed::Reading;
-use http1::{Connection, Url};
 use kernel::net::Network;
 use kernel::println;
 use readings::influx::answer::{self, Part};
@@ -27,36 +24,20 @@ use readings::influx::{measurement_and_tags, name_of, sensor_name};
 use readings::name::NAME_BYTES;
 use store::{Delivery, Span};
 
+use crate::archive::{ATTEMPTS, Archive, Fault};
 use crate::hub::{Hub, nanoseconds};
 use crate::tasks::Task;
 
-mod lines;
 mod query;
 
-use lines::{Fault, Lines, lines};
-
-/// How many series are looked at together, and how many readings come in a line.
+/// How many series are looked at together.
 const PAGE: usize = 64;
 /// The most pages that are looked through, with 65,536 series: an end has to come.
 const PAGES: usize = 1024;
+/// How many readings come in a line.
 const CHUNK: usize = 256;
-/// The most fields of a measurement, and the most text of one answer that is kept.
+/// The most fields of a measurement.
 const FIELDS: usize = 1024;
-const TEXT_BYTES: usize = 32 * 1024;
-/// So many connections may be lost while one question is answered.
-const ATTEMPTS: u32 = 3;
-
-/// A database.
-#[derive(Debug)]
-pub(crate) struct Archive {
-    server: Url,
-    database: String,
-    /// The field of a request that says who asks; empty where nobody needs to know.
-    access: String,
-    /// What all its sensors measure, and in what; empty if nobody says.
-    kind: String,
-    unit: String,
-}
 
 /// A feed that the store and a database give to.
 pub(crate) struct Desk {
@@ -73,32 +54,6 @@ struct Series {
 }
 
 impl Archive {
-    /// The database of `http://host:port/database?kind=temperature&unit=Cel`, of which the options may be left out.
-    ///
-    /// # Errors
-    /// What is wrong with it.
-    pub(crate) fn parse(text: &str, login: Option<(&str, &str)>) -> Result<Self, &'static str> {
-        let server = Url::parse(text)?;
-        let (path, options) = server.target();
-        let database = path.strip_prefix('/').unwrap_or(path);
-        let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"-._".contains(&byte);
-        if database.is_empty() || !database.bytes().all(plain) {
-            return Err("it is http://host:port/database, with letters, digits, -, . and _ in the database's name");
-        }
-        let (mut kind, mut unit) = (String::new(), String::new());
-        for option in options.into_iter().flat_map(|options| options.split('&')) {
-            match option.split_once('=') {
-                Some(("kind", text)) if text.len() <= feed::TEXT_BYTES => kind = text.into(),
-                Some(("unit", text)) if text.len() <= readings::UNIT_BYTES => unit = text.into(),
-                _ => return Err("an option is kind= or unit=, with 16 bytes at most"),
-            }
-        }
-        let access = login.map_or(String::new(), |(user, password)| {
-            format!("Authorization: Basic {}\r\n", Base64::encode_string(format!("{user}:{password}").as_bytes()))
-        });
-        Ok(Self { database: database.into(), access, kind, unit, server })
-    }
-
     /// Gives all sensors that the contract selects.
     async fn give(&self, network: &impl Network, hub: &Hub, task: &Task, desk: &Desk) -> Result<(), Fault> {
         // Of the last measurement, whose series are mostly one behind the other.
@@ -181,59 +136,6 @@ impl Archive {
             yield_now().await;
         }
         Ok(())
-    }
-
-    /// The texts of an answer's rows, of which there may be so many.
-    async fn texts(&self, network: &impl Network, query: &str, most: usize) -> Result<Vec<(String, String)>, Fault> {
-        let mut lost = 0;
-        loop {
-            match self.try_texts(network, query, most).await {
-                Err(Fault::Lost) if lost + 1 < ATTEMPTS => lost += 1,
-                ended => return ended,
-            }
-        }
-    }
-
-    async fn try_texts(
-        &self,
-        network: &impl Network,
-        query: &str,
-        most: usize,
-    ) -> Result<Vec<(String, String)>, Fault> {
-        let (mut lines, mut scratch) = (self.ask(network, query, PAGE).await?, Vec::new());
-        let (mut texts, mut bytes, mut error) = (Vec::new(), 0, None);
-        while let Some(line) = lines.next().await? {
-            answer::read(line, &mut scratch, &mut |part| match part {
-                Part::Texts(one, other) => {
-                    bytes += one.len() + other.len();
-                    if texts.len() < most && bytes <= TEXT_BYTES {
-                        texts.push((one.to_string(), other.to_string()));
-                    } else {
-                        error = Some(Fault::Much);
-                    }
-                }
-                Part::Error(why) => error = Some(Fault::said(why)),
-                _ => {}
-            })?;
-            if let Some(error) = error.take() {
-                return Err(error);
-            }
-        }
-        Ok(texts)
-    }
-
-    /// Asks, for an answer of so many rows in a line.
-    async fn ask<'n, N: Network>(
-        &self,
-        network: &'n N,
-        query: &str,
-        rows: usize,
-    ) -> Result<Lines<Connection<'n, N>>, Fault> {
-        let rows = rows.to_string();
-        let pairs =
-            [("db", &*self.database), ("epoch", "ns"), ("chunked", "true"), ("chunk_size", &rows), ("q", query)];
-        let url = self.server.with_query("/query", &pairs).map_err(|_| Fault::Long)?;
-        lines(network, &url, &self.access).await
     }
 }
 

@@ -12,9 +12,10 @@ use embassy_sync::signal::Signal;
 use kernel::println;
 use store::{Contract, Given};
 
-use crate::parameters::TASKS_MAX;
 use crate::report::{Forgotten, TaskReport};
 
+/// The most tasks at once: each has a channel of 17 pages.
+pub(crate) const TASKS_MAX: usize = 64;
 /// How many of the tasks that are gone have a report of their own.
 const GONE_MAX: usize = 64;
 /// The most bytes of how a feed has ended that a report has.

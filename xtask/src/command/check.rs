@@ -7,7 +7,7 @@ use anyhow::Result;
 use crate::arch::Arch;
 use crate::part::{self, Part};
 use crate::workspace::Workspace;
-use crate::{host_tests, image, process, setup};
+use crate::{host_tests, process, setup};
 
 /// Check everything that must hold before a commit: formatting, lints, documentation, licences, and the crates' tests.
 ///
@@ -132,7 +132,7 @@ impl Check {
 
     /// What runs only in a guest is behind target_os = "none": looked at for each guest's target.
     fn guest(&self, subcommand: &str, arch: Arch) -> Command {
-        let mut cargo = image::in_guest(&self.workspace, subcommand, arch);
+        let mut cargo = self.workspace.in_guest(subcommand, arch);
         cargo.arg("-Zbuild-std=core,alloc");
         // A folder of its own, as for images: what is compiled for build scripts and macros depends on RUSTC_BOOTSTRAP, and
         // would be compiled anew whenever it comes and goes.

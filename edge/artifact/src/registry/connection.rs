@@ -2,7 +2,6 @@
 
 use std::cell::RefCell;
 use std::fmt::{self, Debug, Display, Formatter};
-use std::io::Read;
 use std::net::IpAddr;
 use std::path::PathBuf;
 use std::time::Duration;
@@ -10,6 +9,7 @@ use std::time::Duration;
 use ureq::http::{Request, Response, StatusCode, request};
 use ureq::{Agent, Body, ResponseExt};
 
+use super::answer::told;
 use super::credentials::{self, Credentials};
 use super::token::{Challenge, Scheme, token};
 use crate::Error;
@@ -18,8 +18,6 @@ use crate::Error;
 const CONNECT_PATIENCE: Duration = Duration::from_secs(10);
 /// The longest wait for the beginning of an answer.
 const ANSWER_PATIENCE: Duration = Duration::from_secs(30);
-/// The most of a refusal's text that is shown.
-const MOST_ERROR_BYTES: u64 = 1000;
 
 /// How registries are reached.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -174,15 +172,6 @@ impl Connection {
 /// A URL as messages have it: in a query may stand what lets in, such as a signature of a store's.
 fn shown(url: &str) -> String {
     url.split('?').next().unwrap_or_default().to_owned()
-}
-
-/// An answer's status and the beginning of its text.
-pub(super) fn told(response: Response<Body>) -> String {
-    let status = response.status();
-    let mut text = String::new();
-    // What cannot be read adds nothing to the status.
-    let _ = response.into_body().into_reader().take(MOST_ERROR_BYTES).read_to_string(&mut text);
-    format!("{status} {}", text.trim().escape_debug()).trim_end().to_owned()
 }
 
 /// Whether a host (with a port or without) can only be this machine.

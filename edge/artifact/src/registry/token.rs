@@ -6,7 +6,7 @@ use serde::Deserialize;
 use ureq::Agent;
 use ureq::http::StatusCode;
 
-use super::connection::told;
+use super::answer::told;
 use super::credentials::Credentials;
 use crate::Error;
 use crate::source::read_manifest;

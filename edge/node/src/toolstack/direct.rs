@@ -7,6 +7,7 @@
 mod armv7;
 mod build;
 mod card;
+mod shape;
 mod store;
 mod x86_64;
 
@@ -108,7 +109,7 @@ impl Domains for Direct {
 fn read(path: &Path) -> Result<Vec<u8>, Error> {
     let named = |error: std::io::Error| Error::Unsuitable(format!("{}: {error}", path.display()));
     let bytes = fs::metadata(path).map_err(named)?.len();
-    if bytes > build::IMAGE_MAX as u64 {
+    if bytes > shape::IMAGE_MAX as u64 {
         return Err(Error::Unsuitable(format!("the image: it has {bytes} bytes, more than 16 MiB")));
     }
     fs::read(path).map_err(named)

@@ -33,6 +33,7 @@ mod rule;
 mod sensor;
 mod series;
 mod store;
+mod taken;
 #[cfg(test)]
 mod tests;
 
@@ -42,7 +43,8 @@ pub use pattern::Pattern;
 pub use rule::Rule;
 pub use sensor::{Counts, Sensor};
 pub use series::Cursor;
-pub use store::{Limits, Store, Taken, TooSmall};
+pub use store::{Limits, Store, TooSmall};
+pub use taken::Taken;
 
 /// Nanoseconds of a second.
 const SECOND_NS: i64 = 1_000_000_000;

@@ -7,7 +7,7 @@ use feed::{Reading, TEXT_BYTES};
 use crate::SECOND_NS;
 use crate::rule::Rule;
 use crate::series::Series;
-use crate::store::Taken;
+use crate::taken::Taken;
 
 /// A sensor that has sent something.
 #[derive(Debug)]

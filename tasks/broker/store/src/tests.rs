@@ -10,7 +10,8 @@ use std::vec::Vec;
 
 use feed::Reading;
 
-use crate::store::{Limits, Store, Taken};
+use crate::store::{Limits, Store};
+use crate::taken::Taken;
 
 const S: i64 = 1_000_000_000;
 /// The broker's clock, in most tests.

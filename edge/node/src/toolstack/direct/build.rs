@@ -6,24 +6,15 @@ use xen_sys::grant_table::{EntryV1, GTF_PERMIT_ACCESS, RESERVED_CONSOLE, RESERVE
 use xen_sys::hvm;
 use xen_sys::types::{Domid, PAGE_SIZE, Port};
 
+use super::shape::{Ring, Rings};
 use super::{armv7, x86_64};
 use crate::GuestSpec;
 use crate::toolstack::Error;
 
-/// The largest image, in its file and in memory: it is put together in dom0's own memory, which is a tenant's to fill only
-/// so far.
-pub(super) const IMAGE_MAX: usize = 16 << 20;
 /// Memory that a domain may have beyond its own: pages of its rings, as with xl.
 const SLACK_KIB: u64 = 1024;
 /// The highest port of event channels, as with xl.
 const PORT_MAX: u32 = 1023;
-
-/// The ends of a domain's two rings: of its console and of xenstore.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Rings<T> {
-    pub(super) console: T,
-    pub(super) xenstore: T,
-}
 
 /// Whether domains of this CPU can be built.
 ///
@@ -34,13 +25,6 @@ pub(super) fn supported() -> Result<(), Error> {
         "x86_64" | "arm" => Ok(()),
         other => Err(Error::Unsuitable(format!("no domain was ever built by hypercalls on {other}"))),
     }
-}
-
-/// What others need to use a ring.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Ring {
-    pub(super) frame: u64,
-    pub(super) port: Port,
 }
 
 /// A guest's image that was judged: what the builder makes of it.

@@ -4,7 +4,7 @@
 
 use xenstore::{Change, Client};
 
-use super::build::{Ring, Rings};
+use super::shape::{Ring, Rings};
 use crate::GuestSpec;
 use crate::toolstack::Error;
 

@@ -20,7 +20,7 @@ use xen_sys::start_info::{StartInfo, StartInfoConsole};
 use xen_sys::types::{PAGE_SIZE, Port};
 use zerocopy::{FromZeros, IntoBytes};
 
-use super::build::{IMAGE_MAX, Rings};
+use super::shape::{IMAGE_MAX, Rings};
 
 /// The name that our own images give their operating system.
 const GUEST_OS: &[u8] = b"Spore";
@@ -253,7 +253,7 @@ mod tests {
     use zerocopy::FromBytes;
 
     use super::{ENTRIES, Image, Layout, PRESENT, WRITABLE};
-    use crate::toolstack::direct::build::Rings;
+    use crate::toolstack::direct::shape::Rings;
 
     const CODE_AT: u64 = 0x1000;
 

@@ -10,7 +10,8 @@ use proptest::prelude::*;
 use super::{LIMITS, S, kept, named, store};
 use crate::contract::Contract;
 use crate::delivery::{Delivery, Progress};
-use crate::store::{Limits, Store, Taken};
+use crate::store::{Limits, Store};
+use crate::taken::Taken;
 
 /// What happens to a store.
 #[derive(Debug, Clone)]

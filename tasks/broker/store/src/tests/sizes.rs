@@ -3,7 +3,8 @@
 use feed::Reading;
 
 use super::{NOW, named};
-use crate::store::{Limits, Store, Taken};
+use crate::store::{Limits, Store};
+use crate::taken::Taken;
 
 const BUDGET: usize = 64 << 20;
 
