@@ -51,13 +51,14 @@ pub fn build(machine: &dyn Machine, program: Program, progress: &mut dyn Progres
     }
     let mut cargo = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
     cargo
-        .args(["build", "--quiet", "--release", "--package", package, kind, name, "--target", target, "--target-dir"])
-        .arg(&folder);
+        .args(["rustc", "--quiet", "--release", "--package", package, kind, name, "--target", target, "--target-dir"])
+        .arg(&folder)
+        // The profile's own strip does not reach a program whose package has settings of its own there.
+        .args(["--", "-Cstrip=symbols"]);
     cargo
         .current_dir(place::workspace())
         // Not as cargo's own setting: where dom0's CPU is the host's, build scripts would be linked with it too.
         .env("CARGO_ENCODED_RUSTFLAGS", flags.join("\x1f"))
-        .env("CARGO_PROFILE_RELEASE_STRIP", "true")
         .envs(compiler);
     // What an outer cargo says about its own build is not meant for this one.
     for variable in ["RUSTFLAGS", "RUSTC_BOOTSTRAP", "CARGO_BUILD_TARGET"] {
