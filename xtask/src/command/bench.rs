@@ -223,6 +223,16 @@ impl Bench<'_> {
         if self.interrupt.pressed() { Err(Interrupted.into()) } else { Ok(()) }
     }
 
+    /// Lets time pass, in pieces so that Ctrl-C is heard.
+    fn wait(&self, time: Duration) -> Result<()> {
+        let end = Instant::now() + time;
+        while let Some(left) = end.checked_duration_since(Instant::now()) {
+            self.go_on()?;
+            std::thread::sleep(left.min(Duration::from_millis(200)));
+        }
+        Ok(())
+    }
+
     /// Takes figures of both sides in each round, the first one changing from round to round.
     fn in_turn(&mut self, what: &str, mut take: impl FnMut(&Self, Side) -> Result<Vec<(Measure, f64)>>) -> Result<()> {
         for round in 0..self.rounds {

@@ -4,7 +4,7 @@
 //! The source is on this machine, outside: by a clock that passes with the guests' instructions it needs no time.
 
 use std::net::{Ipv4Addr, SocketAddr};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
 use qemu_tests::Guest;
@@ -86,9 +86,9 @@ fn taken_in(bench: &Bench<'_>, source: &Broker, broker: &Guest) -> Result<Vec<(M
     let domains = [0, Bench::domain(broker)?];
     let look = || -> Result<(u64, CpuTimes)> { Ok((count(broker, "readings")?, bench.bed.cpu_times(&domains)?)) };
     let flood = Flood::of(SocketAddr::from((Ipv4Addr::LOCALHOST, source.port())), pack);
-    wait(bench, SETTLE)?;
+    bench.wait(SETTLE)?;
     let (before, from) = look()?;
-    wait(bench, bench.flow)?;
+    bench.wait(bench.flow)?;
     let (after, until) = look()?;
     ensure!(flood.goes_on(), "the source's publisher has ended");
     drop(flood);
@@ -144,16 +144,6 @@ fn fed(bench: &Bench<'_>, broker: &mut Guest, task: &Guest) -> Result<Vec<(Measu
         (Measure::less("broker_out", GROUP, "CPU time of the broker for a reading to a task", "ns"), used(0)),
         (Measure::less("broker_out_task", GROUP, "CPU time of the task, summary, for it", "ns"), used(1)),
     ])
-}
-
-/// Lets time pass, in pieces so that Ctrl-C is heard.
-fn wait(bench: &Bench<'_>, time: Duration) -> Result<()> {
-    let end = Instant::now() + time;
-    while let Some(left) = end.checked_duration_since(Instant::now()) {
-        bench.go_on()?;
-        std::thread::sleep(left.min(Duration::from_millis(200)));
-    }
-    Ok(())
 }
 
 #[cfg(test)]

@@ -1,6 +1,6 @@
 //! CPU time of guests that wait for somebody to talk to them. Both wait at the same time, so one minute is enough.
 
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use anyhow::Result;
 
@@ -15,25 +15,15 @@ const SETTLE: Duration = Duration::from_secs(5);
 pub fn run(bench: &mut Bench<'_>) -> Result<()> {
     let pair = bench.pair()?;
     let domains = [Bench::domain(pair.iperf(Side::Spore))?, Bench::domain(pair.iperf(Side::Linux))?];
-    wait(bench, SETTLE)?;
+    bench.wait(SETTLE)?;
     let before = bench.bed.cpu_times(&domains)?;
-    wait(bench, MINUTE)?;
+    bench.wait(MINUTE)?;
     let after = bench.bed.cpu_times(&domains)?;
     let passed = (after.clock_ns - before.clock_ns) as f64;
     for (at, side) in [Side::Spore, Side::Linux].into_iter().enumerate() {
         let share = (after.used_ns[at] - before.used_ns[at]) as f64 / passed * 100.0;
         let measure = Measure::less("idle", "idle", "CPU time over a minute", "%");
         bench.take(side, "idle", |_| Ok(vec![(measure, share)]))?;
-    }
-    Ok(())
-}
-
-/// Lets time pass, in pieces so that Ctrl-C is heard.
-fn wait(bench: &Bench<'_>, time: Duration) -> Result<()> {
-    let end = Instant::now() + time;
-    while let Some(left) = end.checked_duration_since(Instant::now()) {
-        bench.go_on()?;
-        std::thread::sleep(left.min(Duration::from_millis(200)));
     }
     Ok(())
 }
