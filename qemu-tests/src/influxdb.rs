@@ -9,14 +9,10 @@ use std::fs::{self, File};
 use std::io::{Read, Write};
 use std::net::{Ipv4Addr, TcpListener, TcpStream};
 use std::path::Path;
-use std::thread;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 /// Longest wait for it to listen, and for an answer.
 const PATIENCE: Duration = Duration::from_secs(60);
-
-/// How long until it is looked for again.
-const LOOK_AGAIN: Duration = Duration::from_millis(10);
 
 /// The name of its only database.
 pub const DATABASE: &str = "house";
@@ -51,12 +47,8 @@ impl InfluxDb {
         command.arg("-config").arg(&settings);
         let file = File::create(home.join("log")).context("make a file for its log")?;
         let mut process = Process::start(command, &Log::default(), file).context("start InfluxDB")?;
-        let deadline = Instant::now() + PATIENCE;
-        while TcpStream::connect((Ipv4Addr::LOCALHOST, port)).is_err() {
-            let waits = Instant::now() < deadline && process.0.try_wait()?.is_none();
-            ensure!(waits, "InfluxDB did not start:\n{}", fs::read_to_string(home.join("log")).unwrap_or_default());
-            thread::sleep(LOOK_AGAIN);
-        }
+        let listens = process.listens(port, PATIENCE)?;
+        ensure!(listens, "InfluxDB did not start:\n{}", fs::read_to_string(home.join("log")).unwrap_or_default());
         let mut database = Self { port, access: String::new(), _process: process };
         if let Some((user, password)) = login {
             database.ask(&format!("CREATE USER \"{user}\" WITH PASSWORD '{password}' WITH ALL PRIVILEGES"))?;

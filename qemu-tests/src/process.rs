@@ -2,10 +2,14 @@
 
 use std::fs::File;
 use std::io::{BufRead, BufReader, Result, Write};
+use std::net::{Ipv4Addr, TcpStream};
 use std::process::{Child, Command, Stdio};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread;
-use std::time::Duration;
+use std::time::{Duration, Instant};
+
+/// How long until it is looked again whether a server listens.
+const LOOK_AGAIN: Duration = Duration::from_millis(10);
 
 /// A process that is killed on drop.
 #[derive(Debug)]
@@ -27,6 +31,19 @@ impl Process {
             });
         }
         Ok(process)
+    }
+
+    /// Waits until it listens on this port of the loopback interface, for a server that does not say so; whether it does, in
+    /// time and before it has ended.
+    pub(crate) fn listens(&mut self, port: u16, patience: Duration) -> Result<bool> {
+        let deadline = Instant::now() + patience;
+        while TcpStream::connect((Ipv4Addr::LOCALHOST, port)).is_err() {
+            if Instant::now() >= deadline || self.0.try_wait()?.is_some() {
+                return Ok(false);
+            }
+            thread::sleep(LOOK_AGAIN);
+        }
+        Ok(true)
     }
 }
 

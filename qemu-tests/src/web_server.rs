@@ -8,17 +8,13 @@ use crate::place;
 use crate::process::{Log, Process};
 use anyhow::{Context, Result, ensure};
 use std::fs::{self, File};
-use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
+use std::net::{Ipv4Addr, SocketAddr, TcpListener};
 use std::path::{Path, PathBuf};
 use std::process::Command;
-use std::thread;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 /// Longest wait for a server to listen.
 const START_PATIENCE: Duration = Duration::from_secs(20);
-
-/// How long until it is looked for again.
-const LOOK_AGAIN: Duration = Duration::from_millis(10);
 
 /// A web server. It ends on drop.
 #[derive(Debug)]
@@ -60,13 +56,9 @@ impl WebServer {
         let said = Log::default();
         let file = File::create(&log).with_context(|| format!("create {}", log.display()))?;
         let mut process = Process::start(kind.command(&settings, &home)?, &said, file).context("start a web server")?;
-        let deadline = Instant::now() + START_PATIENCE;
         // haproxy does not say when it listens.
-        while TcpStream::connect((Ipv4Addr::LOCALHOST, port)).is_err() {
-            let waits = Instant::now() < deadline && process.0.try_wait()?.is_none();
-            ensure!(waits, "{kind:?} did not start:\n{}", fs::read_to_string(&log).unwrap_or_default());
-            thread::sleep(LOOK_AGAIN);
-        }
+        let listens = process.listens(port, START_PATIENCE)?;
+        ensure!(listens, "{kind:?} did not start:\n{}", fs::read_to_string(&log).unwrap_or_default());
         Ok(Self { port, folder, _process: process })
     }
 
