@@ -151,7 +151,7 @@ pub fn accept(command: &Command, quota: &Quota, usage: &Usage, feeder: Option<&K
     }
     if let Some(contract) = &command.contract {
         let feeder = feeder.ok_or(Refusal::NoFeeder)?;
-        if feeder.tenant == command.tenant && feeder.id == command.id {
+        if feeder.names(command) {
             return Err(Refusal::FedFeeder);
         }
         feeding::judge(contract)?;

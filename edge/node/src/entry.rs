@@ -20,6 +20,14 @@ pub struct Key {
     pub id: CommandId,
 }
 
+impl Key {
+    /// Whether it is this command's name.
+    #[must_use]
+    pub fn names(&self, command: &Command) -> bool {
+        self.tenant == command.tenant && self.id == command.id
+    }
+}
+
 impl Display for Key {
     fn fmt(&self, formatter: &mut Formatter<'_>) -> fmt::Result {
         write!(formatter, "{}/{}", self.tenant, self.id)
@@ -111,7 +119,7 @@ impl Entry {
     /// Whether this is its name.
     #[must_use]
     pub fn is(&self, key: &Key) -> bool {
-        self.command.id == key.id && self.command.tenant == key.tenant
+        key.names(&self.command)
     }
 
     /// The guest of this attempt.
